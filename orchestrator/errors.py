@@ -1,0 +1,23 @@
+"""The errors users see. A `UserError` is printed without a traceback: what is wrong, where, and the remedy."""
+
+
+class UserError(ValueError):
+    """Something the user can mend. Raised before any actor starts wherever that is possible.
+
+    Args:
+        what: what is wrong, naming field and value.
+        remedy: the next thing to do.
+    """
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f"{what}\n  remedy: {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+class ConfigError(UserError):
+    """The configuration or an input file is wrong: exit code 2."""
+
+
+class RunError(UserError):
+    """The run stopped and can be resumed: exit code 1."""

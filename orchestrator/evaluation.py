@@ -1,0 +1,108 @@
+"""What is measured after every round on the held-out prompts, and once, as round 0, for the initial policy.
+
+Held-out preference pairs are made once by the initial policy, with the recipe's own generation, judge and pairing. The
+implicit reward of a later policy is log π − log π_0 of each response under the plain prompt; the share of pairs on which
+it prefers the chosen one is the evaluation accuracy (chance: 50%).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .metrics import DistinctN, JudgeHealth, Mean
+from .protocols import Learner
+from .records import Judgment, PairingOutcome, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
+from .shards import RoundShards
+from .stages import Stages
+from .stream import map_in_order
+
+
+async def evaluate(shards: RoundShards, *, stages: Stages, learner: Learner, in_flight: int) -> dict[str, Any]:
+    """The evaluation of the loaded policy, as a row of numbers.
+
+    Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
+    """
+    if shards.round == 0:
+        async for _ in map_in_order(lambda s: stages.run_shard(s, len(shards), "heldout-"), shards, limit=in_flight):
+            pass
+    lengths, truncated, health = Mean(), Mean(), JudgeHealth()
+    distinct = [DistinctN(1), DistinctN(2)]
+    async for rollouts, judgments in map_in_order(lambda s: _respond(s, len(shards), stages), shards, limit=in_flight):
+        health.add(rollouts, judgments)
+        for rollout in rollouts:
+            lengths.add(len(rollout.token_ids))
+            truncated.add(float(rollout.truncated))
+            for counter in distinct:
+                counter.add(rollout.token_ids)
+    for shard in shards:
+        await _score_pairs(shard, len(shards), stages, learner)
+    row = {
+        "prompts": len(shards.indices),
+        "length_mean": lengths.value,
+        "truncated_rate": truncated.value,
+        "distinct_1": distinct[0].value,
+        "distinct_2": distinct[1].value,
+        "judge": health.summary(),
+    }
+    return row | implicit_reward(
+        initial=list(stages.ledger.read_stage(0, "eval-logps", PairLogps)),
+        now=list(stages.ledger.read_stage(shards.round, "eval-logps", PairLogps)),
+    )
+
+
+async def _respond(shard: Shard, total: int, stages: Stages) -> tuple[Sequence[Rollout], Sequence[Judgment]]:
+    phase, generate, version = stages.phase, stages.rollouts.generate, stages.rollouts.policy_version
+    rollouts = await stages.committed(
+        "eval-rollouts", shard, total, Rollout, lambda: phase.sample_heldout(shard, version, generate)
+    )
+    judgments = await stages.committed(
+        "eval-judgments", shard, total, Judgment, lambda: phase.judge_heldout(shard, rollouts, generate)
+    )
+    return rollouts, judgments
+
+
+async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learner) -> None:
+    """Σ log-probs of the held-out pairs of one shard under the loaded policy."""
+    origin = Shard(round=0, index=shard.index, prompts=shard.prompts, split="heldout")
+
+    async def compute() -> list[PairLogps]:
+        outcomes = stages.ledger.read_shard("heldout-pairs", origin, PairingOutcome)
+        assert outcomes is not None, "round 0 commits the held-out pairs before anything is scored"
+        pairs = pairs_of(outcomes)
+        if not pairs:
+            return []
+        logps = await learner.logps([sequence for pair in pairs for sequence in sequences_of(pair)])
+        sums = [sum(values) for values in logps]
+        return [
+            PairLogps(prompt_id=pair.prompt.id, chosen=chosen, rejected=rejected)
+            for pair, chosen, rejected in zip(pairs, sums[::2], sums[1::2], strict=True)
+        ]
+
+    await stages.committed("eval-logps", shard, total, PairLogps, compute)
+
+
+def implicit_reward(*, initial: Sequence[PairLogps], now: Sequence[PairLogps]) -> dict[str, Any]:
+    """Accuracy and mean margin of the implicit reward log π − log π_0 over held-out pairs.
+
+    Equal rewards count as wrong. Both are None in round 0, where every reward is zero, and where there are no pairs.
+    """
+    before = {logps.prompt_id: logps for logps in initial}
+    margins = [
+        (logps.chosen - before[logps.prompt_id].chosen) - (logps.rejected - before[logps.prompt_id].rejected)
+        for logps in now
+    ]
+    if not margins or all(margin == 0.0 for margin in margins):
+        return {"heldout_pairs": len(margins), "implicit_accuracy": None, "implicit_margin": None}
+    return {
+        "heldout_pairs": len(margins),
+        "implicit_accuracy": sum(margin > 0 for margin in margins) / len(margins),
+        "implicit_margin": sum(margins) / len(margins),
+    }
+
+
+def sequences_of(pair: PreferencePair) -> tuple[TokenSequence, TokenSequence]:
+    """Chosen and rejected under the plain prompt."""
+    return (
+        TokenSequence(prompt_token_ids=pair.chosen.prompt_token_ids, token_ids=pair.chosen.token_ids),
+        TokenSequence(prompt_token_ids=pair.rejected.prompt_token_ids, token_ids=pair.rejected.token_ids),
+    )
+

@@ -1,0 +1,226 @@
+"""The run directory: what is finished, and what it holds. Nothing in it is ever written twice or half.
+
+    run.yaml                          resolved config, code version, input hashes, tracker id
+    inputs/{train,heldout}.arrow      the prompts, frozen at the start
+    rounds/NNN/STAGE/shard-IIIII.parquet
+    rounds/NNN/learn.json             what the learner reported; written before the policy
+    rounds/NNN/policy/                safetensors, loads with plain transformers; appears whole
+    rounds/NNN/manifest.json          written last: its existence means that the round is done
+    metrics.jsonl
+
+The directory is local or any fsspec URL. On a local file system a file appears by atomic rename; object stores put
+whole objects. A stage's shard that exists is finished and is read back, never recomputed.
+"""
+
+import hashlib
+import json
+import posixpath
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from .errors import ConfigError, RunError
+from .records import Shard
+from .tables import from_table, to_table
+
+T = TypeVar("T")
+
+PARTIAL = ".partial-"
+
+
+class Ledger:
+    """One run directory.
+
+    Args:
+        url: a local path or an fsspec URL.
+    """
+
+    def __init__(self, url: str):
+        self.fs, self.root = fsspec.core.url_to_fs(url)
+        self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        self.url = self.root if self.local else url.rstrip("/")
+
+    # Files ------------------------------------------------------------------------------------------------------
+
+    def path(self, *parts: str) -> str:
+        """The path of a file in the run directory, as its file system names it."""
+        return posixpath.join(self.root, *parts)
+
+    def exists(self, *parts: str) -> bool:
+        return self.fs.exists(self.path(*parts))
+
+    def write_bytes(self, data: bytes, *parts: str) -> None:
+        """Write a file so that it appears whole or not at all."""
+        final = self.path(*parts)
+        if not self.local:
+            self.fs.pipe_file(final, data)
+            return
+        self.fs.makedirs(posixpath.dirname(final), exist_ok=True)
+        partial = f"{final}{PARTIAL}{uuid.uuid4().hex[:8]}"
+        self.fs.pipe_file(partial, data)
+        self.fs.mv(partial, final)
+
+    def read_bytes(self, *parts: str) -> bytes:
+        return self.fs.cat_file(self.path(*parts))
+
+    def write_json(self, value: Any, *parts: str) -> None:
+        self.write_bytes(json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n", *parts)
+
+    def read_json(self, *parts: str) -> Any:
+        return json.loads(self.read_bytes(*parts))
+
+    # The run ----------------------------------------------------------------------------------------------------
+
+    def check_free(self) -> None:
+        """Refuse a directory that is in use.
+
+        Raises:
+            ConfigError: it holds a run already, or other files.
+        """
+        if self.exists("run.yaml"):
+            raise ConfigError(
+                f"run directory {self.url} holds another run",
+                f"go on with it by `roundelay resume {self.url}`, or choose another run.name",
+            )
+        if self.fs.exists(self.root) and self.fs.ls(self.root, detail=False):
+            raise ConfigError(f"run directory {self.url} is not empty and holds no run", "choose another run.name")
+
+    def create(self, header: dict[str, Any]) -> None:
+        """Start the run: from now on it can be resumed."""
+        assert not self.exists("run.yaml")
+        self.write_header(header)
+
+    def remove(self) -> None:
+        """Take away a directory whose run never started."""
+        assert not self.exists("run.yaml")
+        if self.fs.exists(self.root):
+            self.fs.rm(self.root, recursive=True)
+
+    def write_header(self, header: dict[str, Any]) -> None:
+        self.write_bytes(yaml.safe_dump(header, sort_keys=False).encode(), "run.yaml")
+
+    def header(self) -> dict[str, Any]:
+        """`run.yaml`.
+
+        Raises:
+            ConfigError: there is no run here.
+        """
+        if not self.exists("run.yaml"):
+            raise ConfigError(f"{self.url} holds no run (no run.yaml)", "check the path; `roundelay run` starts one")
+        return yaml.safe_load(self.read_bytes("run.yaml"))
+
+    # Shards -----------------------------------------------------------------------------------------------------
+
+    def read_shard(self, stage: str, shard: Shard, cls: type[T]) -> list[T] | None:
+        """The records of a finished shard, or None if the shard is not finished."""
+        parts = _shard_parts(stage, shard.round, shard.index)
+        if not self.exists(*parts):
+            return None
+        with self.fs.open(self.path(*parts), "rb") as file:
+            return from_table(cls, pq.read_table(file))
+
+    def write_shard(self, stage: str, shard: Shard, cls: type[T], records: Sequence[T]) -> None:
+        """Finish a shard. Writing a finished shard is a bug.
+
+        Raises:
+            RunError: the shard is finished already.
+        """
+        parts = _shard_parts(stage, shard.round, shard.index)
+        if self.exists(*parts):
+            raise RunError(
+                f"shard {shard.index} of {stage} in round {shard.round} was finished before",
+                "another driver seems to run in the same directory: stop one of them",
+            )
+        sink = pa.BufferOutputStream()
+        pq.write_table(to_table(cls, records), sink, compression="zstd")
+        self.write_bytes(sink.getvalue().to_pybytes(), *parts)
+
+    def stage_hash(self, round: int, stage: str) -> str:
+        """A hash over the names and bytes of a stage's shards, in order."""
+        digest = hashlib.sha256()
+        for path in self._shard_paths(round, stage):
+            digest.update(posixpath.basename(path).encode())
+            with self.fs.open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    def read_stage(self, round: int, stage: str, cls: type[T]) -> Iterator[T]:
+        """Every record of a stage, one shard in memory at a time."""
+        for path in self._shard_paths(round, stage):
+            with self.fs.open(path, "rb") as file:
+                yield from from_table(cls, pq.read_table(file))
+
+    def _shard_paths(self, round: int, stage: str) -> list[str]:
+        return sorted(self.fs.glob(self.path(round_name(round), stage, "shard-*.parquet")))
+
+    # Rounds -----------------------------------------------------------------------------------------------------
+
+    def finished_rounds(self) -> list[int]:
+        """Rounds with a manifest, in order. Round 0 is the evaluation of the initial policy."""
+        paths = self.fs.glob(self.path("rounds", "*", "manifest.json"))
+        return sorted(int(posixpath.basename(posixpath.dirname(path))) for path in paths)
+
+    def manifest(self, round: int) -> dict[str, Any]:
+        return self.read_json(round_name(round), "manifest.json")
+
+    def commit_round(self, round: int, manifest: dict[str, Any]) -> None:
+        """Declare a round done: everything else of it is written before."""
+        self.write_json(manifest, round_name(round), "manifest.json")
+
+    def policy_path(self, round: int) -> str:
+        """Where round `round`'s policy is, as its file system names it."""
+        return self.path(round_name(round), "policy")
+
+    def prune_policies(self, keep: int) -> list[int]:
+        """Delete the oldest committed policies beyond the newest `keep`.
+
+        Only rounds older than the newest manifest are touched, so the run stays resumable at any moment.
+        """
+        rounds = [round for round in self.finished_rounds() if self.exists(round_name(round), "policy")]
+        doomed = rounds[:-keep]
+        for round in doomed:
+            self.fs.rm(self.policy_path(round), recursive=True)
+        return doomed
+
+    # Metrics ----------------------------------------------------------------------------------------------------
+
+    def append_metrics(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Append rows to metrics.jsonl; each carries `round` and `stage`."""
+        text = "".join(json.dumps(row, sort_keys=True, allow_nan=False) + "\n" for row in rows)
+        if self.local:
+            with open(self.path("metrics.jsonl"), "a", encoding="utf-8") as file:
+                file.write(text)
+        else:  # object stores append nothing: rewrite
+            before = self.read_bytes("metrics.jsonl") if self.exists("metrics.jsonl") else b""
+            self.write_bytes(before + text.encode(), "metrics.jsonl")
+
+    def drop_unfinished_metrics(self) -> None:
+        """On resume, forget the rows of rounds that will be run again, so that no step appears twice."""
+        if not self.exists("metrics.jsonl"):
+            return
+        finished = set(self.finished_rounds())
+        lines = self.read_bytes("metrics.jsonl").decode().splitlines()
+        kept = [line for line in lines if _is_whole_json(line) and json.loads(line)["round"] in finished]
+        self.write_bytes("".join(line + "\n" for line in kept).encode(), "metrics.jsonl")
+
+
+def round_name(round: int) -> str:
+    return f"rounds/{round:03d}"
+
+
+def _shard_parts(stage: str, round: int, index: int) -> tuple[str, ...]:
+    return (round_name(round), stage, f"shard-{index:05d}.parquet")
+
+
+def _is_whole_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except json.JSONDecodeError:  # the line that was being written when the driver was killed
+        return False
+    return True

@@ -1,0 +1,253 @@
+"""The records that flow through a round, and nothing else: frozen data, no behaviour beyond trivial properties.
+
+Every record is written to the ledger as it is, so its fields are plain Python types (see `ledger.arrow_schema`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Variant: TypeAlias = Literal["plain", "positive", "negative"]
+FinishReason: TypeAlias = Literal["stop", "length"]
+JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
+Provenance: TypeAlias = Literal["judge", "contrast"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One turn of a conversation, as in TRL's conversational format.
+
+    Example:
+        Message(role="user", content="Name a prime.")
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What the policy is asked. The last message is the user's.
+
+    Example:
+        Prompt(id="maths-001", messages=(Message(role="user", content="Name a prime."),))
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rollout:
+    """One sampled response.
+
+    `prompt_token_ids` are those of the original prompt, which the response is trained under; `sampler_token_ids` those
+    it was sampled from (with affixes, for contrast variants). `token_ids` include the end-of-turn token when
+    `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1.
+
+    Example:
+        Rollout(prompt_id="maths-001", sample=0, variant="plain", prompt_token_ids=(1, 5), sampler_token_ids=(1, 5),
+                token_ids=(7, 2), logprobs=(-0.5, -0.1), text="7", finish_reason="stop", policy_version=0, seed=11)
+    """
+
+    prompt_id: str
+    sample: int
+    variant: Variant
+    prompt_token_ids: tuple[int, ...]
+    sampler_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish_reason: FinishReason
+    policy_version: int
+    seed: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the response was cut by the token limit before the policy ended it."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgment:
+    """One vote on one rollout. `score` is None unless `status` is "parsed": a failed parse never becomes a number.
+
+    `choice_mass` is the probability the judge put on all scores together (None where text was parsed): how far the
+    score was the judge's own next word.
+
+    Example:
+        Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
+    """
+
+    prompt_id: str
+    sample: int
+    vote: int
+    status: JudgmentStatus
+    score: float | None
+    choice_mass: float | None
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferencePair:
+    """Two responses to one prompt, the first preferred.
+
+    `margin` is the score difference (None where no score was given). `label_probability` is the probability that
+    `chosen` is the better one: 1.0 for hard labels.
+
+    Example:
+        PreferencePair(prompt=prompt, chosen=a, rejected=b, margin=1.5, label_probability=1.0, provenance="judge")
+    """
+
+    prompt: Prompt
+    chosen: Rollout
+    rejected: Rollout
+    margin: float | None
+    label_probability: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dropped:
+    """A prompt that entered the round and gave no pair, with the reason.
+
+    Example:
+        Dropped(prompt_id="maths-001", reason="tie")
+    """
+
+    prompt_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairingOutcome:
+    """What pairing made of one prompt: exactly one of `pair` and `dropped`.
+
+    Example:
+        PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
+    """
+
+    pair: PreferencePair | None
+    dropped: Dropped | None
+
+
+def pairs_of(outcomes: Sequence[PairingOutcome]) -> list[PreferencePair]:
+    """The pairs among `outcomes`, in order."""
+    return [outcome.pair for outcome in outcomes if outcome.pair is not None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """A fixed slice of a round's prompts: the unit of work, retry and resume.
+
+    Example:
+        Shard(round=1, index=0, prompts=(prompt,), split="train")
+    """
+
+    round: int
+    index: int
+    prompts: tuple[Prompt, ...]
+    split: Literal["train", "heldout"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationRequest:
+    """One request to a rollout engine: `messages` through the chat template, continued by the model.
+
+    `assistant_prefix` opens the assistant's turn. `plain_messages` is the conversation whose token ids the caller also
+    wants (the original of a contrast prompt). `choices` asks for the next-token log-probs of these strings, and
+    `constrain_to_choices` lets the model say nothing else.
+
+    Example:
+        GenerationRequest(messages=prompt.messages, seed=11, temperature=0.7, top_p=0.9, max_tokens=48)
+    """
+
+    messages: tuple[Message, ...]
+    seed: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    assistant_prefix: str = ""
+    plain_messages: tuple[Message, ...] = ()
+    choices: tuple[str, ...] = ()
+    constrain_to_choices: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """An engine's answer to a `GenerationRequest`.
+
+    `finish_reason` is "prompt_too_long" when the prompt does not fit the model: nothing was generated then.
+    `choice_logprobs` has one entry per requested choice, or is empty.
+
+    Example:
+        Generation(prompt_token_ids=(1, 5), plain_token_ids=(), token_ids=(7, 2), logprobs=(-0.5, -0.1), text="7",
+                   finish_reason="stop", choice_logprobs=())
+    """
+
+    prompt_token_ids: tuple[int, ...]
+    plain_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish_reason: Literal["stop", "length", "prompt_too_long"]
+    choice_logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingPair:
+    """A preference pair as the learner takes it.
+
+    `reference_logps` are Σ log-probs of (chosen, rejected) under the reference, or None where the learner computes
+    them. `progress` is the share of the round's update that lies before this pair, in [0, 1): it sets the learning rate.
+
+    Example:
+        TrainingPair(id="maths-001", prompt_token_ids=(1, 5), chosen_token_ids=(7, 2), rejected_token_ids=(9, 2),
+                     reference_logps=None, progress=0.25)
+    """
+
+    id: str
+    prompt_token_ids: tuple[int, ...]
+    chosen_token_ids: tuple[int, ...]
+    rejected_token_ids: tuple[int, ...]
+    reference_logps: tuple[float, float] | None
+    progress: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenSequence:
+    """A prompt and a response whose log-probs are asked for.
+
+    Example:
+        TokenSequence(prompt_token_ids=(1, 5), token_ids=(7, 2))
+    """
+
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairLogps:
+    """A policy's Σ log-probs of a held-out pair's two responses under the plain prompt.
+
+    Example:
+        PairLogps(prompt_id="maths-001", chosen=-31.5, rejected=-40.25)
+    """
+
+    prompt_id: str
+    chosen: float
+    rejected: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyRef:
+    """A policy by the round that made it (0: the initial one) and where it lies. The hash is over its weights.
+
+    Example:
+        PolicyRef(version=1, path="runs/demo/rounds/001/policy", sha256="9f…")
+    """
+
+    version: int
+    path: str
+    sha256: str

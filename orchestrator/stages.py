@@ -1,0 +1,88 @@
+"""A shard's way through sample → judge → pair, each stage committed before the next. Owns what is recomputed: nothing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .ledger import Ledger
+from .metrics import StageClock
+from .protocols import Observer, Phase, Rollouts
+from .records import Judgment, PairingOutcome, Rollout, Shard
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardResult:
+    """A shard that went through all stages."""
+
+    shard: Shard
+    rollouts: Sequence[Rollout]
+    judgments: Sequence[Judgment]
+    outcomes: Sequence[PairingOutcome]
+
+
+@dataclass(kw_only=True, slots=True)
+class Stages:
+    """Runs stages over shards: a committed shard is read back, another is computed and committed."""
+
+    ledger: Ledger
+    phase: Phase
+    rollouts: Rollouts
+    observer: Observer
+    clock: StageClock = field(default_factory=StageClock)
+    done: dict[str, int] = field(default_factory=dict)
+
+    async def committed(
+        self, stage: str, shard: Shard, total: int, cls: type[T], compute: Callable[[], Awaitable[Sequence[T]]]
+    ) -> Sequence[T]:
+        """The shard's records of `stage`: read back if they are committed, else computed and committed."""
+        records = self.ledger.read_shard(stage, shard, cls)
+        tokens = 0
+        if records is None:
+            with self.clock.active(stage):
+                records = list(await compute())
+            self.ledger.write_shard(stage, shard, cls, records)
+            tokens = sum(len(record.token_ids) for record in records if isinstance(record, Rollout))
+        self.done[stage] = self.done.get(stage, 0) + 1
+        self.observer.stage(shard.round, stage, self.done[stage], total, tokens)
+        return records
+
+    async def run_shard(self, shard: Shard, total: int, prefix: str = "") -> ShardResult:
+        """Sample, judge and pair one shard; `prefix` keeps held-out shards apart from the round's own."""
+        phase, generate, version = self.phase, self.rollouts.generate, self.rollouts.policy_version
+        rollouts = await self.committed(
+            f"{prefix}rollouts", shard, total, Rollout, lambda: phase.sample(shard, version, generate)
+        )
+        judgments = await self.committed(
+            f"{prefix}judgments", shard, total, Judgment, lambda: phase.judge(shard, rollouts, generate)
+        )
+
+        async def pair() -> list[PairingOutcome]:
+            return pair_shard(shard, rollouts, judgments, phase)
+
+        outcomes = await self.committed(f"{prefix}pairs", shard, total, PairingOutcome, pair)
+        return ShardResult(shard=shard, rollouts=rollouts, judgments=judgments, outcomes=outcomes)
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Append a row to metrics.jsonl and show it to the observer."""
+        self.ledger.append_metrics([row])
+        self.observer.metrics(row)
+
+    def start_round(self) -> None:
+        self.clock, self.done = StageClock(), {}
+
+
+def pair_shard(
+    shard: Shard, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], phase: Phase
+) -> list[PairingOutcome]:
+    """One outcome a prompt, in the shard's order."""
+    return [
+        phase.pair(
+            shard,
+            prompt,
+            [rollout for rollout in rollouts if rollout.prompt_id == prompt.id],
+            [judgment for judgment in judgments if judgment.prompt_id == prompt.id],
+        )
+        for prompt in shard.prompts
+    ]

@@ -1,0 +1,55 @@
+"""Weight sync is verified, always: a few probe sequences are scored by every rollout engine and by the learner."""
+
+from collections.abc import Sequence
+
+from .errors import RunError
+from .protocols import Learner, Rollouts
+from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence
+
+PROBE_TOKENS = 16
+# Largest tolerated difference in a token's log-prob: the worst token's in float32; in half precision, where single
+# tokens differ by chance, the mean over tokens.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+
+
+async def verify_sync(
+    policy: PolicyRef, probes: Sequence[Prompt], *, rollouts: Rollouts, learner: Learner, dtype: str
+) -> float:
+    """How far rollout engines and learner are apart on greedy continuations of `probes`, in nats a token.
+
+    Raises:
+        RunError: they differ by more than the dtype's tolerance: some engine holds other weights than the learner.
+    """
+    requests = [
+        GenerationRequest(messages=probe.messages, seed=0, temperature=0.0, top_p=1.0, max_tokens=PROBE_TOKENS)
+        for probe in probes
+    ]
+    generations = await rollouts.generate(requests)
+    sequences = [
+        TokenSequence(prompt_token_ids=generation.prompt_token_ids, token_ids=generation.token_ids)
+        for generation in generations
+        if generation.token_ids
+    ]
+    assert sequences, "every probe prompt is too long for the model"
+    expected = await learner.logps(sequences)
+    gaps = [
+        _gap(scored, expected, dtype) for scored in await rollouts.score(sequences)
+    ]  # one a rollout engine
+    worst = max(range(len(gaps)), key=gaps.__getitem__)
+    if not gaps[worst] <= TOLERANCES[dtype]:
+        raise RunError(
+            f"rollout engine {worst} and the learner disagree on policy {policy.version}: probe log-probs differ by "
+            f"{gaps[worst]:.2e} nats a token (tolerance {TOLERANCES[dtype]:.0e} in {dtype})",
+            "the weights did not arrive whole, or vLLM and transformers compute this model differently; "
+            "report it with the model's config.json",
+        )
+    return gaps[worst]
+
+
+def _gap(scored: Sequence[Sequence[float]], expected: Sequence[Sequence[float]], dtype: str) -> float:
+    differences = [
+        abs(a - b)
+        for left, right in zip(scored, expected, strict=True)
+        for a, b in zip(left, right, strict=True)
+    ]
+    return max(differences) if dtype == "float32" else sum(differences) / len(differences)

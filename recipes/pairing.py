@@ -1,0 +1,90 @@
+"""Which two responses make a pair, and why a prompt makes none. Ties never become labels."""
+
+from collections.abc import Sequence
+
+from ..orchestrator.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt, Provenance, Rollout
+from ..orchestrator.seeds import derive_seed
+
+
+def pair_best_worst(
+    prompt: Prompt,
+    rollouts: Sequence[Rollout],
+    judgments: Sequence[Judgment],
+    *,
+    min_margin: float,
+    drop_truncated: bool,
+) -> PairingOutcome:
+    """The best-scored response over the worst: Self-Rewarding LMs, arXiv 2401.10020, section 2.3.
+
+    A response's score is the mean of its parsed votes. Among equally scored responses the first sampled stands for all.
+    Drop reasons, in this order: `truncated` and `unscored` (fewer than two candidates are left), `tie` (best and worst
+    are at most `min_margin` apart), `identical` (their texts are equal).
+    """
+    candidates = [rollout for rollout in rollouts if not (drop_truncated and rollout.truncated)]
+    if len(candidates) < 2:
+        return _drop(prompt, "truncated")
+    scores = mean_scores(judgments)
+    scored = [rollout for rollout in candidates if rollout.sample in scores]
+    if len(scored) < 2:
+        return _drop(prompt, "unscored")
+    chosen = max(scored, key=lambda rollout: (scores[rollout.sample], -rollout.sample))
+    rejected = min(scored, key=lambda rollout: (scores[rollout.sample], rollout.sample))
+    margin = scores[chosen.sample] - scores[rejected.sample]
+    if margin <= min_margin:
+        return _drop(prompt, "tie")
+    if same_text(chosen, rejected):
+        return _drop(prompt, "identical")
+    return _pair(prompt, chosen, rejected, margin, "judge")
+
+
+def pair_contrast(
+    prompt: Prompt, rollouts: Sequence[Rollout], *, drop_truncated: bool, shuffle_seed: int | None
+) -> PairingOutcome:
+    """The positive variant's response over the negative's, by construction: RLCD, arXiv 2307.12950, section 3.
+
+    With `shuffle_seed` the label is a coin flip a prompt: the control that must teach nothing. Drop reasons, in this
+    order: `truncated`, `empty` (as in the paper), `identical`.
+    """
+    (chosen,) = (rollout for rollout in rollouts if rollout.variant == "positive")
+    (rejected,) = (rollout for rollout in rollouts if rollout.variant == "negative")
+    if drop_truncated and (chosen.truncated or rejected.truncated):
+        return _drop(prompt, "truncated")
+    if not chosen.text.strip() or not rejected.text.strip():
+        return _drop(prompt, "empty")
+    if same_text(chosen, rejected):
+        return _drop(prompt, "identical")
+    if shuffle_seed is not None and derive_seed(shuffle_seed, "shuffle", prompt.id) % 2:
+        chosen, rejected = rejected, chosen
+    return _pair(prompt, chosen, rejected, None, "contrast")
+
+
+def mean_scores(judgments: Sequence[Judgment]) -> dict[int, float]:
+    """The mean of the parsed votes by sample. Samples without a parsed vote are absent."""
+    votes: dict[int, list[float]] = {}
+    for judgment in judgments:
+        if judgment.score is not None:
+            votes.setdefault(judgment.sample, []).append(judgment.score)
+    return {sample: sum(scores) / len(scores) for sample, scores in votes.items()}
+
+
+def same_text(a: Rollout, b: Rollout) -> bool:
+    """Whether two responses say the same, whitespace at the ends aside."""
+    return a.text.strip() == b.text.strip()
+
+
+def _pair(
+    prompt: Prompt, chosen: Rollout, rejected: Rollout, margin: float | None, provenance: Provenance
+) -> PairingOutcome:
+    pair = PreferencePair(
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        margin=margin,
+        label_probability=1.0,
+        provenance=provenance,
+    )
+    return PairingOutcome(pair=pair, dropped=None)
+
+
+def _drop(prompt: Prompt, reason: str) -> PairingOutcome:
+    return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt.id, reason=reason))

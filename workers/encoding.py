@@ -1,0 +1,89 @@
+"""Conversations to token ids, the one way for every worker: chat template, assistant prefix, choices.
+
+Text from data sets and models is data: a special token spelled out in a message's text is broken up before the
+template is applied, so that it can never close a turn or open one.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.records import Message
+
+ZERO_WIDTH_SPACE = "\u200b"
+
+
+class ChatEncoder:
+    """A tokenizer with its chat template.
+
+    Args:
+        path: the model directory or hub name.
+        trust_remote_code: whether the model's own Python may run.
+
+    Raises:
+        ConfigError: the directory has no tokenizer, or the tokenizer no chat template.
+    """
+
+    def __init__(self, path: str, *, trust_remote_code: bool = False):
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        except Exception as error:  # transformers raises OSError, ValueError, KeyError, … for the same user mistake
+            raise ConfigError(
+                f"model.path={path} has no tokenizer that loads ({type(error).__name__}: {_first_line(error)})",
+                "give a directory (or hub name) with config.json, safetensors and tokenizer files",
+            ) from error
+        if not self.tokenizer.chat_template:
+            raise ConfigError(
+                f"model.path={path} has a tokenizer without a chat template",
+                "use an instruct model, or put a chat_template.jinja into the directory",
+            )
+
+    @cached_property
+    def _special(self) -> tuple[str, ...]:
+        added = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        return tuple(sorted({*self.tokenizer.all_special_tokens, *added}, key=len, reverse=True))
+
+    def neutralise(self, text: str) -> str:
+        """`text` with every special token broken up by a zero-width space after its first character."""
+        for token in self._special:
+            if token in text:
+                text = text.replace(token, token[0] + ZERO_WIDTH_SPACE + token[1:])
+        return text
+
+    def encode(self, messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
+        """Token ids of a conversation with the assistant's turn opened, and `assistant_prefix` in it."""
+        turns = [{"role": message.role, "content": self.neutralise(message.content)} for message in messages]
+        text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return self._ids(text + self.neutralise(assistant_prefix))
+
+    def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
+        """The single token with which each choice continues `assistant_prefix`.
+
+        Raises:
+            ConfigError: a choice is not one token there, or two choices share one: their next-token probabilities
+                would not be theirs.
+        """
+        before = self._ids(assistant_prefix)
+        ids = []
+        for choice in choices:
+            after = self._ids(assistant_prefix + choice)
+            if len(after) != len(before) + 1 or after[: len(before)] != before:
+                raise ConfigError(
+                    f"judge.scores: {choice!r} after {assistant_prefix!r} is not a single token of this tokenizer",
+                    "change judge.assistant_prefix (with or without the space), or use judge=additive",
+                )
+            ids.append(after[-1])
+        if len(set(ids)) != len(ids):
+            raise ConfigError(f"judge.scores={tuple(choices)} share tokens", "use judge=additive")
+        return tuple(ids)
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""
