@@ -1,4 +1,4 @@
-"""The command line. Parses, calls, prints; exit codes: 0 done, 1 stopped (resumable), 2 wrong input, 130 interrupted."""
+"""The command line: parses, calls, prints. Exit codes: 0 done, 1 stopped, 2 wrong input, 130 interrupted."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ from rich.markup import escape
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.ledger import Ledger
-from .config_loading import compose_dict, config_values, load_config
+from .config_loading import config_values, load_config
 from .plan import print_plan, print_recipes
 from .progress import TerminalProgress
 from .runs import create_run, environment_note, execute, is_finished, resume_run
@@ -146,7 +146,9 @@ def follow_quietly(config: Config, ledger: Ledger) -> None:
 
 def main() -> None:
     """The `roundelay` command."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # Slurm's warning leaves a resumable run as Ctrl-C does
+    signal.signal(
+        signal.SIGTERM, signal.getsignal(signal.SIGINT)
+    )  # Slurm's warning leaves a resumable run as Ctrl-C does
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:

@@ -15,7 +15,7 @@ from ..orchestrator.config import (
     JudgeConfig,
 )
 from ..orchestrator.ledger import Ledger
-from ..orchestrator.protocols import Generate, Phase
+from ..orchestrator.protocols import Generate, Judge, Phase
 from ..orchestrator.records import Judgment, PairingOutcome, PolicyRef, Prompt, Rollout, Shard
 from ..recipes.generation import sample_contrast, sample_plain
 from ..recipes.judging import judge_additive, judge_expected_score
@@ -26,10 +26,10 @@ def build_phase(config: Config) -> Phase:
     """The recipe's functions with their configuration bound."""
     return Phase(
         sample=partial(_sample, config=config),
-        judge=partial(_judge, judge=config.judge, seed=config.run.seed, purpose="judge"),
+        judge=_judge(config.judge, (config.run.seed, "judge")),
         pair=partial(_pair, config=config),
         sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=partial(_judge, judge=config.evaluation.judge, seed=config.run.seed, purpose="evaluate"),
+        judge_heldout=_judge(config.evaluation.judge, (config.run.seed, "evaluate")),
     )
 
 
@@ -59,15 +59,12 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
     )
 
 
-async def _judge(
-    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, judge: JudgeConfig, seed: int, purpose: str
-) -> list[Judgment]:
+def _judge(judge: JudgeConfig, seed_parts: tuple[int | str, ...]) -> Judge | None:
     if isinstance(judge, ExpectedScoreJudge):
-        return await judge_expected_score(shard, rollouts, generate, config=judge)
+        return partial(judge_expected_score, config=judge)
     if isinstance(judge, AdditiveJudge):
-        seed_parts = (seed, purpose, shard.split, shard.round)
-        return await judge_additive(shard, rollouts, generate, config=judge, seed_parts=seed_parts)
-    return []
+        return partial(judge_additive, config=judge, seed_parts=seed_parts)
+    return None
 
 
 def _pair(
@@ -113,7 +110,5 @@ def start_learner(config: Config, cluster: Cluster, ledger: Ledger) -> LearnerGr
         **({"DS_ACCELERATOR": "cpu"} if config.cluster.device == "cpu" else {}),
     }
     target = "roundelay.workers.learner:Learner"
-    actors = [
-        cluster.spawn(target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)
-    ]
+    actors = [cluster.spawn(target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)]
     return LearnerGroup(config.cluster, actors, ledger)

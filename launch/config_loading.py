@@ -86,7 +86,8 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
         if key not in known or override.is_sweep_override() or override.is_delete() or override.is_add():
             close = nearest(key, known)
             raise ConfigError(
-                f"{text}: a resume takes key=value of known keys only", f"did you mean {close}?" if close else "see run.yaml"
+                f"{text}: a resume takes key=value of known keys only",
+                f"did you mean {close}?" if close else "see run.yaml",
             )
         OmegaConf.update(config, key, override.value())
     container = OmegaConf.to_container(config, resolve=True)
@@ -189,4 +190,6 @@ def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | No
         close = nearest(match[1], GROUPS)
         return ConfigError(f"unknown config group {match[1]}", f"did you mean {close}?" if close else "see --help")
     first = text.splitlines()[0] if text else type(error).__name__
-    return ConfigError(f"the overrides cannot be read: {first}", "check the spelling; quote values with commas or spaces")
+    return ConfigError(
+        f"the overrides cannot be read: {first}", "check the spelling; quote values with commas or spaces"
+    )

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -78,3 +79,15 @@ def _convert_gguf_package(package: str, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         if not (target / "config.json").is_file():  # unless another run was faster
             raise
+
+
+def main() -> None:
+    """Make a shipped model ready: `python -m roundelay.launch.models smollm2_135m`."""
+    from .config_loading import load_config
+
+    (name,) = sys.argv[1:]
+    print(ensure_model(load_config([f"model={name}"], default_name="setup").model))
+
+
+if __name__ == "__main__":
+    main()

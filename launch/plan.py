@@ -24,7 +24,8 @@ def print_plan(console: Console, config: Config) -> None:
         ("judge", f"{votes} judgments ({judge.kind})" if votes else "nothing: pairs are labelled by construction"),
         ("pair", f"{config.pairing.kind}: at most {run.prompts_per_round} pairs"),
         ("learn", f"{config.objective.kind}, β={config.objective.beta:g}, reference: {reference.policy} "
-                  f"({reference.logps}); {config.learner.epochs} epoch(s), {config.learner.pairs_per_step} pairs a step, "
+                  f"({reference.logps}); {config.learner.epochs} epoch(s), "
+                  f"{config.learner.pairs_per_step} pairs a step, "
                   f"lr {config.learner.learning_rate:g}, ZeRO-{config.learner.zero_stage}"),
         ("sync", f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
         ("evaluate", f"{config.evaluation.num_prompts} held-out prompts, judge: {config.evaluation.judge.kind}"),

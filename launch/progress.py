@@ -1,4 +1,4 @@
-"""Live progress on a terminal: stage, shards, tokens a second, time left. One line a stage where there is no terminal."""
+"""Live progress: stage, shards, tokens a second, time left. One line a stage where there is no terminal."""
 
 import time
 from collections.abc import Sequence

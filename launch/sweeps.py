@@ -63,9 +63,7 @@ def run_sweep(
     jobs = expand(overrides)
     directory = root / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
     configs = [
-        load_config(
-            [*job, f"run.root={directory}", f"run.name={index:03d}"], config_dir=config_dir
-        )
+        load_config([*job, f"run.root={directory}", f"run.name={index:03d}"], config_dir=config_dir)
         for index, job in enumerate(jobs)
     ]
     _claim(directory, jobs)

@@ -36,7 +36,7 @@ class WandbTracker:
             settings=wandb.Settings(silent=True, console="off"),
         )
         self._wandb = wandb
-        self._samples: dict[int, list[list[str]]] = {}
+        self._samples: dict[int, list[Any]] = {}
 
     def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
         pass
@@ -52,10 +52,10 @@ class WandbTracker:
             rows.append([pair.prompt.messages[-1].content, pair.chosen.text, pair.rejected.text, str(pair.margin)])
             if len(rows) == self.config.pair_samples:
                 columns = ["prompt", "chosen", "rejected", "margin"]
-                self._run.log({"pairs": self._wandb.Table(columns=columns, data=rows), "round": round})
+                self._run.log({"pairs": self._wandb.Table(columns=columns, data=list(rows)), "round": round})
 
     def close(self) -> None:
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 class Observers:

@@ -1,4 +1,4 @@
-"""Ray: the cluster, placement, actors and calls with deadlines. The only module on the driver's side that imports it."""
+"""Ray: cluster, placement, actors, calls with deadlines. The only module on the driver's side that imports it."""
 
 import asyncio
 import importlib
@@ -124,6 +124,7 @@ class Cluster:
 
         Returns at once. The class is imported in the actor only: the driver never loads torch, vLLM or DeepSpeed.
         """
+        assert self._group is not None, "place() comes before spawn()"
         bundles = bundles_of(self.config)
         bundle = bundles[name]
         options: dict[str, Any] = {

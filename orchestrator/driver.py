@@ -10,8 +10,8 @@ from typing import Any
 
 from .config import Config
 from .evaluation import evaluate
-from .ledger import Ledger, round_name
 from .learning import learn_round
+from .ledger import Ledger, round_name
 from .policies import newest_policy, policy_of
 from .prompts import PromptStore
 from .protocols import Learner, Rollouts
@@ -51,14 +51,12 @@ class RoundDriver:
 
     async def play(self, round: int) -> None:
         """One round; round 0 evaluates the initial policy. What a crash left finished is not done again."""
-        started = time.monotonic()
+        started, busy_before = time.monotonic(), await self.busy_seconds()
         self.stages.start_round()
         policy = policy_of(self.ledger, round)
         if policy is None:
             shards = train_shards(round, self.train, self.config.run)
-            policy = await learn_round(
-                round, shards, config=self.config, stages=self.stages, learner=self.learner
-            )
+            policy = await learn_round(round, shards, config=self.config, stages=self.stages, learner=self.learner)
         if self.rollouts.policy_version != policy.version:
             with self.stages.clock.active("sync"):
                 await self.rollouts.load(await self.learner.weights(), policy)
@@ -70,7 +68,9 @@ class RoundDriver:
                 learner=self.learner,
                 in_flight=self.config.cluster.shards_in_flight,
             )
-        self.commit(round, policy, evaluation, time.monotonic() - started)
+        seconds, busy = time.monotonic() - started, await self.busy_seconds()
+        idle = {name: 1.0 - (busy[name] - busy_before.get(name, 0.0)) / seconds for name in busy}
+        self.commit(round, policy, {"evaluation": evaluation, "idle_share": idle}, seconds)
 
     async def verify(self, policy: PolicyRef) -> None:
         """Stop unless every rollout engine computes the learner's log-probs."""
@@ -79,7 +79,10 @@ class RoundDriver:
             policy, probes, rollouts=self.rollouts, learner=self.learner, dtype=self.config.model.dtype
         )
 
-    def commit(self, round: int, policy: PolicyRef, evaluation: dict[str, Any], seconds: float) -> None:
+    async def busy_seconds(self) -> dict[str, float]:
+        return {**await self.rollouts.busy_seconds(), **await self.learner.busy_seconds()}
+
+    def commit(self, round: int, policy: PolicyRef, measured: dict[str, Any], seconds: float) -> None:
         """Write the round's manifest: with it the round is done."""
         learned = self.ledger.read_json(round_name(round), "learn.json") if round else {"policy": asdict(policy)}
         manifest = {
@@ -87,7 +90,7 @@ class RoundDriver:
             "round": round,
             "seed": self.config.run.seed,
             "sync_parity": self.parity,
-            "evaluation": evaluation,
+            **measured,
             "seconds": {**learned.get("seconds", {}), **self.stages.clock.seconds, "round": seconds},
             "stage_sha256": {stage: self.ledger.stage_hash(round, stage) for stage in HASHED_STAGES},
         }

@@ -1,8 +1,8 @@
 """What is measured after every round on the held-out prompts, and once, as round 0, for the initial policy.
 
-Held-out preference pairs are made once by the initial policy, with the recipe's own generation, judge and pairing. The
-implicit reward of a later policy is log π − log π_0 of each response under the plain prompt; the share of pairs on which
-it prefers the chosen one is the evaluation accuracy (chance: 50%).
+Held-out preference pairs are made once by the initial policy, with the recipe's own generation, judge and pairing.
+The implicit reward of a later policy is log π − log π_0 of each response under the plain prompt; the share of pairs on
+which it prefers the chosen one is the implicit accuracy (chance: 50%).
 """
 
 from collections.abc import Sequence
@@ -54,10 +54,7 @@ async def _respond(shard: Shard, total: int, stages: Stages) -> tuple[Sequence[R
     rollouts = await stages.committed(
         "eval-rollouts", shard, total, Rollout, lambda: phase.sample_heldout(shard, version, generate)
     )
-    judgments = await stages.committed(
-        "eval-judgments", shard, total, Judgment, lambda: phase.judge_heldout(shard, rollouts, generate)
-    )
-    return rollouts, judgments
+    return rollouts, await stages.judged("eval-judgments", shard, total, rollouts, phase.judge_heldout)
 
 
 async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learner) -> None:
@@ -105,4 +102,3 @@ def sequences_of(pair: PreferencePair) -> tuple[TokenSequence, TokenSequence]:
         TokenSequence(prompt_token_ids=pair.chosen.prompt_token_ids, token_ids=pair.chosen.token_ids),
         TokenSequence(prompt_token_ids=pair.rejected.prompt_token_ids, token_ids=pair.rejected.token_ids),
     )
-

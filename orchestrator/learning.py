@@ -57,7 +57,7 @@ async def learn_round(
     if not learned.steps:
         raise RunError(
             f"round {round} gave no pair from {stats.prompts} prompts: {dict(stats.dropped)}",
-            f"read {ledger.path(round_name(round), 'judgments')}: a judge that ties or cannot be parsed teaches nothing",
+            f"read {ledger.path(round_name(round), 'judgments')}: a judge that only ties teaches nothing",
         )
     with stages.clock.active("save"):
         policy = await learner.save(round)

@@ -1,8 +1,8 @@
-"""What a round is summarised by: counts, lengths, judge health. Running sums only: memory does not grow with prompts."""
+"""A round's summary: counts, lengths, judge health. Running sums only: memory does not grow with prompts."""
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -165,7 +165,7 @@ class StageClock:
     def __init__(self):
         self._active: Counter[str] = Counter()
         self._since: dict[str, float] = {}
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def active(self, stage: str) -> Iterator[None]:
@@ -186,7 +186,7 @@ class LearningStats:
 
     steps: int = 0
     pairs: float = 0.0
-    totals: Counter[str] = field(default_factory=Counter)
+    totals: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def add(self, step: dict[str, float]) -> None:
         self.steps += 1

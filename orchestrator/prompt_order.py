@@ -26,7 +26,9 @@ def round_indices(*, num_prompts: int, prompts_per_round: int, round: int, seed:
         raise ValueError(f"{prompts_per_round} prompts a round, but only {num_prompts} in all")
     start = (round - 1) * prompts_per_round
     first, last = start // num_prompts, (start + prompts_per_round - 1) // num_prompts
-    walk = np.concatenate([_pass_order(num_prompts, prompts_per_round, index, seed) for index in range(first, last + 1)])
+    walk = np.concatenate(
+        [_pass_order(num_prompts, prompts_per_round, index, seed) for index in range(first, last + 1)]
+    )
     offset = start - first * num_prompts
     return walk[offset : offset + prompts_per_round]
 

@@ -19,6 +19,7 @@ from .records import (
 )
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
+Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Awaitable[list[Judgment]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +27,10 @@ class Phase:
     """A recipe's science: what is sampled, how it is judged, which pairs come of it."""
 
     sample: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
-    judge: Callable[[Shard, Sequence[Rollout], Generate], Awaitable[list[Judgment]]]
+    judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
     sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
-    judge_heldout: Callable[[Shard, Sequence[Rollout], Generate], Awaitable[list[Judgment]]]
+    judge_heldout: Judge | None
 
 
 class Rollouts(Protocol):
@@ -96,5 +97,3 @@ class Observer(Protocol):
     def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None:
         """A shard of pairs is finished."""
         ...
-
-

@@ -200,7 +200,7 @@ class TrainingPair:
     """A preference pair as the learner takes it.
 
     `reference_logps` are Σ log-probs of (chosen, rejected) under the reference, or None where the learner computes
-    them. `progress` is the share of the round's update that lies before this pair, in [0, 1): it sets the learning rate.
+    them. `progress` is the share of the round's update before this pair, in [0, 1): it sets the learning rate.
 
     Example:
         TrainingPair(id="maths-001", prompt_token_ids=(1, 5), chosen_token_ids=(7, 2), rejected_token_ids=(9, 2),

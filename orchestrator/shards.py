@@ -38,9 +38,7 @@ class RoundShards:
 
 def train_shards(round: int, store: PromptStore, run: RunConfig) -> RoundShards:
     """The round's slice of the training prompts, in the run's seeded order."""
-    indices = round_indices(
-        num_prompts=len(store), prompts_per_round=run.prompts_per_round, round=round, seed=run.seed
-    )
+    indices = round_indices(num_prompts=len(store), prompts_per_round=run.prompts_per_round, round=round, seed=run.seed)
     return RoundShards(
         round=round, split="train", store=store, indices=indices, prompts_per_shard=run.prompts_per_shard
     )

@@ -1,4 +1,4 @@
-"""A shard's way through sample → judge → pair, each stage committed before the next. Owns what is recomputed: nothing."""
+"""A shard's way through sample → judge → pair, each stage committed before the next: nothing is computed twice."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from .ledger import Ledger
 from .metrics import StageClock
-from .protocols import Observer, Phase, Rollouts
+from .protocols import Judge, Observer, Phase, Rollouts
 from .records import Judgment, PairingOutcome, Rollout, Shard
 
 T = TypeVar("T")
@@ -54,15 +54,22 @@ class Stages:
         rollouts = await self.committed(
             f"{prefix}rollouts", shard, total, Rollout, lambda: phase.sample(shard, version, generate)
         )
-        judgments = await self.committed(
-            f"{prefix}judgments", shard, total, Judgment, lambda: phase.judge(shard, rollouts, generate)
-        )
+        judgments = await self.judged(f"{prefix}judgments", shard, total, rollouts, phase.judge)
 
         async def pair() -> list[PairingOutcome]:
             return pair_shard(shard, rollouts, judgments, phase)
 
         outcomes = await self.committed(f"{prefix}pairs", shard, total, PairingOutcome, pair)
         return ShardResult(shard=shard, rollouts=rollouts, judgments=judgments, outcomes=outcomes)
+
+    async def judged(
+        self, stage: str, shard: Shard, total: int, rollouts: Sequence[Rollout], judge: Judge | None
+    ) -> Sequence[Judgment]:
+        """The shard's judgments; none where nothing is judged."""
+        if judge is None:
+            return []
+        generate = self.rollouts.generate
+        return await self.committed(stage, shard, total, Judgment, lambda: judge(shard, rollouts, generate))
 
     def record(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl and show it to the observer."""

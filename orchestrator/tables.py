@@ -38,7 +38,7 @@ def from_table(cls: type[T], table: pa.Table) -> list[T]:
 
 @cache
 def _adapter(cls: type[T]) -> TypeAdapter[list[T]]:
-    return TypeAdapter(list[cls])
+    return TypeAdapter(list[cls])  # pyright: ignore[reportInvalidTypeForm]
 
 
 def _fields(cls: type) -> list[pa.Field]:

@@ -32,9 +32,7 @@ async def verify_sync(
     ]
     assert sequences, "every probe prompt is too long for the model"
     expected = await learner.logps(sequences)
-    gaps = [
-        _gap(scored, expected, dtype) for scored in await rollouts.score(sequences)
-    ]  # one a rollout engine
+    gaps = [_gap(scored, expected, dtype) for scored in await rollouts.score(sequences)]  # one a rollout engine
     worst = max(range(len(gaps)), key=gaps.__getitem__)
     if not gaps[worst] <= TOLERANCES[dtype]:
         raise RunError(
@@ -48,8 +46,6 @@ async def verify_sync(
 
 def _gap(scored: Sequence[Sequence[float]], expected: Sequence[Sequence[float]], dtype: str) -> float:
     differences = [
-        abs(a - b)
-        for left, right in zip(scored, expected, strict=True)
-        for a, b in zip(left, right, strict=True)
+        abs(a - b) for left, right in zip(scored, expected, strict=True) for a, b in zip(left, right, strict=True)
     ]
     return max(differences) if dtype == "float32" else sum(differences) / len(differences)

@@ -11,7 +11,16 @@ from dataclasses import replace
 
 from ..orchestrator.config import AdditiveJudge, ExpectedScoreJudge
 from ..orchestrator.protocols import Generate
-from ..orchestrator.records import Generation, GenerationRequest, Judgment, JudgmentStatus, Message, Prompt, Rollout, Shard
+from ..orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
 from ..orchestrator.seeds import derive_seed
 
 MAX_SCORE = 5
@@ -90,7 +99,7 @@ async def judge_additive(
     requests = [
         GenerationRequest(
             messages=_case(prompts[rollout.prompt_id], rollout, _ASK_REASONED),
-            seed=derive_seed(*seed_parts, rollout.prompt_id, rollout.sample, vote),
+            seed=derive_seed(*seed_parts, shard.round, rollout.prompt_id, rollout.sample, vote),
             temperature=config.sampling.temperature,
             top_p=config.sampling.top_p,
             max_tokens=config.sampling.max_tokens,
@@ -101,9 +110,7 @@ async def judge_additive(
     answers = await generate(requests)
     if config.constrain_last_line:
         answers = await _constrained(requests, answers, generate)
-    return [
-        _additive_judgment(rollout, vote, answer) for (rollout, vote), answer in zip(slots, answers, strict=True)
-    ]
+    return [_additive_judgment(rollout, vote, answer) for (rollout, vote), answer in zip(slots, answers, strict=True)]
 
 
 def parse_score(text: str, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
@@ -157,7 +164,7 @@ def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[
 async def _constrained(
     requests: Sequence[GenerationRequest], reasons: Sequence[Generation], generate: Generate
 ) -> list[Generation]:
-    """Append a score line, decoded among the digits 0–5, to every reasoning. Prompts that did not fit stay as they are."""
+    """Append a score line, decoded among the digits 0–5, to every reasoning. What did not fit stays as it is."""
     fitting = [index for index, reason in enumerate(reasons) if reason.finish_reason != "prompt_too_long"]
     opened = {index: reasons[index].text.removesuffix(SCORE_LINE.strip()).rstrip() for index in fitting}
     scored = await generate(

@@ -1,4 +1,4 @@
-"""Objectives: pure tensor functions, log-probs in, per-pair losses and detached metrics out. One function, one paper."""
+"""Objectives: pure tensor functions, log-probs in, per-pair losses and detached metrics out; one function a paper."""
 
 import torch
 import torch.nn.functional as F

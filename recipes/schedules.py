@@ -13,8 +13,8 @@ def learning_rate_factor(
 ) -> float:
     """The factor on the peak learning rate when `progress` of the round's update lies behind, in [0, 1].
 
-    Linear warm-up from 0 over `warmup_fraction`, then constant, linear or cosine down to `final_fraction`. Without drops
-    and warm-up, linear gives (total − k)/total at step k, as transformers' linear schedule does.
+    Linear warm-up from 0 over `warmup_fraction`, then constant, linear or cosine down to `final_fraction`. Without
+    drops and warm-up, linear gives (total − k)/total at step k, as transformers' linear schedule does.
 
     Example:
         >>> learning_rate_factor(0.5, schedule="linear", warmup_fraction=0.0, final_fraction=0.0)

@@ -5,6 +5,7 @@ Shapes: B sequences, T positions, N completion tokens in all, H hidden, V vocabu
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,9 @@ class CompletionBatch:
         if any(not sequence.prompt_token_ids or not sequence.token_ids for sequence in sequences):
             raise ValueError("a sequence has an empty prompt or an empty completion")
         lengths = tuple(len(sequence.token_ids) for sequence in sequences)
-        width = max(len(sequence.prompt_token_ids) + length for sequence, length in zip(sequences, lengths, strict=True))
+        width = max(
+            len(sequence.prompt_token_ids) + length for sequence, length in zip(sequences, lengths, strict=True)
+        )
         input_ids_BT = torch.zeros(len(sequences), width, dtype=torch.long)
         rows, columns, targets = [], [], []
         for row, sequence in enumerate(sequences):
@@ -72,15 +75,16 @@ class CompletionModel(nn.Module):
     check after start stops such a run.
     """
 
-    def __init__(self, language_model: nn.Module):
+    def __init__(self, language_model: Any):
         super().__init__()
         self.language_model = language_model
 
     def forward(self, input_ids_BT: Tensor, rows_N: Tensor, columns_N: Tensor, targets_N: Tensor) -> Tensor:
         """Log-probs of `targets_N` in float32, shape (N,)."""
-        base = self.language_model.base_model
+        base: Any = self.language_model.base_model
+        head: Any = self.language_model.get_output_embeddings()
         hidden_BTH = base(input_ids=input_ids_BT, use_cache=False).last_hidden_state
-        logits_NV = self.language_model.get_output_embeddings()(hidden_BTH[rows_N, columns_N])
+        logits_NV = head(hidden_BTH[rows_N, columns_N])
         return -F.cross_entropy(logits_NV.float(), targets_N, reduction="none")
 
 

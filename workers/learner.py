@@ -1,7 +1,7 @@
 """The learner: one DeepSpeed rank. Owns the update of a round; knows nothing of judges, pairs' origins or vLLM.
 
-Every round starts from the committed files of the policy before it and a new optimizer. So a resumed round runs the same
-code on the same numbers as an uninterrupted one, and nothing of the learner's memory needs to survive a crash.
+Every round starts from the committed files of the policy before it and a new optimizer. So a resumed round runs the
+same code on the same numbers as an uninterrupted one, and nothing of the learner's memory needs to survive a crash.
 """
 
 import gc
@@ -147,7 +147,7 @@ class Learner:
         for name, value in config.to_dict().items():  # dropout off, whatever the architecture calls it
             if name.endswith(("dropout", "pdrop")) and isinstance(value, float):
                 setattr(config, name, 0.0)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path,
             config=config,
             dtype=getattr(torch, settings.dtype),
@@ -306,7 +306,7 @@ def _check_rollout_logps(
     per_token = (logps_2B - sampler_2B).abs() / torch.tensor(lengths, device=logps_2B.device)
     if (worst := float(per_token.max())) > tolerance:
         raise RuntimeError(
-            f"objective.reference.logps=rollout: the sampler's log-probs differ from the learner's by {worst:.2e} a token "
+            f"objective.reference.logps=rollout: sampler and learner differ by {worst:.2e} nats a token "
             f"(tolerance {tolerance:.0e}) on pairs {_ids(pairs)}; set objective.reference.logps=recompute"
         )
 

@@ -74,7 +74,9 @@ class RolloutWorker:
             RuntimeError: the engine holds other weights than the caller thinks.
         """
         if policy_version != self.policy_version:
-            raise RuntimeError(f"asked to sample from policy {policy_version}, but policy {self.policy_version} is loaded")
+            raise RuntimeError(
+                f"asked to sample from policy {policy_version}, but policy {self.policy_version} is loaded"
+            )
         self._enter()
         try:
             return list(await asyncio.gather(*(self._generate(request) for request in requests)))

@@ -49,7 +49,10 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     core.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=600,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     rows = [json.loads(line)["prompt"] for line in STARTER.read_text().splitlines()]
     core.train_from_iterator([row for row in rows if isinstance(row, str)], trainer)

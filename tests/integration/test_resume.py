@@ -1,0 +1,81 @@
+"""Killed at any point of any stage and resumed, a run ends exactly as if it had never been disturbed."""
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.runs import finish, kill_everything, pair_keys, prompt_ids, start, tiny_overrides
+
+from roundelay.orchestrator.ledger import Ledger
+
+pytestmark = pytest.mark.slow
+
+
+def shards(ledger: Ledger, round: int, stage: str) -> int:
+    return len(list(Path(ledger.root, f"rounds/{round:03d}", stage).glob("shard-*.parquet")))
+
+
+def has(ledger: Ledger, *parts: str) -> bool:
+    return Path(ledger.root, *parts).exists()
+
+
+# Each stage of a round, by a sign in the run directory that it is under way. The kill falls a random moment later.
+STAGES: list[tuple[str, Callable[[Ledger], bool]]] = [
+    ("baseline evaluation", lambda ledger: shards(ledger, 0, "heldout-rollouts") > 0),
+    ("sample", lambda ledger: shards(ledger, 1, "rollouts") > 0),
+    ("judge", lambda ledger: shards(ledger, 1, "judgments") > 1),
+    ("pair", lambda ledger: shards(ledger, 1, "pairs") > 2),
+    ("learn", lambda ledger: shards(ledger, 1, "pairs") == 6),
+    ("sync", lambda ledger: has(ledger, "rounds/001/learn.json")),
+    ("evaluate", lambda ledger: shards(ledger, 1, "eval-rollouts") > 0),
+    ("second round", lambda ledger: shards(ledger, 2, "rollouts") > 0),
+]
+
+
+def kill_in(stage: str, reached: Callable[[Ledger], bool], process: subprocess.Popen[str], ledger: Ledger) -> None:
+    """SIGKILL everything a random moment after `stage` was seen to begin."""
+    deadline = time.monotonic() + 300
+    while not reached(ledger):
+        assert process.poll() is None, f"the run ended before {stage}: {process.communicate()[0]}"
+        assert time.monotonic() < deadline, f"the run never reached {stage}"
+        time.sleep(0.001)
+    time.sleep(random.uniform(0.0, 0.1))
+    kill_everything(process)
+
+
+def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_model: Path, tmp_path: Path):
+    """No prompt skipped or repeated, the same pairs, bitwise the same weights, the same tracker run; and what was
+    finished before a kill is never written again."""
+    finish(start("run", *tiny_overrides(tiny_model, tmp_path, "calm")))
+    calm, shaken = Ledger(str(tmp_path / "calm")), Ledger(str(tmp_path / "shaken"))
+
+    tracker_ids, written = set(), {}
+    for number, (stage, reached) in enumerate(STAGES):
+        arguments = ["resume", shaken.url] if number else ["run", *tiny_overrides(tiny_model, tmp_path, "shaken")]
+        kill_in(stage, reached, start(*arguments), shaken)
+        tracker_ids.add(shaken.header()["tracker_run_id"])
+        for path, modified in written.items():
+            assert path.stat().st_mtime_ns == modified, f"{path} was written again after the kill before {stage}"
+        written = {path: path.stat().st_mtime_ns for path in Path(shaken.root, "rounds").rglob("shard-*.parquet")}
+    finish(start("resume", shaken.url))
+
+    assert shaken.finished_rounds() == [0, 1, 2]
+    assert len(tracker_ids) == 1
+    for round in (1, 2):
+        assert prompt_ids(shaken, round) == prompt_ids(calm, round)
+        assert pair_keys(shaken, round) == pair_keys(calm, round)
+        assert shaken.manifest(round)["policy"]["sha256"] == calm.manifest(round)["policy"]["sha256"]
+        assert shaken.manifest(round)["reference"]["sha256"] == calm.manifest(round)["reference"]["sha256"]
+        assert shaken.manifest(round)["data"]["dropped"] == calm.manifest(round)["data"]["dropped"]
+    everything = prompt_ids(shaken, 1) + prompt_ids(shaken, 2)
+    assert len(set(everything)) == len(everything) == 24
+    steps = [json.loads(line) for line in Path(shaken.root, "metrics.jsonl").read_text().splitlines()]
+    keys = [(row["round"], row["stage"], row.get("step")) for row in steps]
+    assert len(set(keys)) == len(keys), "a step was reported twice"
+
+    output = finish(start("resume", shaken.url))
+    assert "is finished" in output

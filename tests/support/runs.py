@@ -1,0 +1,84 @@
+"""Running the real command line on tiny models, and reading what it left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.records import PairingOutcome, pairs_of
+
+ROUNDELAY = str(Path(sys.executable).parent / "roundelay")
+TINY_SIZES = (
+    "run.rounds=2",
+    "run.prompts_per_round=12",
+    "run.prompts_per_shard=2",
+    "generation.sampling.max_tokens=24",
+    "evaluation.num_prompts=6",
+    "evaluation.sampling.max_tokens=24",
+    "learner.learning_rate=1e-3",
+    "learner.pairs_per_step=4",
+    "learner.pairs_per_device=2",
+)
+
+
+def tiny_overrides(model: Path, root: Path, name: str, *more: str) -> list[str]:
+    """Overrides that make any recipe a run of seconds on a tiny model."""
+    return [
+        "model=local",
+        f"model.path={model}",
+        "model.max_model_len=1024",
+        f"run.root={root}",
+        f"run.name={name}",
+        *TINY_SIZES,
+        *more,
+    ]
+
+
+def start(*args: str) -> subprocess.Popen[str]:
+    """The command line in a process group of its own."""
+    return subprocess.Popen(
+        [ROUNDELAY, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 600) -> str:
+    """Its output; fails the test with it unless the command succeeded."""
+    output, _ = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_everything(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the driver and all that it started (Ray's daemons, actors), at once."""
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=30)
+    process.communicate()
+
+
+def pair_keys(ledger: Ledger, round: int) -> list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """(prompt id, prompt, chosen and rejected token ids) of every pair, in order."""
+    return [
+        (p.prompt.id, p.chosen.prompt_token_ids, p.chosen.token_ids, p.rejected.token_ids)
+        for p in pairs_of(list(ledger.read_stage(round, "pairs", PairingOutcome)))
+    ]
+
+
+def prompt_ids(ledger: Ledger, round: int) -> list[str]:
+    """The ids of every prompt that the round accounts for, in order."""
+    return [
+        outcome.pair.prompt.id if outcome.pair else outcome.dropped.prompt_id  # pyright: ignore[reportOptionalMemberAccess]
+        for outcome in ledger.read_stage(round, "pairs", PairingOutcome)
+    ]

@@ -1,0 +1,281 @@
+"""The schema: what a field takes, and which combinations of fields can never run."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from roundelay.orchestrator.config import (
+    AdditiveJudge,
+    AffixPair,
+    BestWorstPairing,
+    ClusterConfig,
+    Config,
+    ContrastGeneration,
+    ContrastPairing,
+    DpoObjective,
+    EvaluationConfig,
+    ExpectedScoreJudge,
+    LearnerActors,
+    LearnerConfig,
+    ModelConfig,
+    NoJudge,
+    PlainGeneration,
+    PromptsConfig,
+    PromptSource,
+    RecipeInfo,
+    ReferenceConfig,
+    RolloutActors,
+    RunConfig,
+    SamplingConfig,
+    TrackingConfig,
+    check_combinations,
+)
+from roundelay.orchestrator.errors import ConfigError
+
+SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
+NO_JUDGE = NoJudge(kind="none")
+EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1"), assistant_prefix="Score: ")
+ADDITIVE = AdditiveJudge(kind="additive", votes=3, sampling=SAMPLING, constrain_last_line=False)
+PLAIN = PlainGeneration(kind="plain", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
+CONTRAST = ContrastGeneration(
+    kind="contrast",
+    placement="system",
+    affixes=(AffixPair(positive="being kind", negative="being rude"),),
+    sampling=SAMPLING,
+    truncated="keep",
+)
+BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
+BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
+
+
+def base() -> Config:
+    """A run that can run: self-rewarding on one machine."""
+    return Config(
+        recipe=RecipeInfo(title="t", paper="p", differs="d"),
+        run=RunConfig(
+            name="r", root="runs", seed=0, rounds=2, prompts_per_round=8, prompts_per_shard=4, keep_policies=None
+        ),
+        prompts=PromptsConfig(
+            train=PromptSource(path="train.jsonl"),
+            heldout=PromptSource(path="heldout.jsonl"),
+            prompt_column="prompt",
+            id_column=None,
+            system=None,
+        ),
+        model=ModelConfig(path="m", package=None, dtype="float32", max_model_len=256, trust_remote_code=False),
+        generation=PLAIN,
+        judge=EXPECTED,
+        pairing=BEST_WORST,
+        objective=DpoObjective(kind="dpo", beta=0.1, reference=ReferenceConfig(policy="previous", logps="recompute")),
+        learner=LearnerConfig(
+            learning_rate=1e-6,
+            schedule="cosine",
+            warmup_fraction=0.0,
+            final_lr_fraction=0.1,
+            epochs=1,
+            pairs_per_step=8,
+            pairs_per_device=4,
+            max_grad_norm=1.0,
+            weight_decay=0.0,
+            adam_betas=(0.9, 0.999),
+            adam_eps=1e-8,
+            zero_stage=1,
+            gradient_checkpointing=False,
+        ),
+        evaluation=EvaluationConfig(num_prompts=8, sampling=SAMPLING, judge=EXPECTED, samples_shown=3),
+        cluster=ClusterConfig(
+            address=None,
+            num_cpus=2,
+            device="cpu",
+            rollout=RolloutActors(
+                actors=1, cpus=1, gpus=0, tensor_parallel_size=1, memory_fraction=0.9, kv_cache_gib=1, max_num_seqs=8
+            ),
+            learner=LearnerActors(ranks=2, cpus=1, gpus=0, threads=None),
+            colocated=True,
+            placement="PACK",
+            shards_in_flight=2,
+            shard_attempts=3,
+            placement_timeout_s=30,
+            start_timeout_s=600,
+            call_timeout_s=1800,
+            dashboard=False,
+        ),
+        tracking=TrackingConfig(wandb=False, project="p", pair_samples=0),
+    )
+
+
+def changed(config: Any, **changes: Any) -> Any:
+    """`config` with dotted fields changed (a double underscore stands for the dot)."""
+    for field, value in changes.items():
+        head, _, rest = field.partition("__")
+        config = dataclasses.replace(
+            config, **{head: changed(getattr(config, head), **{rest: value}) if rest else value}
+        )
+    return config
+
+
+# ------------------------------------------------------------------------------------------------------------ combinations
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"judge": ADDITIVE},
+        {"generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+        {"objective__reference__policy": "none"},
+        {"objective__reference__policy": "initial"},
+        {"objective__reference__logps": "rollout"},
+        {"generation__samples_per_prompt": 2},
+        {"generation__sampling__max_tokens": 255, "evaluation__sampling__max_tokens": 255},
+        {"evaluation__judge": NO_JUDGE},
+        {"cluster__device": "gpu", "cluster__rollout__gpus": 0.5, "cluster__learner__gpus": 0.5},
+        {
+            "cluster__device": "gpu",
+            "cluster__rollout__gpus": 4,
+            "cluster__learner__gpus": 1,
+            "cluster__rollout__tensor_parallel_size": 4,
+        },
+    ],
+)
+def test_what_can_run_is_let_through(changes: dict[str, Any]) -> None:
+    """Also at the limits: two samples, a response one token shorter than the model's length, all of a step's pairs on
+    the devices at once (2 ranks × 4 pairs = 8)."""
+    check_combinations(changed(base(), **changes))
+
+
+REFUSED = [
+    (
+        {"generation": CONTRAST},
+        ["pairing.kind=best_worst", "generation.kind=contrast"],
+        ["pairing=contrast", "generation=plain"],
+    ),
+    (
+        {"generation__samples_per_prompt": 1},
+        ["generation.samples_per_prompt=1"],
+        ["generation.samples_per_prompt", "2"],
+    ),
+    ({"judge": NO_JUDGE}, ["pairing.kind=best_worst", "judge.kind=none"], ["judge=expected_score", "judge=additive"]),
+    (
+        {"pairing": BY_CONSTRUCTION, "judge": NO_JUDGE},
+        ["pairing.kind=contrast", "generation.kind=plain"],
+        ["generation=contrast", "pairing=best_worst"],
+    ),
+    (
+        {"pairing": BY_CONSTRUCTION, "generation": CONTRAST, "judge": ADDITIVE},
+        ["pairing.kind=contrast", "judge.kind=additive"],
+        ["judge=none"],
+    ),
+    (
+        {"objective__reference": ReferenceConfig(policy="initial", logps="rollout")},
+        ["objective.reference.logps=rollout", "objective.reference.policy=initial"],
+        ["objective.reference.logps=recompute", "objective.reference.policy=previous"],
+    ),
+    (
+        {"objective__reference": ReferenceConfig(policy="none", logps="rollout")},
+        ["objective.reference.logps=rollout", "objective.reference.policy=none"],
+        ["objective.reference.logps=recompute"],
+    ),
+    (
+        {
+            "generation": CONTRAST,
+            "judge": NO_JUDGE,
+            "pairing": BY_CONSTRUCTION,
+            "objective__reference__logps": "rollout",
+        },
+        ["objective.reference.logps=rollout", "generation.kind=contrast"],
+        ["objective.reference.logps=recompute"],
+    ),
+    (
+        {"generation__sampling__max_tokens": 256},
+        ["generation.sampling.max_tokens=256", "model.max_model_len=256"],
+        ["generation.sampling.max_tokens", "model.max_model_len"],
+    ),
+    (
+        {"evaluation__sampling__max_tokens": 300},
+        ["evaluation.sampling.max_tokens=300", "model.max_model_len=256"],
+        ["evaluation.sampling.max_tokens"],
+    ),
+    (
+        {"learner__pairs_per_step": 7},
+        ["learner.pairs_per_device=4", "cluster.learner.ranks=2", "learner.pairs_per_step=7"],
+        ["learner.pairs_per_device", "learner.pairs_per_step"],
+    ),
+    (
+        {"cluster__device": "gpu", "cluster__learner__gpus": 1},
+        ["cluster.device=gpu", "cluster.rollout.gpus=0"],
+        ["cluster.device=cpu"],
+    ),
+    (
+        {"cluster__device": "gpu", "cluster__rollout__gpus": 1},
+        ["cluster.device=gpu", "cluster.learner.gpus=0"],
+        ["cluster.device=cpu"],
+    ),
+    (
+        {"cluster__rollout__tensor_parallel_size": 2},
+        ["cluster.rollout.tensor_parallel_size=2", "cluster.device=cpu"],
+        ["cluster.rollout.tensor_parallel_size=1", "cluster.rollout.actors"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "fields", "remedies"), REFUSED)
+def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
+    changes: dict[str, Any], fields: list[str], remedies: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), **changes))
+    assert all(field in caught.value.what for field in fields), caught.value.what
+    assert all(remedy in caught.value.remedy for remedy in remedies), caught.value.remedy
+
+
+# ------------------------------------------------------------------------------------------------------------------ fields
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run__name": "../elsewhere"},
+        {"run__name": "a/b"},
+        {"run__name": ""},
+        {"run__name": ".hidden"},
+        {"run__rounds": 0},
+        {"run__prompts_per_shard": -1},
+        {"run__keep_policies": 0},
+        {"generation__sampling__temperature": -0.1},
+        {"generation__sampling__temperature": float("inf")},
+        {"generation__sampling__top_p": 0.0},
+        {"generation__sampling__top_p": 1.5},
+        {"generation__truncated": "maybe"},
+        {"learner__learning_rate": float("nan")},
+        {"learner__learning_rate": 0.0},
+        {"learner__warmup_fraction": 1.1},
+        {"learner__zero_stage": 4},
+        {"objective__beta": -0.1},
+        {"pairing__min_margin": -1.0},
+        {"judge__scores": ("5",)},
+    ],
+    ids=str,
+)
+def test_a_value_outside_a_fields_range_is_refused_by_its_name(changes: dict[str, Any]) -> None:
+    ((field, _),) = changes.items()
+    with pytest.raises(ValidationError, match=field.rpartition("__")[2]):
+        changed(base(), **changes)
+
+
+def test_a_contrast_without_affixes_is_refused() -> None:
+    with pytest.raises(ValidationError, match="affixes"):
+        changed(CONTRAST, affixes=())
+    with pytest.raises(ValidationError, match="negative"):
+        AffixPair(positive="being kind", negative="")
+
+
+def test_unknown_keys_are_refused_and_configurations_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="batch_size"):
+        ReferenceConfig(policy="initial", logps="recompute", batch_size=3)  # pyright: ignore[reportCallIssue]
+    config = base()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.run.seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+    assert config.run.seed == 0

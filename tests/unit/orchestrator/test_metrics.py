@@ -1,0 +1,271 @@
+"""The summaries of a round: correlations, judge health, accounting, learning means, diversity, time."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from roundelay.orchestrator.metrics import (
+    Correlation,
+    DistinctN,
+    JudgeHealth,
+    LearningStats,
+    Mean,
+    RoundStats,
+    StageClock,
+)
+from roundelay.orchestrator.records import (
+    Dropped,
+    FinishReason,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    PairingOutcome,
+    PreferencePair,
+    Prompt,
+    Rollout,
+)
+
+
+def rollout(prompt_id: str, sample: int, num_tokens: int, finish: FinishReason = "stop") -> Rollout:
+    return Rollout(
+        prompt_id=prompt_id,
+        sample=sample,
+        variant="plain",
+        prompt_token_ids=(1, 2, 3),
+        sampler_token_ids=(1, 2, 3),
+        token_ids=(5,) * num_tokens,
+        logprobs=(-1.0,) * num_tokens,
+        text="",
+        finish_reason=finish,
+        policy_version=0,
+        seed=0,
+    )
+
+
+def judgment(
+    sample: int, score: float | None, *, status: JudgmentStatus = "parsed", mass: float | None = None, prompt: str = "p"
+) -> Judgment:
+    return Judgment(prompt_id=prompt, sample=sample, vote=0, status=status, score=score, choice_mass=mass, text="")
+
+
+def made(chosen: Rollout, rejected: Rollout, margin: float | None) -> PairingOutcome:
+    pair = PreferencePair(
+        prompt=Prompt(id=chosen.prompt_id, messages=(Message(role="user", content="Hi"),)),
+        chosen=chosen,
+        rejected=rejected,
+        margin=margin,
+        label_probability=1.0,
+        provenance="judge",
+    )
+    return PairingOutcome(pair=pair, dropped=None)
+
+
+def lost(prompt_id: str, reason: str) -> PairingOutcome:
+    return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt_id, reason=reason))
+
+
+# ----------------------------------------------------------------------------------------------------- correlation and mean
+
+
+def correlation(points: Sequence[tuple[float, float]]) -> float | None:
+    running = Correlation()
+    for x, y in points:
+        running.add(x, y)
+    return running.value
+
+
+COORDINATES = st.integers(-1000, 1000).map(lambda value: value / 8)
+
+
+@settings(deadline=None)
+@given(
+    points=st.lists(st.tuples(COORDINATES, COORDINATES), min_size=2, max_size=40), offset=st.sampled_from([0.0, 1e6])
+)
+def test_the_running_correlation_is_numpys(points: list[tuple[float, float]], offset: float) -> None:
+    """Also far from the origin, where sums of squares would lose all digits."""
+    x, y = (np.array(side) + offset for side in zip(*points, strict=True))
+    assume(x.std() > 0 and y.std() > 0)
+    assert correlation(list(zip(x, y, strict=True))) == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("points", [[], [(1.0, 2.0)], [(0.1, 1.0), (0.1, 2.0), (0.1, 3.0)], [(1.0, 0.3), (2.0, 0.3)]])
+def test_a_correlation_of_nothing_or_with_a_constant_is_undefined(points: list[tuple[float, float]]) -> None:
+    assert correlation(points) is None
+
+
+def test_a_line_correlates_fully_in_its_direction() -> None:
+    assert correlation([(1, 2), (2, 4), (3, 6)]) == pytest.approx(1)
+    assert correlation([(1, 6), (2, 4), (3, 2)]) == pytest.approx(-1)
+
+
+def test_the_mean_of_nothing_is_undefined_and_not_zero() -> None:
+    mean = Mean()
+    assert mean.value is None
+    for value in (1.0, 2.0, 6.0):
+        mean.add(value)
+    assert mean.value == 3.0
+
+
+# ------------------------------------------------------------------------------------------------------------- judge health
+
+
+def test_judge_health_counts_failures_apart_from_scores() -> None:
+    """Four votes, two parsed (scores 1 and 4): parse rate 1/2, mean 2.5; failures enter no mean and no histogram.
+    Scores 1, 4 go with lengths 10, 40: correlation 1. The masses .2 and .4 have the mean .3."""
+    health = JudgeHealth()
+    health.add(
+        [rollout("p", sample, num_tokens) for sample, num_tokens in enumerate((10, 99, 40, 7))],
+        [
+            judgment(0, 1.0, mass=0.2),
+            judgment(1, None, status="unparsable"),
+            judgment(2, 4.0, mass=0.4),
+            judgment(3, None, status="truncated"),
+        ],
+    )
+    summary = health.summary()
+    assert summary.pop("choice_mass") == pytest.approx(0.3)
+    assert summary.pop("score_length_correlation") == pytest.approx(1.0)
+    assert summary == {
+        "votes": 4,
+        "parse_rate": 0.5,
+        "truncated": 1,
+        "unparsable": 1,
+        "score_mean": 2.5,
+        "score_histogram": [0, 1, 0, 0, 1, 0],
+    }
+
+
+def test_the_histogram_has_a_bin_a_point_and_full_marks_in_the_last() -> None:
+    """[0,1) [1,2) [2,3) [3,4) [4,5) [5,∞)"""
+    health = JudgeHealth()
+    scores = [0.0, 0.99, 1.0, 2.5, 3.999, 4.0, 4.5, 5.0]
+    health.add([rollout("p", i, 1) for i in range(len(scores))], [judgment(i, s) for i, s in enumerate(scores)])
+    assert health.summary()["score_histogram"] == [2, 1, 1, 1, 2, 1]
+
+
+def test_a_judge_that_parses_nothing_has_no_score_and_a_parse_rate_of_zero() -> None:
+    health = JudgeHealth()
+    health.add([rollout("p", 0, 3)], [judgment(0, None, status="unparsable")])
+    summary = health.summary()
+    assert (summary["parse_rate"], summary["score_mean"], summary["choice_mass"]) == (0.0, None, None)
+
+
+def test_without_a_judge_there_is_no_judge_health() -> None:
+    health = JudgeHealth()
+    health.add([rollout("p", 0, 3)], [])
+    assert health.summary() == {}
+
+
+# -------------------------------------------------------------------------------------------------------------- round stats
+
+
+def test_a_rounds_summary_adds_up_over_its_shards() -> None:
+    """Two shards, four prompts: two pairs (margins 3 and 1; lengths 12 − 4 = 8 and 2 − 6 = −4), a tie, an unscored one.
+    Tie rate 1/4, mean margin 2, mean length gap 2, 12 + 4 + 2 + 6 = 24 tokens, one response cut."""
+    stats = RoundStats()
+    a = [rollout("a", 0, 12), rollout("a", 1, 4, "length")]
+    b = [rollout("b", 0, 2), rollout("b", 1, 6)]
+    stats.add(
+        a, [judgment(0, 4.0, prompt="a"), judgment(1, 1.0, prompt="a")], [made(a[0], a[1], 3.0), lost("c", "tie")]
+    )
+    stats.add(b, [], [lost("d", "unscored"), made(b[0], b[1], 1.0)])
+    summary = stats.summary()
+    judge = summary.pop("judge")
+    assert summary == {
+        "prompts": 4,
+        "rollouts": 4,
+        "rollout_tokens": 24,
+        "truncated": 1,
+        "pairs": 2,
+        "dropped": {"tie": 1, "unscored": 1},
+        "score_margin": 2.0,
+        "length_gap_tokens": 2.0,
+    }
+    assert (judge["votes"], judge["tie_rate"]) == (2, 0.25)
+
+
+def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:
+    stats = RoundStats()
+    stats.add([], [], [made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
+    summary = stats.summary()
+    assert (summary["score_margin"], summary["length_gap_tokens"], summary["judge"]) == (None, 2.0, {})
+
+
+def test_an_account_that_does_not_add_up_is_refused() -> None:
+    stats = RoundStats()
+    stats.add([], [], [lost("a", "tie"), lost("b", "tie")])
+    assert stats.summary()["dropped"] == {"tie": 2}
+    stats.prompts += 1
+    with pytest.raises(AssertionError, match="unaccounted"):
+        stats.summary()
+
+
+# ----------------------------------------------------------------------------------------- learning, diversity and the clock
+
+
+def test_learning_metrics_are_weighted_by_the_pairs_of_each_step() -> None:
+    """Steps of 3, 3 and 1 pairs with losses 1, 2 and 9: (3 + 6 + 9)/7 = 18/7, where the unweighted mean would be 4."""
+    stats = LearningStats()
+    for step, (pairs, loss) in enumerate([(3, 1.0), (3, 2.0), (1, 9.0)]):
+        stats.add({"step": step, "pairs": pairs, "loss": loss, "grad_norm": 2.0})
+    summary = stats.summary()
+    assert summary.pop("loss") == pytest.approx(18 / 7)
+    assert summary == {"grad_norm": 2.0, "steps": 3, "pairs_trained": 7}
+
+
+def test_a_round_without_steps_has_counts_only() -> None:
+    assert LearningStats().summary() == {"steps": 0, "pairs_trained": 0}
+
+
+def test_distinct_n_is_the_share_of_different_n_grams_within_responses() -> None:
+    """(1,2,1,2) and (1,2): unigrams 1,2,1,2,1,2, two of six differ. Bigrams 12,21,12 and 12, two of four differ; none
+    spans two responses (21 would come once more)."""
+    distinct = [DistinctN(1), DistinctN(2), DistinctN(3)]
+    for counter in distinct:
+        counter.add([1, 2, 1, 2])
+        counter.add([1, 2])
+    assert [counter.value for counter in distinct] == [pytest.approx(2 / 6), 0.5, 1.0]
+
+
+def test_distinct_n_of_responses_shorter_than_n_is_undefined() -> None:
+    counter = DistinctN(3)
+    counter.add([1, 2])
+    counter.add([])
+    assert counter.value is None
+
+
+def test_the_clock_counts_overlapping_shards_of_a_stage_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two shards are judged from 0 to 4 and from 3 to 10 s, one more from 20 to 21 s: 10 + 1 = 11 s in the stage, not
+    4 + 7 + 1. Another stage, from 3 to 4 s, has a clock of its own."""
+    now = SimpleNamespace(value=0.0)
+    monkeypatch.setattr("roundelay.orchestrator.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
+    clock = StageClock()
+    first, second, third, other = (clock.active(stage) for stage in ("judge", "judge", "judge", "pair"))
+    for time, step in [
+        (0.0, first.__enter__),
+        (3.0, second.__enter__),
+        (3.0, other.__enter__),
+        (4.0, lambda: other.__exit__(None, None, None)),
+        (4.0, lambda: first.__exit__(None, None, None)),
+        (10.0, lambda: second.__exit__(None, None, None)),
+        (20.0, third.__enter__),
+        (21.0, lambda: third.__exit__(None, None, None)),
+    ]:
+        now.value = time
+        step()
+    assert clock.seconds == {"judge": 11.0, "pair": 1.0}
+
+
+def test_the_clock_stops_when_a_stage_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(value=1.0)
+    monkeypatch.setattr("roundelay.orchestrator.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
+    clock = StageClock()
+    with pytest.raises(RuntimeError), clock.active("judge"):
+        now.value = 3.5
+        raise RuntimeError
+    now.value = 100.0
+    assert clock.seconds == {"judge": 2.5}

@@ -1,0 +1,246 @@
+"""How responses are sampled: seeds, contrast prompts, and which token ids a response is trained under."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roundelay.orchestrator.config import AffixPair, ContrastGeneration, SamplingConfig
+from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
+from roundelay.recipes.generation import contrast_prompt, sample_contrast, sample_plain
+
+SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48, stop=("<end>",))
+KIND = AffixPair(positive="being kind", negative="being rude")
+VARIANTS: tuple[Variant, ...] = ("positive", "negative")
+
+
+def user(content: str) -> Message:
+    return Message(role="user", content=content)
+
+
+def assistant(content: str) -> Message:
+    return Message(role="assistant", content=content)
+
+
+def system(content: str) -> Message:
+    return Message(role="system", content=content)
+
+
+def prompts(*identities: str) -> list[Prompt]:
+    return [Prompt(id=identity, messages=(user(f"Tell me of {identity}."),)) for identity in identities]
+
+
+def encode(messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
+    """A stand-in for the tokenizer: different conversations have different ids."""
+    text = "|".join(f"{message.role}:{message.content}" for message in messages) + f"|{assistant_prefix}"
+    return tuple(text.encode())
+
+
+class Engine:
+    """Answers every request with its own seed, and keeps what it was asked."""
+
+    def __init__(self):
+        self.requests: list[GenerationRequest] = []
+
+    async def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        self.requests += requests
+        return [
+            Generation(
+                prompt_token_ids=encode(request.messages, request.assistant_prefix),
+                plain_token_ids=encode(request.plain_messages) if request.plain_messages else (),
+                token_ids=(request.seed % 1000, 2),
+                logprobs=(-0.5, -0.25),
+                text=f"answer {request.seed}",
+                finish_reason="stop",
+                choice_logprobs=(),
+            )
+            for request in requests
+        ]
+
+
+def plain(shard_prompts: Sequence[Prompt], *, index: int = 0, samples: int = 3, round: int = 1) -> list[Rollout]:
+    shard = Shard(round=round, index=index, prompts=tuple(shard_prompts), split="train")
+    parts = (0, "train", round)
+    return asyncio.run(
+        sample_plain(shard, 4, Engine(), sampling=SAMPLING, samples_per_prompt=samples, seed_parts=parts)
+    )
+
+
+def contrast(
+    shard_prompts: Sequence[Prompt], *, placement: str = "system", affixes: Sequence[AffixPair] = (KIND,), seed: int = 0
+) -> tuple[list[Rollout], list[GenerationRequest]]:
+    config = ContrastGeneration(
+        kind="contrast",
+        placement=placement,  # pyright: ignore[reportArgumentType]
+        affixes=tuple(affixes),
+        sampling=SAMPLING,
+        truncated="keep",
+    )
+    engine = Engine()
+    shard = Shard(round=1, index=0, prompts=tuple(shard_prompts), split="train")
+    rollouts = asyncio.run(sample_contrast(shard, 4, engine, config=config, seed_parts=(seed, "train", 1)))
+    return rollouts, engine.requests
+
+
+# ------------------------------------------------------------------------------------------------------------------- plain
+
+
+def test_every_prompt_gets_its_samples_and_each_answer_is_recorded_where_it_belongs() -> None:
+    rollouts = plain(prompts("ants", "bees"), samples=2)
+    assert [(r.prompt_id, r.sample, r.variant) for r in rollouts] == [
+        ("ants", 0, "plain"), ("ants", 1, "plain"), ("bees", 0, "plain"), ("bees", 1, "plain"),
+    ]  # fmt: skip
+    for rollout in rollouts:
+        ids = encode([user(f"Tell me of {rollout.prompt_id}.")])
+        assert rollout.prompt_token_ids == rollout.sampler_token_ids == ids
+        assert rollout.text == f"answer {rollout.seed}"
+        assert (rollout.token_ids, rollout.logprobs) == ((rollout.seed % 1000, 2), (-0.5, -0.25))
+        assert (rollout.policy_version, rollout.finish_reason) == (4, "stop")
+
+
+def test_requests_carry_the_sampling_settings() -> None:
+    engine = Engine()
+    shard = Shard(round=1, index=0, prompts=tuple(prompts("ants")), split="train")
+    asyncio.run(sample_plain(shard, 0, engine, sampling=SAMPLING, samples_per_prompt=1, seed_parts=(0,)))
+    (request,) = engine.requests
+    assert (request.temperature, request.top_p, request.max_tokens, request.stop) == (0.7, 0.9, 48, ("<end>",))
+    assert (request.assistant_prefix, request.choices, request.constrain_to_choices) == ("", (), False)
+
+
+def test_seeds_depend_on_seed_parts_prompt_and_sample_only() -> None:
+    """Not on the shard, on the place in it, or on the other prompts: a retry or another sharding draws the same."""
+
+    def seeds(rollouts: Sequence[Rollout]) -> dict[tuple[str, int], int]:
+        return {(rollout.prompt_id, rollout.sample): rollout.seed for rollout in rollouts}
+
+    names = [f"topic-{number}" for number in range(60)]
+    together = seeds(plain(prompts(*names)))
+    apart = seeds(plain(prompts(*names[30:][::-1]), index=1)) | seeds(plain(prompts(*names[:30]), index=9))
+    assert apart == together
+    assert len(set(together.values())) == 180
+    assert not set(together.values()) & set(seeds(plain(prompts(*names), round=2)).values())
+
+
+def test_a_prompt_that_does_not_fit_is_an_error_that_names_it() -> None:
+    async def too_long(requests: Sequence[GenerationRequest]) -> list[Generation]:
+        generation = Generation(
+            prompt_token_ids=(1,) * 900,
+            plain_token_ids=(),
+            token_ids=(),
+            logprobs=(),
+            text="",
+            finish_reason="prompt_too_long",
+            choice_logprobs=(),
+        )
+        return [generation for _ in requests]
+
+    shard = Shard(round=1, index=0, prompts=tuple(prompts("ants")), split="train")
+    with pytest.raises(ValueError, match=r"ants .*900 tokens"):
+        asyncio.run(sample_plain(shard, 0, too_long, sampling=SAMPLING, samples_per_prompt=1, seed_parts=(0,)))
+
+
+# ---------------------------------------------------------------------------------------------------------- contrast prompts
+
+DIALOGUE = (user("one"), assistant("two"), user("three"), assistant("four"), user("five"))
+
+
+@pytest.mark.parametrize("placement", ["system", "in_turn"])
+@pytest.mark.parametrize(
+    ("variant", "own", "opposite"),
+    [("positive", "being kind", "being rude"), ("negative", "being rude", "being kind")],
+)
+def test_earlier_assistant_turns_carry_the_opposite_affix(
+    placement: str, variant: Variant, own: str, opposite: str
+) -> None:
+    """RLCD: every assistant turn before the last one has the other polarity, so that the last stands out."""
+    messages, prefix = contrast_prompt(DIALOGUE, KIND, variant, placement)
+    turns = [message for message in messages if message.role != "system"]
+    assert turns == [
+        user("one"), assistant(f"({opposite}) two"), user("three"), assistant(f"({opposite}) four"), user("five"),
+    ]  # fmt: skip
+    asked = prefix + "".join(message.content for message in messages if message.role == "system")
+    assert own in asked and opposite not in asked
+
+
+def test_in_turn_opens_the_last_assistant_turn_and_touches_no_system_message() -> None:
+    messages, prefix = contrast_prompt((system("Be brief."), user("Hi")), KIND, "positive", "in_turn")
+    assert (messages, prefix) == ((system("Be brief."), user("Hi")), "(being kind) ")
+
+
+def test_system_placement_keeps_the_users_system_message_and_extends_it() -> None:
+    messages, prefix = contrast_prompt((system("Be brief."), user("Hi")), KIND, "negative", "system")
+    assert (messages, prefix) == ((system("Be brief.\nYou are an assistant being rude."), user("Hi")), "")
+
+
+def test_system_placement_adds_a_system_message_where_there_is_none() -> None:
+    messages, prefix = contrast_prompt((user("Hi"),), KIND, "positive", "system")
+    assert (messages, prefix) == ((system("You are an assistant being kind."), user("Hi")), "")
+
+
+@settings(deadline=None)
+@given(
+    contents=st.lists(st.text(max_size=8), min_size=1, max_size=7),
+    placement=st.sampled_from(["system", "in_turn"]),
+    with_system=st.booleans(),
+)
+def test_the_two_sides_differ_in_their_affixes_only(contents: list[str], placement: str, with_system: bool) -> None:
+    """Exchanging the two descriptions turns one side into the other: nothing else distinguishes them."""
+    turns = tuple((user, assistant)[(len(contents) - 1 - i) % 2](text) for i, text in enumerate(contents))
+    messages = (system("s"), *turns) if with_system else turns
+    swapped = AffixPair(positive=KIND.negative, negative=KIND.positive)
+    assert contrast_prompt(messages, KIND, "positive", placement) == contrast_prompt(
+        messages, swapped, "negative", placement
+    )
+    for variant in VARIANTS:
+        affixed, _ = contrast_prompt(messages, KIND, variant, placement)
+        assert [m for m in affixed if m.role == "user"] == [m for m in messages if m.role == "user"]
+
+
+# --------------------------------------------------------------------------------------------------------- contrast sampling
+
+
+@pytest.mark.parametrize("placement", ["system", "in_turn"])
+def test_the_original_prompts_token_ids_are_recorded_for_training(placement: str) -> None:
+    """The response is sampled under the affixed prompt and trained under the one that the user gave."""
+    prompt = Prompt(id="ants", messages=DIALOGUE)
+    rollouts, requests = contrast([prompt], placement=placement)
+    assert [(r.prompt_id, r.sample, r.variant) for r in rollouts] == [("ants", 0, "positive"), ("ants", 1, "negative")]
+    for rollout, request, variant in zip(rollouts, requests, VARIANTS, strict=True):
+        affixed, prefix = contrast_prompt(DIALOGUE, KIND, variant, placement)
+        assert (request.messages, request.assistant_prefix) == (affixed, prefix)
+        assert rollout.prompt_token_ids == encode(DIALOGUE)
+        assert rollout.sampler_token_ids == encode(affixed, prefix) != rollout.prompt_token_ids
+        assert rollout.text == f"answer {request.seed}"
+
+
+PAIRS = tuple(AffixPair(positive=f"being kind{n}.", negative=f"being rude{n}.") for n in range(3))
+
+
+def drawn(requests: Sequence[GenerationRequest]) -> list[tuple[str, int]]:
+    """(polarity, number of the affix pair) of each request."""
+    words = [request.messages[0].content.split("being ")[1] for request in requests]
+    return [(word[:4], int(word[4])) for word in words]
+
+
+def test_both_sides_of_a_prompt_use_one_affix_pair_and_all_pairs_are_drawn() -> None:
+    """Uniform over three pairs and 300 prompts: 100 ± 8 each, so 60–140 is five standard deviations."""
+    _, requests = contrast(prompts(*(f"topic-{n}" for n in range(300))), affixes=PAIRS)
+    draws = drawn(requests)
+    assert all(p == ("kind", n[1]) and n[0] == "rude" for p, n in zip(draws[::2], draws[1::2], strict=True))
+    counts = [draws[::2].count(("kind", number)) for number in range(3)]
+    assert all(60 < count < 140 for count in counts), counts
+
+
+def test_the_affix_pair_and_the_seeds_belong_to_the_prompt_not_to_its_place() -> None:
+    names = [f"topic-{n}" for n in range(40)]
+    rollouts, requests = contrast(prompts(*names), affixes=PAIRS)
+    reversed_rollouts, reversed_requests = contrast(prompts(*names[::-1]), affixes=PAIRS)
+    keys = [(rollout.prompt_id, rollout.variant) for rollout in rollouts]
+    back = {(r.prompt_id, r.variant): request for r, request in zip(reversed_rollouts, reversed_requests, strict=True)}
+    assert [back[key] for key in keys] == requests
+    assert len({request.seed for request in requests}) == 80
+    _, others = contrast(prompts(*names), affixes=PAIRS, seed=1)
+    assert drawn(others) != drawn(requests)
+    assert not {request.seed for request in others} & {request.seed for request in requests}

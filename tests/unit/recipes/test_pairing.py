@@ -1,0 +1,261 @@
+"""Which two responses make a pair, and why a prompt makes none: ties and failed parses never become labels."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roundelay.orchestrator.records import (
+    FinishReason,
+    Judgment,
+    Message,
+    PairingOutcome,
+    PreferencePair,
+    Prompt,
+    Rollout,
+    Variant,
+)
+from roundelay.recipes.pairing import mean_scores, pair_best_worst, pair_contrast
+
+PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
+
+
+def rollout(
+    sample: int, text: str | None = None, *, finish: FinishReason = "stop", variant: Variant = "plain"
+) -> Rollout:
+    return Rollout(
+        prompt_id="p",
+        sample=sample,
+        variant=variant,
+        prompt_token_ids=(1,),
+        sampler_token_ids=(1,),
+        token_ids=(2,),
+        logprobs=(-1.0,),
+        text=f"response {sample}" if text is None else text,
+        finish_reason=finish,
+        policy_version=0,
+        seed=0,
+    )
+
+
+def vote(sample: int, score: float | None, number: int = 0) -> Judgment:
+    """A parsed vote, or a failed one where `score` is None."""
+    return Judgment(
+        prompt_id="p",
+        sample=sample,
+        vote=number,
+        status="unparsable" if score is None else "parsed",
+        score=score,
+        choice_mass=None,
+        text="",
+    )
+
+
+def votes(*scores: float | None) -> list[Judgment]:
+    """One vote for each of the samples 0, 1, 2, …"""
+    return [vote(sample, score) for sample, score in enumerate(scores)]
+
+
+def best_worst(
+    rollouts: Sequence[Rollout],
+    judgments: Sequence[Judgment],
+    *,
+    min_margin: float = 0.0,
+    drop_truncated: bool = False,
+) -> PairingOutcome:
+    return pair_best_worst(PROMPT, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
+
+
+def pair_of(outcome: PairingOutcome) -> PreferencePair:
+    assert outcome.pair is not None and outcome.dropped is None
+    return outcome.pair
+
+
+def reason_of(outcome: PairingOutcome) -> str:
+    assert outcome.pair is None and outcome.dropped is not None
+    assert outcome.dropped.prompt_id == "p"
+    return outcome.dropped.reason
+
+
+# -------------------------------------------------------------------------------------------------------- pair_best_worst
+
+
+def test_the_best_is_chosen_over_the_worst_with_their_margin() -> None:
+    rollouts = [rollout(sample) for sample in range(4)]
+    pair = pair_of(best_worst(rollouts, votes(2.0, 4.5, 1.0, 3.0)))
+    assert (pair.prompt, pair.chosen, pair.rejected) == (PROMPT, rollouts[1], rollouts[2])
+    assert (pair.margin, pair.label_probability, pair.provenance) == (3.5, 1.0, "judge")
+
+
+def test_a_failed_parse_is_never_the_rejected_response() -> None:
+    """The Oxen-AI reproduction writes −1 for a malformed judgment and takes the minimum: malformed became "rejected".
+    Here sample 2 is unparsable, so 1 (score 2) is the worst."""
+    pair = pair_of(best_worst([rollout(0), rollout(1), rollout(2)], votes(4.0, 2.0, None)))
+    assert (pair.chosen.sample, pair.rejected.sample, pair.margin) == (0, 1, 2.0)
+
+
+def test_a_response_is_scored_by_the_mean_of_its_parsed_votes_only() -> None:
+    """Sample 0: (5 + 2)/2 = 3.5 with one failed vote (2.33 if it counted as 0); sample 1: (3 + 3 + 3)/3 = 3."""
+    judgments = [vote(0, 5.0, 0), vote(0, None, 1), vote(0, 2.0, 2), *(vote(1, 3.0, n) for n in range(3))]
+    assert mean_scores(judgments) == {0: 3.5, 1: 3.0}
+    pair = pair_of(best_worst([rollout(0), rollout(1)], judgments))
+    assert (pair.chosen.sample, pair.margin) == (0, 0.5)
+
+
+def test_a_sample_without_a_parsed_vote_has_no_mean() -> None:
+    assert mean_scores([vote(0, None, 0), vote(0, None, 1), vote(1, 0.0)]) == {1: 0.0}
+
+
+def test_a_score_of_zero_is_a_score() -> None:
+    pair = pair_of(best_worst([rollout(0), rollout(1)], votes(0.0, 1.0)))
+    assert (pair.chosen.sample, pair.rejected.sample) == (1, 0)
+
+
+@pytest.mark.parametrize("scores", [(3.0, 3.0), (2.0, 2.0, 2.0, 2.0), (None, 4.0, 4.0)])
+def test_equal_scores_are_a_tie_and_no_pair(scores: tuple[float | None, ...]) -> None:
+    rollouts = [rollout(sample) for sample in range(len(scores))]
+    assert reason_of(best_worst(rollouts, votes(*scores))) == "tie"
+
+
+@pytest.mark.parametrize("scores", [(None, None), (3.0, None), (None, 3.0, None)])
+def test_fewer_than_two_scored_responses_are_no_pair(scores: tuple[float | None, ...]) -> None:
+    rollouts = [rollout(sample) for sample in range(len(scores))]
+    assert reason_of(best_worst(rollouts, votes(*scores))) == "unscored"
+
+
+def test_no_judgments_at_all_are_no_pair() -> None:
+    assert reason_of(best_worst([rollout(0), rollout(1)], [])) == "unscored"
+
+
+def test_a_margin_at_the_minimum_is_a_tie_and_one_above_it_a_pair() -> None:
+    rollouts = [rollout(0), rollout(1)]
+    assert reason_of(best_worst(rollouts, votes(3.0, 2.5), min_margin=0.5)) == "tie"
+    assert pair_of(best_worst(rollouts, votes(3.0, 2.25), min_margin=0.5)).margin == 0.75
+
+
+def test_best_and_worst_with_the_same_text_are_no_pair() -> None:
+    """Whitespace at the ends aside; a judge that scores one text twice differently teaches noise."""
+    rollouts = [rollout(0, "Yes."), rollout(1, " Yes.\n")]
+    assert reason_of(best_worst(rollouts, votes(4.0, 1.0))) == "identical"
+
+
+def test_truncated_responses_enter_pairs_only_where_they_are_kept() -> None:
+    rollouts = [rollout(0, finish="length"), rollout(1), rollout(2)]
+    judgments = votes(5.0, 3.0, 1.0)
+    kept = pair_of(best_worst(rollouts, judgments))
+    dropped = pair_of(best_worst(rollouts, judgments, drop_truncated=True))
+    assert (kept.chosen.sample, kept.rejected.sample) == (0, 2)
+    assert (dropped.chosen.sample, dropped.rejected.sample) == (1, 2)
+    cut = [rollout(0, finish="length"), rollout(1)]
+    assert reason_of(best_worst(cut, judgments, drop_truncated=True)) == "truncated"
+
+
+def test_the_first_reason_that_holds_is_the_one_given() -> None:
+    """truncated before unscored before tie before identical: each case below fulfils all the reasons after its own."""
+    cut = [rollout(0, "same", finish="length"), rollout(1, "same")]
+    same = [rollout(0, "same"), rollout(1, "same")]
+    assert reason_of(best_worst(cut, votes(None, None), drop_truncated=True)) == "truncated"
+    assert reason_of(best_worst(same, votes(None, 3.0))) == "unscored"
+    assert reason_of(best_worst(same, votes(3.0, 3.0))) == "tie"
+
+
+def test_among_equally_scored_responses_the_first_sampled_stands_for_all() -> None:
+    rollouts = [rollout(sample) for sample in (3, 1, 2, 0)]
+    pair = pair_of(best_worst(rollouts, votes(1.0, 4.0, 1.0, 4.0)))
+    assert (pair.chosen.sample, pair.rejected.sample) == (1, 0)
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[list[Rollout], list[Judgment]]:
+    """Up to five responses with up to three votes each, in any order. Scores are halves: their means are exact."""
+    scores = st.none() | st.integers(0, 10).map(lambda halves: halves / 2)
+    rollouts, judgments = [], []
+    for sample in range(draw(st.integers(0, 5))):
+        finish: FinishReason = draw(st.sampled_from(("stop", "length")))
+        rollouts.append(rollout(sample, draw(st.sampled_from(["a", " a", "b", "c"])), finish=finish))
+        judgments += [vote(sample, score, n) for n, score in enumerate(draw(st.lists(scores, max_size=3)))]
+    return draw(st.permutations(rollouts)), draw(st.permutations(judgments))
+
+
+@settings(deadline=None)
+@given(group=groups(), halves=st.integers(0, 3), drop=st.booleans(), data=st.data())
+def test_a_pair_is_best_over_worst_a_drop_has_its_reason_and_order_changes_nothing(
+    group: tuple[list[Rollout], list[Judgment]], halves: int, drop: bool, data: st.DataObject
+) -> None:
+    rollouts, judgments = group
+    min_margin = halves / 2
+    outcome = best_worst(rollouts, judgments, min_margin=min_margin, drop_truncated=drop)
+    shuffled = data.draw(st.permutations(rollouts)), data.draw(st.permutations(judgments))
+    assert best_worst(*shuffled, min_margin=min_margin, drop_truncated=drop) == outcome
+
+    candidates = {r.sample for r in rollouts if not (drop and r.finish_reason == "length")}
+    parsed = {s: [Fraction(j.score) for j in judgments if j.sample == s and j.score is not None] for s in candidates}
+    means = {sample: sum(scores) / len(scores) for sample, scores in parsed.items() if scores}
+    spread = max(means.values()) - min(means.values()) if means else Fraction(0)
+    if outcome.pair is not None:
+        chosen, rejected = outcome.pair.chosen, outcome.pair.rejected
+        assert (means[chosen.sample], means[rejected.sample]) == (max(means.values()), min(means.values()))
+        assert spread > min_margin and outcome.pair.margin == pytest.approx(float(spread))
+        assert chosen.text.strip() != rejected.text.strip()
+    else:
+        holds = {
+            "truncated": len(candidates) < 2,
+            "unscored": len(means) < 2,
+            "tie": spread <= min_margin,
+            "identical": True,  # by elimination; the texts are compared above and in a test of its own
+        }
+        assert holds[reason_of(outcome)]
+
+
+# ---------------------------------------------------------------------------------------------------------- pair_contrast
+
+
+def contrast(
+    positive: Rollout, negative: Rollout, *, drop_truncated: bool = False, seed: int | None = None, identity: str = "p"
+) -> PairingOutcome:
+    prompt = Prompt(id=identity, messages=PROMPT.messages)
+    return pair_contrast(prompt, [positive, negative], drop_truncated=drop_truncated, shuffle_seed=seed)
+
+
+def sides(positive: str = "good", negative: str = "bad", *, finish: FinishReason = "stop") -> tuple[Rollout, Rollout]:
+    return rollout(0, positive, variant="positive"), rollout(1, negative, variant="negative", finish=finish)
+
+
+def test_the_positive_variant_is_chosen_by_construction_wherever_it_stands() -> None:
+    positive, negative = sides()
+    pair = pair_of(contrast(positive, negative))
+    assert (pair.chosen, pair.rejected, pair.margin, pair.provenance) == (positive, negative, None, "contrast")
+    assert pair.label_probability == 1.0
+    assert contrast(negative, positive) == contrast(positive, negative)
+
+
+def test_contrast_pairs_are_dropped_when_cut_empty_or_identical_in_this_order() -> None:
+    assert reason_of(contrast(*sides("", "", finish="length"), drop_truncated=True)) == "truncated"
+    assert reason_of(contrast(*sides("", " \n", finish="length"))) == "empty"
+    assert reason_of(contrast(*sides("good", " "))) == "empty"
+    assert reason_of(contrast(*sides("", "bad"))) == "empty"
+    assert reason_of(contrast(*sides("same", "same\n"))) == "identical"
+    assert pair_of(contrast(*sides(finish="length"))).rejected.truncated
+
+
+def test_shuffled_labels_flip_about_half_of_400_prompts_and_always_the_same_ones() -> None:
+    """A fair coin on 400 prompts: 200 ± 10, so 150–250 is five standard deviations."""
+
+    def flipped(seed: int, identities: Sequence[str]) -> dict[str, bool]:
+        outcomes = {identity: contrast(*sides(), seed=seed, identity=identity) for identity in identities}
+        return {identity: pair_of(outcome).chosen.variant == "negative" for identity, outcome in outcomes.items()}
+
+    identities = [f"prompt-{number}" for number in range(400)]
+    first = flipped(7, identities)
+    assert 150 < sum(first.values()) < 250
+    assert flipped(7, identities[::-1]) == first
+    other = flipped(8, identities)
+    assert 150 < sum(first[identity] != other[identity] for identity in identities) < 250
+
+
+def test_a_flipped_pair_holds_the_same_two_responses() -> None:
+    positive, negative = sides()
+    pairs = [pair_of(contrast(positive, negative, seed=seed)) for seed in range(20)]
+    assert {(pair.chosen.sample, pair.rejected.sample) for pair in pairs} == {(0, 1), (1, 0)}

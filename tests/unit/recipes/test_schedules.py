@@ -1,0 +1,67 @@
+"""The learning rate over the progress of a round's update."""
+
+import math
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roundelay.recipes.schedules import learning_rate_factor
+
+Schedule = Literal["constant", "linear", "cosine"]
+UNIT = st.floats(0, 1)
+SCHEDULES = st.sampled_from(("constant", "linear", "cosine"))
+
+
+def factor(progress: float, schedule: Schedule, *, warmup: float = 0.0, final: float = 0.0) -> float:
+    return learning_rate_factor(progress, schedule=schedule, warmup_fraction=warmup, final_fraction=final)
+
+
+@pytest.mark.parametrize("total", [1, 3, 8, 100])
+def test_linear_without_warmup_is_that_of_transformers(total: int) -> None:
+    """Step k of `total` has k/total behind it, and transformers' linear schedule gives it (total − k)/total."""
+    for k in range(total + 1):
+        assert factor(k / total, "linear") == pytest.approx((total - k) / total, abs=1e-12)
+
+
+def test_warmup_rises_from_zero_to_the_peak_and_linear_falls_from_there() -> None:
+    """Warm-up over the first quarter: at 1/8 half the peak, at 1/4 the peak; half of the rest later (5/8), half again."""
+    values = [factor(progress, "linear", warmup=0.25) for progress in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    assert values == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+
+
+def test_cosine_starts_at_the_peak_and_ends_at_the_final_fraction() -> None:
+    """cos(π/3) = 1/2, so a third of the way 3/4 of the fall from 1 to 0.1 is left: 0.1 + 0.9·0.75 = 0.775."""
+    values = [factor(progress, "cosine", final=0.1) for progress in (0.0, 1 / 3, 0.5, 1.0)]
+    assert values == pytest.approx([1.0, 0.775, 0.55, 0.1])
+
+
+def test_linear_ends_at_the_final_fraction() -> None:
+    """Halfway between 1 and 0.2 is 0.6."""
+    assert [factor(p, "linear", final=0.2) for p in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.6, 0.2])
+
+
+def test_constant_stays_at_the_peak_after_warmup_whatever_the_final_fraction() -> None:
+    assert [factor(p, "constant", warmup=0.5, final=0.1) for p in (0.25, 0.5, 0.75, 1.0)] == [0.5, 1.0, 1.0, 1.0]
+
+
+@settings(deadline=None)
+@given(progress=UNIT, schedule=SCHEDULES, warmup=UNIT, final=UNIT)
+def test_the_factor_stays_between_0_and_1(progress: float, schedule: Schedule, warmup: float, final: float) -> None:
+    value = factor(progress, schedule, warmup=warmup, final=final)
+    assert 0.0 <= value <= 1.0 and not math.isnan(value)
+
+
+@settings(deadline=None)
+@given(a=UNIT, b=UNIT, schedule=SCHEDULES, warmup=st.floats(0, 0.9), final=UNIT)
+def test_the_factor_rises_in_warmup_and_never_after_it(
+    a: float, b: float, schedule: Schedule, warmup: float, final: float
+) -> None:
+    early, late = sorted((a, b))
+    first, second = (factor(progress, schedule, warmup=warmup, final=final) for progress in (early, late))
+    if late < warmup:
+        assert first <= second
+    if early >= warmup:
+        assert first >= second - 1e-12
+        assert second >= min(final, 1.0) - 1e-12

@@ -1,0 +1,40 @@
+"""The examples in docstrings are true."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+PACKAGES = ("roundelay.orchestrator", "roundelay.recipes", "roundelay.launch")
+MODULES = [
+    f"{package}.{module.name}"
+    for package in PACKAGES
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    if not module.ispkg
+]
+WITH_EXAMPLES = {
+    "roundelay.orchestrator.prompt_order",
+    "roundelay.orchestrator.seeds",
+    "roundelay.recipes.generation",
+    "roundelay.recipes.judging",
+    "roundelay.recipes.schedules",
+    "roundelay.launch.config_loading",
+    "roundelay.launch.sweeps",
+    "roundelay.launch.tracking",
+}
+
+
+def test_every_module_known_to_hold_examples_is_looked_at() -> None:
+    assert set(MODULES) >= WITH_EXAMPLES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_are_true(name: str) -> None:
+    """Every `>>>` in the module is tried: none is in a place where doctest does not look."""
+    module = importlib.import_module(name)
+    results = doctest.testmod(module)
+    assert results.failed == 0
+    assert results.attempted == inspect.getsource(module).count(">>> ")
+    assert results.attempted > 0 or name not in WITH_EXAMPLES
