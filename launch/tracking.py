@@ -51,7 +51,7 @@ class WandbTracker:
         for pair in pairs_of(outcomes)[: self.config.pair_samples - len(rows)]:
             rows.append([pair.prompt.messages[-1].content, pair.chosen.text, pair.rejected.text, str(pair.margin)])
             if len(rows) == self.config.pair_samples:
-                columns = ["prompt", "chosen", "rejected", "margin"]
+                columns: list[Any] = ["prompt", "chosen", "rejected", "margin"]
                 self._run.log({"pairs": self._wandb.Table(columns=columns, data=list(rows)), "round": round})
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from .config import ClusterConfig
 from .errors import RunError
 from .ledger import Ledger
 from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+from .weight_transfer import HostTransfer, NcclTransfer
 
 
 class RolloutPool:
@@ -59,10 +60,10 @@ class RolloutPool:
     async def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
         return list(await asyncio.gather(*(engine.call("score", list(sequences)) for engine in self.alive)))
 
-    async def load(self, weights: Any, policy: PolicyRef) -> None:
-        """Load `weights` (a reference into Ray's object store, or an NCCL sender) into every engine."""
+    async def load(self, weights: HostTransfer | NcclTransfer, policy: PolicyRef) -> None:
+        """Deliver `weights` to every engine; those that died are started anew with `policy`."""
         dead = [index for index, engine in enumerate(self._engines) if engine is None]
-        await asyncio.gather(*(engine.call("load_weights", weights, policy.version) for engine in self.alive))
+        await weights.deliver(self.alive, policy.version)
         for index in dead:
             self._engines[index] = self._spawn(index, policy)
         if dead:
@@ -92,6 +93,9 @@ class LearnerGroup:
 
     def __init__(self, config: ClusterConfig, ranks: Sequence[Actor], ledger: Ledger):
         self.config, self._ranks, self._ledger = config, ranks, ledger
+        apart = config.device == "gpu" and not config.colocated
+        tensor_parallel_size = config.rollout.tensor_parallel_size
+        self._nccl = NcclTransfer(ranks=ranks, tensor_parallel_size=tensor_parallel_size) if apart else None
 
     async def ready(self) -> None:
         """Let the ranks find each other."""
@@ -112,11 +116,13 @@ class LearnerGroup:
         scored = dict(item for items in by_rank for item in items)
         return [scored[index] for index in range(len(sequences))]
 
-    async def weights(self) -> Any:
-        """A reference to all weights in the object store of rank 0's node; other nodes fetch it from there."""
+    async def weights(self) -> HostTransfer | NcclTransfer:
+        """The policy's weights on their way: over NCCL between GPUs of their own, else through the object store."""
+        if self._nccl is not None:
+            return self._nccl
         refs = [rank.call_ref("export_weights") for rank in self._ranks]
         await asyncio.gather(*(rank.call("ready") for rank in self._ranks))
-        return refs[0]
+        return HostTransfer(ref=refs[0])
 
     async def save(self, version: int) -> PolicyRef:
         path = self._ledger.policy_path(version)

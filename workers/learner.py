@@ -86,6 +86,8 @@ class Learner:
         self._pending: list[TrainingPair] = []
         self._steps = 0
         self._busy_s = 0.0
+        self._client: Any = None
+        self._sender: Any = None
 
     def address(self) -> tuple[str, int]:
         """Where the ranks can meet: this node's address and a free port on it."""
@@ -266,6 +268,22 @@ class Learner:
         """All weights in one buffer on rank 0, None elsewhere. A collective call."""
         weights = self._full_weights()
         return pack(weights) if self.rank == 0 else _exhaust(weights)
+
+    def connect_rollouts(self, handles: Sequence[Any], tensor_parallel_size: int) -> None:
+        """Join the rollout engines in an NCCL group. A collective call; GPUs only."""
+        from .nccl_sync import GatheredSource, RolloutClient, open_sender
+
+        self._client = RolloutClient(handles, tensor_parallel_size)
+        source = GatheredSource(self.engine.module, PREFIX, self.config.learner.zero_stage)
+        self._sender = open_sender(source, self._client, rank=self.rank, master=self.address())
+
+    def send_weights(self) -> None:
+        """Broadcast all weights to the engines of `connect_rollouts`. A collective call; GPUs only."""
+        from .nccl_sync import GatheredSource
+
+        # Every round has a new DeepSpeed engine: the source is the one of now.
+        self._sender.source = GatheredSource(self.engine.module, PREFIX, self.config.learner.zero_stage)
+        self._sender.send_weights()
 
     def save_policy(self, path: str) -> str | None:
         """Write the policy to a local directory that plain transformers and vLLM load; a collective call.

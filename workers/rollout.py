@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from vllm import SamplingParams
+from vllm.config.weight_transfer import WeightTransferConfig
 from vllm.engine.arg_utils import EngineArgs
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.llm_engine import LLMEngine
@@ -41,6 +43,7 @@ def engine_args(model: ModelConfig, cluster: ClusterConfig, policy_path: str) ->
         tensor_parallel_size=cluster.rollout.tensor_parallel_size,
         gpu_memory_utilization=cluster.rollout.memory_fraction,
         enable_sleep_mode=on_gpu and cluster.colocated,
+        weight_transfer_config=WeightTransferConfig(backend="nccl") if on_gpu and not cluster.colocated else None,
         disable_log_stats=True,
     )
 
@@ -102,6 +105,28 @@ class RolloutWorker:
             engine.reset_prefix_cache()
 
         await self.engine.call(load)
+        self.policy_version = policy_version
+
+    # vLLM's own weight transfer, between GPUs: the learner's `nccl_sync.RolloutClient` calls these ------------------
+
+    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
+        await self.engine.call(lambda e: e.collective_rpc("init_weight_transfer_engine", args=(init_info,)))
+
+    async def shutdown_weight_transfer(self) -> None:
+        await self.engine.call(lambda e: e.collective_rpc("shutdown_weight_transfer_engine"))
+
+    async def start_weight_update(self) -> None:
+        await self.engine.call(lambda e: e.collective_rpc("start_weight_update"))
+
+    async def update_weights(self, update_info: dict[str, Any]) -> None:
+        await self.engine.call(lambda e: e.collective_rpc("update_weights", args=(update_info,)))
+
+    async def finish_weight_update(self) -> None:
+        await self.engine.call(lambda e: e.collective_rpc("finish_weight_update"))
+
+    async def finish_transfer(self, policy_version: int) -> None:
+        """All weights have arrived: forget the old ones' prefixes."""
+        await self.engine.call(lambda e: e.reset_prefix_cache())
         self.policy_version = policy_version
 
     async def sleep(self) -> None:

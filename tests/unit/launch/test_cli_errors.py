@@ -24,7 +24,8 @@ ROUNDELAY = Path(sys.executable).parent / "roundelay"
 BASE = (
     "model=local", "model.path={here}/model", "prompts=file", "prompts.train.path={here}/train.jsonl",
     "prompts.heldout.path={here}/heldout.jsonl", "run.prompts_per_round=4", "run.prompts_per_shard=2",
-    "evaluation.num_prompts=2", "run.name=attempt",
+    "evaluation.num_prompts=2", "run.name=attempt", "model.max_model_len=1024", "generation.sampling.max_tokens=100",
+    "evaluation.sampling.max_tokens=100", "learner.epochs=1",
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ CASES = [
     wrong("sampler's log-probs under affixes", "recipe=rlcd_dpo objective.reference.logps=rollout",
           "objective.reference.logps=rollout", "generation.kind=contrast", "recompute"),
     wrong("no room for a prompt", "generation.sampling.max_tokens=4096",
-          "generation.sampling.max_tokens=4096", "model.max_model_len=2048", "lower generation.sampling.max_tokens"),
+          "generation.sampling.max_tokens=4096", "model.max_model_len=1024", "lower generation.sampling.max_tokens"),
     wrong("config directory that is none", "--config-dir {here}/absent",
           "--config-dir {here}/absent is no directory", "holds your groups"),
     wrong("missing prompt file", "prompts.train.path={here}/absent.jsonl",
@@ -90,7 +91,7 @@ CASES = [
           "{here}/assistant.jsonl, line 2", "the last message is the assistant's", "end every prompt with a user"),
     wrong("prompt too long",
           "prompts.train.path={here}/long.jsonl prompts.heldout.path={here}/ids.jsonl prompts.id_column=id",
-          "prompts.train: prompt 'long-3'", "sampling.max_tokens=512", "model.max_model_len=2048", "shorten"),
+          "prompts.train: prompt 'long-3'", "sampling.max_tokens=100", "model.max_model_len=1024", "shorten"),
     wrong("no prompts", "prompts.train.path={here}/empty.jsonl",
           "prompts.train.path={here}/empty.jsonl holds no prompts", "at least one row"),
     wrong("two rows with one id", "prompts.train.path={here}/twice.jsonl prompts.id_column=id",

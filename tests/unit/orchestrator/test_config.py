@@ -116,7 +116,7 @@ def changed(config: Any, **changes: Any) -> Any:
     return config
 
 
-# ------------------------------------------------------------------------------------------------------------ combinations
+# --------------------------------------------------------------------------------------------------------- combinations
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
     assert all(remedy in caught.value.remedy for remedy in remedies), caught.value.remedy
 
 
-# ------------------------------------------------------------------------------------------------------------------ fields
+# --------------------------------------------------------------------------------------------------------------- fields
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ INITIAL = logps(a=(-10, -12), b=(-20, -5), c=(-7, -7), d=(-1, -2))
 
 
 def test_accuracy_and_margin_are_those_of_the_change_in_log_probs() -> None:
-    """Changes (chosen, rejected), and their margins: a (+2, +1) → +1; b (+5, −1) → +6, right although the chosen response
-    is still the less probable one; c (−3, +1) → −4; d (+4, +4) → 0, a tie, which counts as wrong.
+    """Changes (chosen, rejected), and their margins: a (+2, +1) → +1; b (+5, −1) → +6, right although the chosen
+    response is still the less probable one; c (−3, +1) → −4; d (+4, +4) → 0, a tie, which counts as wrong.
     Accuracy 2/4, mean margin (1 + 6 − 4 + 0)/4 = 0.75."""
     now = logps(a=(-8, -11), b=(-15, -6), c=(-10, -6), d=(3, 2))
     assert implicit_reward(initial=INITIAL, now=now) == {

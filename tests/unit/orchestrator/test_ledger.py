@@ -50,7 +50,7 @@ def policies(ledger: Ledger, rounds: Sequence[int]) -> list[int]:
     return [round for round in rounds if ledger.exists(f"rounds/{round:03d}", "policy", "model.safetensors")]
 
 
-# ----------------------------------------------------------------------------------------------------------------- the run
+# -------------------------------------------------------------------------------------------------------------- the run
 
 
 def test_a_run_can_be_opened_again_by_its_url(url: str, ledger: Ledger) -> None:
@@ -102,7 +102,7 @@ def test_a_number_that_json_does_not_know_is_refused(ledger: Ledger) -> None:
     assert not ledger.exists("learn.json")
 
 
-# ------------------------------------------------------------------------------------------------------------------ shards
+# --------------------------------------------------------------------------------------------------------------- shards
 
 
 def test_a_shard_is_unfinished_until_it_is_written_and_then_read_back_as_it_was(url: str, ledger: Ledger) -> None:
@@ -149,7 +149,7 @@ def test_a_stages_hash_is_over_its_contents_and_not_over_when_they_were_written(
     assert len({ledger.stage_hash(1, stage) for stage in ("one", "exchanged", "absent")}) == 3
 
 
-# --------------------------------------------------------------------------------------------------------------- atomicity
+# ------------------------------------------------------------------------------------------------------------ atomicity
 
 
 class FullDisk(LocalFileSystem):
@@ -206,7 +206,7 @@ def test_nothing_but_the_file_itself_is_left_behind(ledger: Ledger) -> None:
     assert [Path(path).name for path in ledger.fs.ls(ledger.path("rounds/001"), detail=False)] == ["learn.json"]
 
 
-# ------------------------------------------------------------------------------------------------------------------ rounds
+# --------------------------------------------------------------------------------------------------------------- rounds
 
 
 def test_a_round_is_finished_by_its_manifest_and_by_nothing_before(ledger: Ledger) -> None:
@@ -249,7 +249,7 @@ def test_pruning_fewer_policies_than_are_kept_deletes_none(ledger: Ledger) -> No
     assert policies(ledger, [1]) == [1]
 
 
-# ----------------------------------------------------------------------------------------------------------------- metrics
+# -------------------------------------------------------------------------------------------------------------- metrics
 
 
 def rows(ledger: Ledger) -> list[str]:

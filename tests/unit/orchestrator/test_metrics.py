@@ -68,7 +68,7 @@ def lost(prompt_id: str, reason: str) -> PairingOutcome:
     return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt_id, reason=reason))
 
 
-# ----------------------------------------------------------------------------------------------------- correlation and mean
+# ------------------------------------------------------------------------------------------------- correlation and mean
 
 
 def correlation(points: Sequence[tuple[float, float]]) -> float | None:
@@ -110,7 +110,7 @@ def test_the_mean_of_nothing_is_undefined_and_not_zero() -> None:
     assert mean.value == 3.0
 
 
-# ------------------------------------------------------------------------------------------------------------- judge health
+# --------------------------------------------------------------------------------------------------------- judge health
 
 
 def test_judge_health_counts_failures_apart_from_scores() -> None:
@@ -160,7 +160,7 @@ def test_without_a_judge_there_is_no_judge_health() -> None:
     assert health.summary() == {}
 
 
-# -------------------------------------------------------------------------------------------------------------- round stats
+# ---------------------------------------------------------------------------------------------------------- round stats
 
 
 def test_a_rounds_summary_adds_up_over_its_shards() -> None:
@@ -204,7 +204,7 @@ def test_an_account_that_does_not_add_up_is_refused() -> None:
         stats.summary()
 
 
-# ----------------------------------------------------------------------------------------- learning, diversity and the clock
+# ------------------------------------------------------------------------------------ learning, diversity and the clock
 
 
 def test_learning_metrics_are_weighted_by_the_pairs_of_each_step() -> None:

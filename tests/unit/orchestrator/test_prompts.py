@@ -62,7 +62,7 @@ def plain(identity: str, content: str) -> Prompt:
 CONVERSATION = tuple(Message(**turn) for turn in CHAT)  # pyright: ignore[reportArgumentType]
 
 
-# ----------------------------------------------------------------------------------------------------------------- formats
+# -------------------------------------------------------------------------------------------------------------- formats
 
 
 def test_jsonl_holds_plain_and_conversational_prompts(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_system_message_is_put_before_prompts_that_have_none(tmp_path: Path) -
     assert second.messages == (Message(role="system", content="Mine."), *CONVERSATION)
 
 
-# ---------------------------------------------------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_missing_file_and_one_of_an_unknown_kind_are_refused(tmp_path: Path) -
         assert "datasets" in error.remedy
 
 
-# ---------------------------------------------------------------------------------------------------- frozen and taken back
+# ------------------------------------------------------------------------------------------------ frozen and taken back
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -257,7 +257,7 @@ def test_heldout_prompts_that_are_trained_on_are_refused(tmp_path: Path) -> None
     train = store({"id": "a", "prompt": "Hi"}, {"id": "b", "prompt": CHAT})
     check_disjoint(train, store({"id": "a", "prompt": "Ho"}, {"id": "c", "prompt": "Who?"}))
     for shared in ("Hi", CHAT):
-        with pytest.raises(ConfigError, match="prompts.heldout has a prompt of prompts.train") as caught:
+        with pytest.raises(ConfigError, match=r"prompts\.heldout has a prompt of prompts\.train") as caught:
             check_disjoint(train, store({"id": "x", "prompt": "Ho"}, {"id": "y", "prompt": shared}))
         assert "'y'" in caught.value.what and f"{'a' if shared == 'Hi' else 'b'!r}" in caught.value.what
 

@@ -73,8 +73,8 @@ def test_items_are_worked_on_at_the_same_time() -> None:
 
 
 def test_a_failure_is_raised_in_its_turn_and_the_rest_is_cancelled() -> None:
-    """Item 1 fails at once, while item 0 still runs: item 0's result comes first, then the failure; 2 and 3 are cancelled
-    and have ended when it is raised, and 4 is never started."""
+    """Item 1 fails at once, while item 0 still runs: item 0's result comes first, then the failure; 2 and 3 are
+    cancelled and have ended when it is raised, and 4 is never started."""
     work = Work([20, 0, 10_000, 10_000, 0], fails=1)
     results: list[str] = []
 

@@ -84,7 +84,7 @@ def contrast(
     return rollouts, engine.requests
 
 
-# ------------------------------------------------------------------------------------------------------------------- plain
+# ---------------------------------------------------------------------------------------------------------------- plain
 
 
 def test_every_prompt_gets_its_samples_and_each_answer_is_recorded_where_it_belongs() -> None:
@@ -141,7 +141,7 @@ def test_a_prompt_that_does_not_fit_is_an_error_that_names_it() -> None:
         asyncio.run(sample_plain(shard, 0, too_long, sampling=SAMPLING, samples_per_prompt=1, seed_parts=(0,)))
 
 
-# ---------------------------------------------------------------------------------------------------------- contrast prompts
+# ----------------------------------------------------------------------------------------------------- contrast prompts
 
 DIALOGUE = (user("one"), assistant("two"), user("three"), assistant("four"), user("five"))
 
@@ -198,7 +198,7 @@ def test_the_two_sides_differ_in_their_affixes_only(contents: list[str], placeme
         assert [m for m in affixed if m.role == "user"] == [m for m in messages if m.role == "user"]
 
 
-# --------------------------------------------------------------------------------------------------------- contrast sampling
+# ---------------------------------------------------------------------------------------------------- contrast sampling
 
 
 @pytest.mark.parametrize("placement", ["system", "in_turn"])

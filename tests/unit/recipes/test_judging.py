@@ -96,7 +96,7 @@ def judge_freely(judge: Judge, rollouts: Sequence[Rollout], config: AdditiveJudg
     return asyncio.run(judge_additive(shard(*prompts), rollouts, judge, config=config, seed_parts=(0, "judge", 1)))
 
 
-# ------------------------------------------------------------------------------------------------------------ parse_score
+# ---------------------------------------------------------------------------------------------------------- parse_score
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_of_many_scores_the_last_alone_decides(scores: list[int], prose: str) ->
     assert parse_score(text, complete=True) == expected
 
 
-# ------------------------------------------------------------------------------------------- escaping and expected scores
+# ----------------------------------------------------------------------------------------- escaping and expected scores
 
 
 def test_every_spelling_of_a_tag_is_escaped_and_other_markup_is_left_alone() -> None:
@@ -242,7 +242,7 @@ def test_the_expected_score_depends_on_ratios_of_probabilities_only(logprobs: li
     assert 0 <= score <= values[-1]
 
 
-# -------------------------------------------------------------------------------------------------- judge_expected_score
+# ------------------------------------------------------------------------------------------------- judge_expected_score
 
 
 def test_an_expected_judgment_comes_from_the_probabilities_and_from_no_text() -> None:
@@ -282,7 +282,7 @@ def test_a_case_that_does_not_fit_the_model_is_truncated_and_has_no_score() -> N
         assert (judgment.status, judgment.score, judgment.choice_mass) == ("truncated", None, None)
 
 
-# --------------------------------------------------------------------------------------------------------- judge_additive
+# ------------------------------------------------------------------------------------------------------- judge_additive
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -357,7 +357,7 @@ def test_a_cut_answer_is_truncated_and_not_scored() -> None:
     assert (judgment.status, judgment.score) == ("truncated", None)
 
 
-# ---------------------------------------------------------------------------------------- judge_additive, last line constrained
+# -------------------------------------------------------------------------------- judge_additive, last line constrained
 
 
 @pytest.mark.parametrize("finish_reason", ["stop", "length"])
@@ -379,7 +379,7 @@ def test_the_constrained_digit_is_the_score_whatever_the_reasoning_says(finish_r
 
 
 def test_constrained_votes_that_do_not_fit_are_truncated_and_the_others_keep_their_places() -> None:
-    """Rollout 0 does not fit at all (and is not asked again), rollout 1 is scored, rollout 2 leaves no room for a score."""
+    """Rollout 0 does not fit at all (and is not asked again), 1 is scored, 2 leaves no room for a score."""
 
     def answer(request: GenerationRequest) -> Generation:
         content = request.messages[-1].content

@@ -73,19 +73,20 @@ def test_metrics_carry_no_gradient_and_losses_do() -> None:
 
 
 def test_dpo_is_equation_7_of_the_paper_in_plain_arithmetic() -> None:
-    """−ln σ(β ln(π_w/r_w) − β ln(π_l/r_l)), written with probabilities and without torch (TRL 1.16 has the same formula,
-    but only inside its trainer's compute_loss)."""
+    """−ln σ(β ln(π_w/r_w) − β ln(π_l/r_l)), written with probabilities and without torch (TRL 1.16 has the same
+    formula, but only inside its trainer's compute_loss)."""
 
-    def equation_7(policy_w: float, policy_l: float, reference_w: float, reference_l: float, beta: float) -> float:
+    def equation_7(case: tuple[float, ...], beta: float) -> float:
+        policy_w, policy_l, reference_w, reference_l = case
         ratio = (policy_w / reference_w) ** beta / (policy_l / reference_l) ** beta  # = e^margin
         return -math.log(ratio / (1 + ratio))
 
     probabilities = (0.02, 0.3, 0.9)
     cases = list(itertools.product(probabilities, repeat=4))
-    inputs = [tensor(*(math.log(case[side]) for case in cases)) for side in range(4)]
+    logps = [tensor(*(math.log(case[side]) for case in cases)) for side in range(4)]
     for beta in (0.1, 1.0):
-        losses, _ = dpo(*inputs, beta=beta)
-        assert losses.tolist() == pytest.approx([equation_7(*case, beta) for case in cases], rel=1e-10)
+        losses, _ = dpo(logps[0], logps[1], logps[2], logps[3], beta=beta)
+        assert losses.tolist() == pytest.approx([equation_7(case, beta) for case in cases], rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +95,15 @@ def test_dpo_is_equation_7_of_the_paper_in_plain_arithmetic() -> None:
 def test_each_input_enters_the_margin_with_its_own_sign(moved: int, by: float) -> None:
     """m = β(L_w − L_l − R_w + R_l): one nat more of an input moves the margin by plus or minus β, and lowers the loss
     exactly where it raises the margin."""
+
+    def dpo_of(values: list[float]) -> tuple[Tensor, dict[str, Tensor]]:
+        chosen, rejected, reference_chosen, reference_rejected = map(tensor, values)
+        return dpo(chosen, rejected, reference_chosen, reference_rejected, beta=BETA)
+
     values = [-1.0, -2.5, -4.0, -3.0]
-    loss, metrics = dpo(*(tensor(value) for value in values), beta=BETA)
+    loss, metrics = dpo_of(values)
     values[moved] += 1
-    moved_loss, moved_metrics = dpo(*(tensor(value) for value in values), beta=BETA)
+    moved_loss, moved_metrics = dpo_of(values)
     assert (moved_metrics["rewards/margins"] - metrics["rewards/margins"]).item() == by * BETA
     assert ((moved_loss < loss).item()) == (by > 0)
 

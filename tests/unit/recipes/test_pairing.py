@@ -79,7 +79,7 @@ def reason_of(outcome: PairingOutcome) -> str:
     return outcome.dropped.reason
 
 
-# -------------------------------------------------------------------------------------------------------- pair_best_worst
+# ------------------------------------------------------------------------------------------------------ pair_best_worst
 
 
 def test_the_best_is_chosen_over_the_worst_with_their_margin() -> None:
@@ -209,7 +209,7 @@ def test_a_pair_is_best_over_worst_a_drop_has_its_reason_and_order_changes_nothi
         assert holds[reason_of(outcome)]
 
 
-# ---------------------------------------------------------------------------------------------------------- pair_contrast
+# -------------------------------------------------------------------------------------------------------- pair_contrast
 
 
 def contrast(

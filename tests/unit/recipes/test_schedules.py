@@ -26,7 +26,7 @@ def test_linear_without_warmup_is_that_of_transformers(total: int) -> None:
 
 
 def test_warmup_rises_from_zero_to_the_peak_and_linear_falls_from_there() -> None:
-    """Warm-up over the first quarter: at 1/8 half the peak, at 1/4 the peak; half of the rest later (5/8), half again."""
+    """Warm-up over the first quarter: at 1/8 half the peak, at 1/4 the peak, halfway to the end (5/8) half of it."""
     values = [factor(progress, "linear", warmup=0.25) for progress in (0.0, 0.125, 0.25, 0.625, 1.0)]
     assert values == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
 
