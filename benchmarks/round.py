@@ -71,12 +71,13 @@ def _raw_vllm(config: Config, ledger: Ledger) -> dict[str, float]:
         inputs = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
         return engine.generate(inputs, params, use_tqdm=False)
 
-    params = [
-        SamplingParams(
-            temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens, seed=r.seed, logprobs=0
-        )
-        for r in rollouts
-    ]  # fmt: skip
+    shared: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "logprobs": 0,
+    }
+    params = [SamplingParams(**shared, seed=rollout.seed) for rollout in rollouts]
     generate([rollouts[0].sampler_token_ids], params[:1])  # warm, as the run's engine was by round 0
     engine.reset_prefix_cache()
     sampled, sample_s = _timed(lambda: generate([r.sampler_token_ids for r in rollouts], params))

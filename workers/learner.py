@@ -141,7 +141,8 @@ class Learner:
         model = CompletionModel(self._read_model(reference.path)).requires_grad_(False)
         if self.config.learner.zero_stage == 3:  # sharded like the policy
             model, *_ = deepspeed.initialize(model=model, config=deepspeed_config(self.config))
-        self.reference = model.eval()
+        model.eval()
+        self.reference = model
 
     def _read_model(self, path: str) -> torch.nn.Module:
         settings = self.config.model

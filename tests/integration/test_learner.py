@@ -1,14 +1,14 @@
-"""The learner on real DeepSpeed, one rank in this process: its update is the paper's, and nothing else."""
+"""The learner on real DeepSpeed, one rank: its update is the paper's, and nothing else."""
 
-import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import torch
 import torch.nn.functional as F
+from support.learner_host import RemoteLearner, start_host
 from transformers import AutoModelForCausalLM
 
 from roundelay.launch.config_loading import load_config
@@ -32,28 +32,25 @@ PAIRS = [
 
 
 def config_of(model: Path, *overrides: str) -> Config:
-    sizes = ("learner.pairs_per_step=6", "learner.pairs_per_device=2", "learner.learning_rate=1e-3")
+    sizes = (
+        "learner.pairs_per_step=6",
+        "learner.pairs_per_device=2",
+        "learner.learning_rate=1e-3",
+        "learner.adam_eps=1e-2",
+    )
     return load_config(["model=local", f"model.path={model}", *sizes, *overrides], default_name="test")
 
 
 @pytest.fixture(scope="module")
 def make_learner():
-    """Learners of one rank; the process group is made once."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    from roundelay.workers.learner import Learner
+    """Learners of one rank, all in one process."""
+    host = start_host()
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    def make(config: Config, policy: PolicyRef, reference: PolicyRef | None) -> RemoteLearner:
+        return RemoteLearner(host, ray.get(host.make.remote(config, policy, reference)))
 
-    def make(config: Config, policy: PolicyRef, reference: PolicyRef | None) -> Any:
-        learner = Learner(config, 0, 1, 2)
-        learner.connect(("127.0.0.1", port))
-        learner.load_policy(policy)
-        learner.load_reference(reference)
-        return learner
-
-    return make
+    yield make
+    ray.shutdown()
 
 
 @pytest.fixture
@@ -76,7 +73,7 @@ def by_hand(path: str, pairs: list[TrainingPair], *, beta: float, learning_rate:
         positions = range(len(prompt) - 1, len(prompt) + len(response) - 1)
         return torch.stack([logprobs[p, t] for p, t in zip(positions, response, strict=True)]).sum()
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-2, weight_decay=0.0)
     losses = []
     for pair in pairs:
         chosen, rejected = (
@@ -95,19 +92,24 @@ def by_hand(path: str, pairs: list[TrainingPair], *, beta: float, learning_rate:
 def weights_of(learner: Any) -> dict[str, torch.Tensor]:
     from roundelay.workers.weight_sync import unpack
 
-    return {name: tensor.clone() for name, tensor in unpack(learner.export_weights())}
+    weights = learner.export_weights()
+    return {name: tensor.clone() for name, tensor in unpack(weights)}
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_step_is_dpo_with_adamw_under_every_zero_stage(make_learner, policy: PolicyRef, tiny_model: Path, stage: int):
-    """One step over six pairs in micro-batches of two, of different lengths, equals plain PyTorch over the mean loss."""
+    """One step over six pairs in micro-batches of two, of different lengths, equals plain PyTorch over the mean loss.
+
+    Adam's eps is large here, so that a step depends smoothly on its gradient: a gradient of pure rounding noise would
+    otherwise move its weight by a full learning rate.
+    """
     learner = make_learner(config_of(tiny_model, f"learner.zero_stage={stage}"), policy, policy)
     (report,) = learner.update(PAIRS, True)
     expected = by_hand(policy.path, PAIRS, beta=0.1, learning_rate=1e-3)
     found = weights_of(learner)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, atol=2e-6, rtol=0)
+        torch.testing.assert_close(found[name], tensor, atol=1e-6, rtol=0)
     assert [row["loss"] for row in report.rows] == pytest.approx([0.693147] * 6, abs=1e-4)
 
 
@@ -119,11 +121,11 @@ def test_micro_batches_and_flushes_do_not_change_a_step(make_learner, policy: Po
     assert pieces.update(PAIRS[:4], False) == []
     assert len(pieces.update(PAIRS[4:], False)) == 1
     for (name, a), b in zip(weights_of(whole).items(), weights_of(pieces).values(), strict=True):
-        torch.testing.assert_close(a, b, atol=2e-6, rtol=0, msg=name)
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
 
 
 def test_the_saved_policy_is_what_was_learnt(make_learner, other: PolicyRef, untied_model: Path, tmp_path: Path):
-    """Plain transformers reads it, with the learner's log-probs; loading it again starts the next round bitwise there."""
+    """Plain transformers reads it, with the learner's log-probs; loading it again starts the next round right there."""
     learner = make_learner(config_of(untied_model), other, other)
     learner.update(PAIRS, True)
     sequence = TokenSequence(prompt_token_ids=(5, 6, 7), token_ids=(40, 41, 2))
@@ -159,12 +161,10 @@ def test_a_reference_is_the_policy_it_names(make_learner, policy: PolicyRef, tin
 
 def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRef, tiny_model: Path):
     """A weight that became NaN stops the step before the optimizer runs."""
-    from roundelay.workers.learner import NonFiniteError
-
     learner = make_learner(config_of(tiny_model), policy, None)
     poisoned = [replace(pair, reference_logps=(float("nan"), 0.0)) for pair in PAIRS]
     before = weights_of(learner)
-    with pytest.raises(NonFiniteError, match="'p0', 'p1'"):
+    with pytest.raises(ray.exceptions.RayTaskError, match=r"NonFiniteError.*'p0', 'p1'"):
         learner.update(poisoned, True)
     assert all(torch.equal(before[name], tensor) for name, tensor in weights_of(learner).items())
 
@@ -172,5 +172,5 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
 def test_sampler_logps_that_are_not_the_policys_are_refused(make_learner, policy: PolicyRef, tiny_model: Path):
     """`reference.logps: rollout` is guarded by a measured check in the first step."""
     learner = make_learner(config_of(tiny_model, "objective.reference.logps=rollout"), policy, None)
-    with pytest.raises(RuntimeError, match="nats a token"):
+    with pytest.raises(ray.exceptions.RayTaskError, match="nats a token"):
         learner.update([replace(pair, reference_logps=(-1.0, -2.0)) for pair in PAIRS], True)

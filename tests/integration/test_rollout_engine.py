@@ -34,7 +34,8 @@ class Engine:
         from roundelay.workers.rollout import RolloutWorker
 
         self.model = model
-        config = load_config(["model=local", f"model.path={model}", "model.max_model_len=256"], default_name="test")
+        sizes = ("model.max_model_len=256", "generation.sampling.max_tokens=16", "evaluation.sampling.max_tokens=16")
+        config = load_config(["model=local", f"model.path={model}", *sizes], default_name="test")
         self.loop = asyncio.new_event_loop()
         self.worker = RolloutWorker(config.model, config.cluster, str(model), 0)
 

@@ -207,9 +207,7 @@ def test_a_users_recipe_is_a_recipe_like_any_other(own: Path) -> None:
     assert (config.generation.kind, config.judge.kind, config.pairing.kind) == ("contrast", "none", "contrast")
     assert config.run.rounds == 7
     assert {"ours", *RECIPES} == set(group_members("recipe", own))
-    assert (
-        load("recipe=ours", "learner=slow", "learner.schedule=constant", config_dir=own).learner.schedule == "constant"
-    )
+    assert load("learner=careful", config_dir=own).learner.max_grad_norm == 0.75
 
 
 def test_a_model_has_its_way_over_a_recipe_and_the_command_line_over_both(own: Path) -> None:
@@ -247,7 +245,7 @@ def test_a_users_file_goes_before_a_shipped_one_of_the_same_name(own: Path) -> N
 
 
 @pytest.mark.xfail(strict=True, reason="the path goes into Hydra's override grammar unquoted")
-@pytest.mark.parametrize("name", ["a,b", "a=b", "a(b)", "a[b]"])
+@pytest.mark.parametrize("name", ["a,b", "a[b]"])
 def test_the_users_directory_may_have_any_name(name: str, own: Path) -> None:
     assert load("recipe=ours", config_dir=own.rename(own.with_name(name))).run.rounds == 7
 

@@ -145,8 +145,9 @@ def test_a_stages_hash_is_over_its_contents_and_not_over_when_they_were_written(
         ledger.write_shard("one", shard(index=index), Dropped, drops(str(index)))
         ledger.write_shard("two", shard(index=1 - index), Dropped, drops(str(1 - index)))
         ledger.write_shard("exchanged", shard(index=index), Dropped, drops(str(1 - index)))
+        ledger.write_shard("moved", shard(index=2 * index), Dropped, drops(str(index)))
     assert ledger.stage_hash(1, "one") == ledger.stage_hash(1, "two")
-    assert len({ledger.stage_hash(1, stage) for stage in ("one", "exchanged", "absent")}) == 3
+    assert len({ledger.stage_hash(1, stage) for stage in ("one", "exchanged", "moved", "absent")}) == 4
 
 
 # ------------------------------------------------------------------------------------------------------------ atomicity

@@ -136,6 +136,7 @@ def test_a_score_in_the_asked_form_is_read(text: str, score: float) -> None:
         "Score: 1/1",
         "Score: 3\nScore: 6",  # the last one counts, and it is no score: not the earlier one
         "Score: 4/5\nScore: 4/10",
+        "Score: 4\nScore: -1",
     ],
 )
 def test_what_is_no_score_from_0_to_5_is_unparsable_and_never_a_number(text: str) -> None:
