@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODEL := $(or $(ROUNDELAY_CACHE),$(HOME)/.cache/roundelay)/smollm2-135m-instruct
 DEMO ?= demo
+PARTS := orchestrator workers recipes launch configs
 
 .PHONY: setup demo test test-fast lint types clean
 
@@ -38,7 +39,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Pyright does not follow setuptools' editable finder: links show it the package as it is imported.
 types: $(STAMP)
+	mkdir -p $(VENV)/src/roundelay
+	for part in $(PARTS); do ln -sfn "$(CURDIR)/$$part" $(VENV)/src/roundelay/$$part; done
 	$(BIN)/pyright
 
 clean:

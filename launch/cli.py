@@ -1,15 +1,16 @@
 """The command line: parses, calls, prints. Exit codes: 0 done, 1 stopped, 2 wrong input, 130 interrupted."""
 
+import functools
 import signal
-import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 import yaml
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
@@ -31,11 +32,32 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
+P = ParamSpec("P")
+
+
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose errors are a message and an exit code, never a traceback of ours."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except UserError as error:
+            kind = "error" if isinstance(error, ConfigError) else "stopped"
+            err.print(Text(f"{kind}:", style="bold red"), Text(str(error)), soft_wrap=True)
+            raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+    return wrapper
+
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: recipe=… model=… any.key=value")]
 ConfigDir = Annotated[Path | None, typer.Option(help="Your own config groups, searched before the shipped ones.")]
 
 
 @app.command()
+@reported
 def run(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
@@ -54,11 +76,17 @@ def run(
             print_plan(out, config)
         return
     ledger = create_run(config)
-    err.print(f"run directory: {ledger.url}", soft_wrap=True, highlight=False)
-    follow(config, ledger)
+    err.print(Text(f"run directory: {ledger.url}"), soft_wrap=True)
+    try:
+        follow(config, ledger)
+    except ConfigError:
+        if not ledger.exists("rounds"):  # no actor ever started: the same name may be used again
+            ledger.remove()
+        raise
 
 
 @app.command()
+@reported
 def resume(
     run: Annotated[str, typer.Argument(help="The run's directory or URL.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="run.rounds=… cluster.… tracking.…")] = None,
@@ -70,14 +98,15 @@ def resume(
     config, ledger = resume_run(run, overrides or [])
     if is_finished(config, ledger):
         print_run(out, ledger)
-        out.print(f"{ledger.url} is finished: nothing to do (run.rounds=… extends it)", soft_wrap=True)
+        out.print(Text(f"{ledger.url} is finished: nothing to do (run.rounds=… extends it)"), soft_wrap=True)
         return
     if note := environment_note(ledger.header()):
-        err.print(f"note: {note}", soft_wrap=True)
+        err.print(Text(f"note: {note}"), soft_wrap=True)
     follow(config, ledger)
 
 
 @app.command()
+@reported
 def sweep(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
@@ -94,6 +123,7 @@ def sweep(
 
 
 @app.command()
+@reported
 def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]) -> None:
     """Print a run's table, finished or not.
 
@@ -103,6 +133,7 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
 
 
 @app.command()
+@reported
 def recipes(config_dir: ConfigDir = None) -> None:
     """List every recipe: its paper, its parts, how it differs.
 
@@ -124,7 +155,7 @@ def follow(config: Config, ledger: Ledger) -> None:
     try:
         follow_quietly(config, ledger)
     except KeyboardInterrupt:
-        err.print(f"\ninterrupted; go on with: roundelay resume {ledger.url}", soft_wrap=True, highlight=False)
+        err.print(Text(f"\ninterrupted; go on with: roundelay resume {ledger.url}"), soft_wrap=True)
         raise
     except ConfigError:
         raise
@@ -146,18 +177,6 @@ def follow_quietly(config: Config, ledger: Ledger) -> None:
 
 def main() -> None:
     """The `roundelay` command."""
-    signal.signal(
-        signal.SIGTERM, signal.getsignal(signal.SIGINT)
-    )  # Slurm's warning leaves a resumable run as Ctrl-C does
-    try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
-    except UserError as error:
-        kind = "error" if isinstance(error, ConfigError) else "stopped"
-        err.print(f"[bold red]{kind}:[/bold red] {escape(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    # Slurm's and Kubernetes' SIGTERM leaves a resumable run, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    app()

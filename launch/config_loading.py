@@ -1,5 +1,6 @@
 """From overrides to a frozen `Config`: Hydra composes, pydantic validates, nothing of OmegaConf leaves this module."""
 
+import copy
 import difflib
 import json
 import re
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -49,18 +52,23 @@ def compose_dict(
     OmegaConf.register_new_resolver("roundelay.configs", lambda: str(CONFIG_ROOT), replace=True)
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir} is no directory", "give the directory that holds your groups")
-    search = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []
+    search_path = create_config_search_path(str(CONFIG_ROOT))
+    if config_dir is not None:
+        search_path.prepend("user", f"file://{config_dir.resolve()}")
     GlobalHydra.instance().clear()
+    version.setbase("1.3")
     try:
-        with initialize_config_dir(str(CONFIG_ROOT), version_base="1.3"):
-            composed = compose("config", overrides=[*search, *overrides])
+        Hydra.create_main_hydra2(task_name="roundelay", config_search_path=search_path)
+        composed = compose("config", overrides=list(overrides))
         if OmegaConf.is_missing(composed.run, "name") and default_name is not None:
             OmegaConf.update(composed, "run.name", default_name)
         missing = sorted(OmegaConf.missing_keys(composed))
         if missing:
             raise ConfigError(f"{missing[0]} has no value", f"set it: {missing[0]}=…")
         container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except ConfigError:
+        raise
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         raise _explained(error, overrides, config_dir) from error
     finally:
         GlobalHydra.instance().clear()
@@ -74,9 +82,8 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
     Raises:
         ConfigError: an override is malformed or names an unknown key.
     """
-    config = OmegaConf.create(dict(values))
-    OmegaConf.set_struct(config, True)
     known = flatten(values)
+    changed = copy.deepcopy(dict(values))
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -85,14 +92,14 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
         key = override.key_or_group
         if key not in known or override.is_sweep_override() or override.is_delete() or override.is_add():
             close = nearest(key, known)
-            raise ConfigError(
-                f"{text}: a resume takes key=value of known keys only",
-                f"did you mean {close}?" if close else "see run.yaml",
-            )
-        OmegaConf.update(config, key, override.value())
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+            remedy = f"did you mean {close}?" if close else "run.yaml in the run directory holds every key"
+            raise ConfigError(f"{text}: a resume takes key=value of known keys only", remedy)
+        *groups, name = key.split(".")
+        node = changed
+        for group in groups:
+            node = node[group]
+        node[name] = override.value()
+    return changed
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -151,6 +158,13 @@ def _first_problem(error: ValidationError) -> ConfigError:
         close = nearest(location[-1], siblings)
         remedy = f"did you mean {'.'.join([*location[:-1], close])}?" if close else f"known: {', '.join(siblings)}"
         return ConfigError(f"unknown key {field}={problem['input']!r}", remedy)
+    if problem["type"] == "union_tag_invalid":
+        context = problem.get("ctx", {})
+        return ConfigError(f"{field}.kind={context.get('tag')}: no such kind", f"known: {context.get('expected_tags')}")
+    if field == "recipe" and problem["type"] in ("missing", "missing_argument"):
+        return ConfigError(
+            "the recipe has no `recipe:` block", "give it title, paper and differs, as shipped recipes do"
+        )
     if problem["type"] in ("missing", "missing_argument"):
         return ConfigError(f"{field} has no value", f"set it: {field}=…")
     message = problem["msg"][0].lower() + problem["msg"][1:]
@@ -168,6 +182,9 @@ def _known_fields(location: Sequence[str]) -> list[str]:
 def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> ConfigError:
     """What Hydra or OmegaConf rejected, in the user's words."""
     text = str(error).strip()
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return ConfigError(f"{mark.name}, line {mark.line + 1}: not YAML ({error.problem})", "mend the file")
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match[1]
         known = [*flatten(compose_dict([], default_name="x")), *GROUPS]
@@ -189,6 +206,8 @@ def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | No
     if match := re.search(r"Could not override '?([\w/.@]+)'?\.?\s*No match in the defaults list", text):
         close = nearest(match[1], GROUPS)
         return ConfigError(f"unknown config group {match[1]}", f"did you mean {close}?" if close else "see --help")
+    if null := next((override for override in overrides if override.endswith("=null")), None):
+        return ConfigError(f"{null}: a config group cannot be null", "choose one of its members")
     first = text.splitlines()[0] if text else type(error).__name__
     return ConfigError(
         f"the overrides cannot be read: {first}", "check the spelling; quote values with commas or spaces"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import AdditiveJudge, Config, ContrastGeneration, NoJudge
@@ -34,13 +35,13 @@ def print_plan(console: Console, config: Config) -> None:
     table.add_column("stage")
     table.add_column("what")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     actors = ", ".join(
         f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
         for name, bundle in bundles_of(config.cluster).items()
     )
-    console.print(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}", highlight=False)
+    console.print(Text(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
 
 
 def print_recipes(console: Console, config_dir: Path | None) -> None:
@@ -50,7 +51,8 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
         table.add_column(column)
     for name in group_members("recipe", config_dir):
         values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe")
-        info = values["recipe"]
+        info = values.get("recipe", {})
         parts = " → ".join(values[group]["kind"] for group in ("generation", "judge", "pairing", "objective"))
-        table.add_row(name, info["title"], info["paper"], parts, info["differs"])
+        title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
+        table.add_row(*map(Text, (name, title, paper, parts, differs)))
     console.print(table)

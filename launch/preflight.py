@@ -71,11 +71,13 @@ def _check_length(prompt: Prompt, field: str, config: Config, encode) -> None:
             for variant in ("positive", "negative")
         ]
     tokens = max(len(encode(messages, prefix)) for messages, prefix in asked)
-    needed = tokens + generation.sampling.max_tokens
-    if needed > limit:
+    name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
+    if field == "prompts.heldout" and config.evaluation.sampling.max_tokens > budget:
+        name, budget = "evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens
+    if tokens + budget > limit:
         raise ConfigError(
-            f"{field}: prompt {prompt.id!r} has {tokens} tokens; with generation.sampling.max_tokens="
-            f"{generation.sampling.max_tokens} it needs {needed}, and model.max_model_len={limit}",
+            f"{field}: prompt {prompt.id!r} has {tokens} tokens; with {name}={budget} it needs {tokens + budget}, and "
+            f"model.max_model_len={limit}",
             "shorten or drop the prompt, lower max_tokens, or raise model.max_model_len",
         )
 

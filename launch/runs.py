@@ -40,8 +40,8 @@ def create_run(config: Config) -> Ledger:
     check_packages()
     ledger = Ledger(run_url(config))
     ledger.check_free()
-    model_path = ensure_model(config.model)
     try:
+        model_path = ensure_model(config.model)
         inputs = {
             name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
             for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))

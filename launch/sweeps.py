@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
@@ -30,16 +31,16 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     """
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
+        choices = [
+            [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+            if override.is_sweep_override()
+            else [override.input_line or ""]
+            for override in parsed
+        ]
     except HydraException as error:
         raise ConfigError(
             f"the overrides cannot be read: {str(error).splitlines()[0]}", "quote values with commas or spaces"
         ) from error
-    choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [override.input_line or ""]
-        for override in parsed
-    ]
     return [list(combination) for combination in itertools.product(*choices)]
 
 
@@ -60,17 +61,17 @@ def run_sweep(
     Raises:
         ConfigError: a combination is impossible (before any run starts), or the directory holds another sweep.
     """
-    jobs = expand(overrides)
     directory = root / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
+    jobs = _jobs(directory, overrides)
     configs = [
         load_config([*job, f"run.root={directory}", f"run.name={index:03d}"], config_dir=config_dir)
         for index, job in enumerate(jobs)
     ]
-    _claim(directory, jobs)
-    console.print(f"sweep of {len(jobs)} runs in {directory}", highlight=False)
+    _claim(directory, overrides, jobs)
+    console.print(Text(f"sweep of {len(jobs)} runs in {directory}"))
     failures: dict[int, str] = {}
     for index, (job, config) in enumerate(zip(jobs, configs, strict=True)):
-        console.print(f"\n[bold]run {index + 1}/{len(jobs)}[/bold]: {' '.join(job)}", highlight=False)
+        console.print(Text(f"\nrun {index + 1}/{len(jobs)}: {' '.join(job)}", style="bold"))
         try:
             if (directory / config.run.name / "run.yaml").exists():
                 config, ledger = resume_run(str(directory / config.run.name), [])
@@ -80,25 +81,36 @@ def run_sweep(
                 follow(config, ledger)
         except UserError as error:
             failures[index] = error.what
-            console.print(f"[red]failed:[/red] {error}", markup=True, highlight=False)
+            console.print(Text(f"failed: {error}", style="red"))
     console.print(_table(directory, jobs, failures))
     return len(failures)
 
 
-def _claim(directory: Path, jobs: Sequence[Sequence[str]]) -> None:
+def _jobs(directory: Path, overrides: Sequence[str]) -> list[list[str]]:
+    """The runs of a sweep: those it was begun with, or its expansion.
+
+    Raises:
+        ConfigError: the directory holds another sweep, or something else.
+    """
     file = directory / "sweep.yaml"
     if file.exists():
-        if yaml.safe_load(file.read_text()) != [list(job) for job in jobs]:
+        begun = yaml.safe_load(file.read_text())
+        if begun["overrides"] != list(overrides):
             raise ConfigError(f"{directory} holds another sweep", "give the same overrides, or another --name")
-        return
+        return begun["jobs"]
     if directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and holds no sweep", "choose another --name")
+    return expand(overrides)
+
+
+def _claim(directory: Path, overrides: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump([list(job) for job in jobs]))
+    content = {"overrides": list(overrides), "jobs": [list(job) for job in jobs]}
+    (directory / "sweep.yaml").write_text(yaml.safe_dump(content))
 
 
 def _table(directory: Path, jobs: Sequence[Sequence[str]], failures: dict[int, str]) -> Table:
-    table = Table(title=str(directory), title_justify="left")
+    table = Table(title=Text(str(directory)), title_justify="left")
     for column in ("run", "overrides", "rounds", "loss", "accuracy", "held-out score", "implicit accuracy", "status"):
         table.add_column(column)
     for index, job in enumerate(jobs):
@@ -108,13 +120,13 @@ def _table(directory: Path, jobs: Sequence[Sequence[str]], failures: dict[int, s
         learn, evaluation = manifest.get("learn", {}), manifest.get("evaluation", {})
         table.add_row(
             f"{index:03d}",
-            " ".join(job),
+            Text(" ".join(job)),
             str(finished[-1] if finished else 0),
             _cell(learn.get("loss")),
             _cell(learn.get("rewards/accuracies")),
             _cell(evaluation.get("judge", {}).get("score_mean")),
             _cell(evaluation.get("implicit_accuracy")),
-            f"failed: {failures[index]}" if index in failures else "finished",
+            Text(f"failed: {failures[index]}" if index in failures else "finished"),
         )
     return table
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.prompts import PromptStore
@@ -16,8 +16,7 @@ DASH = "–"
 def rounds_table(ledger: Ledger) -> Table:
     """One column a finished round; round 0 is the initial policy."""
     manifests = [ledger.manifest(round) for round in ledger.finished_rounds()]
-    planned = ledger.header()["config"]["run"]["rounds"]
-    table = Table(title=f"{ledger.url}: {max(len(manifests) - 1, 0)} of {planned} rounds", title_justify="left")
+    table = Table()
     table.add_column("")
     for manifest in manifests:
         table.add_column("initial" if manifest["round"] == 0 else f"round {manifest['round']}", justify="right")
@@ -40,21 +39,23 @@ def samples(ledger: Ledger, count: int) -> Group:
     prompts = PromptStore(ledger, "heldout", limit=count)
     texts = {round: _responses(ledger, round, count) for round in (finished[0], finished[-1])}
     for prompt in prompts:
-        parts.append(f"\n[bold]{escape(_one_line(prompt.messages[-1].content))}[/bold]")
+        parts.append(Text(f"\n{_one_line(prompt.messages[-1].content)}", style="bold"))
         for round, by_prompt in texts.items():
             name = "initial" if round == 0 else f"round {round}"
-            parts.append(f"  [cyan]{name}:[/cyan] {escape(_one_line(by_prompt.get(prompt.id, DASH)))}")
+            parts.append(Text.assemble((f"  {name}: ", "cyan"), _one_line(by_prompt.get(prompt.id, DASH))))
     return Group(*parts)
 
 
 def print_run(console: Console, ledger: Ledger) -> None:
     """The table, a few samples, and where the trained policy is."""
-    console.print(rounds_table(ledger))
-    header = ledger.header()
+    header, finished = ledger.header(), ledger.finished_rounds()
+    done, planned = max(len(finished) - 1, 0), header["config"]["run"]["rounds"]
+    console.print(Text(f"{ledger.url}: {done} of {planned} rounds"), soft_wrap=True)
+    if finished:
+        console.print(rounds_table(ledger))
     console.print(samples(ledger, header["config"]["evaluation"]["samples_shown"]))
-    finished = ledger.finished_rounds()
     if finished and finished[-1] > 0:
-        console.print(f"\ntrained policy: {ledger.policy_path(finished[-1])}", soft_wrap=True, highlight=False)
+        console.print(Text(f"\ntrained policy: {ledger.policy_path(finished[-1])}"), soft_wrap=True)
 
 
 def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
@@ -67,7 +68,8 @@ def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
 
 
 def _one_line(text: str) -> str:
-    flat = " ".join(text.split())
+    """Text of models and data sets as one printable line: nothing in it reaches the terminal as a command."""
+    flat = "".join(character for character in " ".join(text.split()) if character.isprintable())
     return flat if len(flat) <= 200 else f"{flat[:199]}…"
 
 

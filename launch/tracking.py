@@ -1,6 +1,7 @@
 """Observers beside the terminal: wandb, and several observers as one. metrics.jsonl is the ledger's."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,8 @@ def without_secrets(values: Any) -> Any:
         }
     if isinstance(values, list | tuple):
         return [without_secrets(value) for value in values]
-    if isinstance(values, str) and "://" in values:
-        scheme, _, rest = values.partition("://")
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    if isinstance(values, str):
+        return re.sub(r"://[^/\s]*@", "://", values)
     return values
 
 

@@ -18,6 +18,7 @@ NonNegativeInt: TypeAlias = Annotated[int, Field(ge=0)]
 PositiveFloat: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
@@ -185,7 +186,7 @@ class LearnerConfig:
     pairs_per_device: PositiveInt  # in one forward pass
     max_grad_norm: PositiveFloat
     weight_decay: NonNegativeFloat
-    adam_betas: tuple[Fraction, Fraction]
+    adam_betas: tuple[BelowOne, BelowOne]
     adam_eps: PositiveFloat
     zero_stage: Literal[0, 1, 2, 3]
     gradient_checkpointing: bool
@@ -276,7 +277,7 @@ class Config:
 
 
 # Fields that a resume may change: none of them alters what a finished round holds.
-RESUMABLE_FIELDS = ("run.rounds", "run.keep_policies", "run.root", "run.name", "cluster.", "tracking.")
+RESUMABLE_FIELDS = ("run.rounds", "run.keep_policies", "cluster.", "tracking.")
 
 
 def check_combinations(config: Config) -> None:
@@ -292,6 +293,11 @@ def check_combinations(config: Config) -> None:
                 "pairing.kind=best_worst needs scored responses to one prompt, but generation.kind=contrast labels "
                 "its two responses by construction",
                 "use pairing=contrast, or generation=plain",
+            )
+        if generation.sampling.temperature == 0:
+            raise ConfigError(
+                "pairing.kind=best_worst needs responses that differ, but generation.sampling.temperature=0",
+                "set generation.sampling.temperature above 0",
             )
         if generation.samples_per_prompt < 2:
             raise ConfigError(
@@ -316,8 +322,23 @@ def check_combinations(config: Config) -> None:
                 "for nothing",
                 "choose judge=none",
             )
+    _check_judges(config)
     _check_reference(config)
     _check_budget(config)
+
+
+def _check_judges(config: Config) -> None:
+    for field, judge in (("judge", config.judge), ("evaluation.judge", config.evaluation.judge)):
+        if isinstance(judge, ExpectedScoreJudge):
+            for score in judge.scores:
+                if not score.isascii() or not score.isdecimal():
+                    raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
+        if isinstance(judge, AdditiveJudge) and judge.sampling.max_tokens >= config.model.max_model_len:
+            raise ConfigError(
+                f"{field}.sampling.max_tokens={judge.sampling.max_tokens} leaves no room for a case in "
+                f"model.max_model_len={config.model.max_model_len}",
+                f"lower {field}.sampling.max_tokens or raise model.max_model_len",
+            )
 
 
 def _check_reference(config: Config) -> None:
@@ -348,11 +369,11 @@ def _check_budget(config: Config) -> None:
                 f"{name}={max_tokens} leaves no room for a prompt in model.max_model_len={config.model.max_model_len}",
                 f"lower {name} or raise model.max_model_len",
             )
-    if config.learner.pairs_per_device * cluster.learner.ranks > config.learner.pairs_per_step:
+    if cluster.learner.ranks > config.learner.pairs_per_step:
         raise ConfigError(
-            f"learner.pairs_per_device={config.learner.pairs_per_device} on cluster.learner.ranks="
-            f"{cluster.learner.ranks} is more than learner.pairs_per_step={config.learner.pairs_per_step}",
-            "lower learner.pairs_per_device or raise learner.pairs_per_step",
+            f"cluster.learner.ranks={cluster.learner.ranks} is more than learner.pairs_per_step="
+            f"{config.learner.pairs_per_step}: some ranks would never see a pair",
+            "lower cluster.learner.ranks or raise learner.pairs_per_step",
         )
     if cluster.device == "gpu" and (cluster.rollout.gpus == 0 or cluster.learner.gpus == 0):
         raise ConfigError(

@@ -81,7 +81,7 @@ async def _fresh(
     async for result in map_in_order(
         lambda shard: stages.run_shard(shard, total), shards, limit=config.cluster.shards_in_flight
     ):
-        stats.add(result.rollouts, result.judgments, result.outcomes)
+        stats.add(result.shard, result.rollouts, result.judgments, result.outcomes)
         if not colocated:
             yield result.shard, result.outcomes
     if colocated:

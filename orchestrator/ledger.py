@@ -87,7 +87,15 @@ class Ledger:
                 f"run directory {self.url} holds another run",
                 f"go on with it by `roundelay resume {self.url}`, or choose another run.name",
             )
-        if self.fs.exists(self.root) and self.fs.ls(self.root, detail=False):
+        try:
+            used = self.fs.exists(self.root) and bool(self.fs.ls(self.root, detail=False))
+            self.fs.makedirs(self.root, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"run directory {self.url} cannot be made ({error.strerror})",
+                "set run.root to a directory you may write",
+            ) from error
+        if used:
             raise ConfigError(f"run directory {self.url} is not empty and holds no run", "choose another run.name")
 
     def create(self, header: dict[str, Any]) -> None:
@@ -96,8 +104,8 @@ class Ledger:
         self.write_header(header)
 
     def remove(self) -> None:
-        """Take away a directory whose run never started."""
-        assert not self.exists("run.yaml")
+        """Take away a directory whose run never started a stage."""
+        assert not self.exists("rounds")
         if self.fs.exists(self.root):
             self.fs.rm(self.root, recursive=True)
 
@@ -157,14 +165,21 @@ class Ledger:
                 yield from from_table(cls, pq.read_table(file))
 
     def _shard_paths(self, round: int, stage: str) -> list[str]:
-        return sorted(self.fs.glob(self.path(round_name(round), stage, "shard-*.parquet")))
+        names = self._names(round_name(round), stage)
+        return [self.path(round_name(round), stage, name) for name in names if name.endswith(".parquet")]
+
+    def _names(self, *parts: str) -> list[str]:
+        """What a directory holds, numbers in their order; nothing if it does not exist."""
+        if not self.exists(*parts):
+            return []
+        names = [posixpath.basename(path.rstrip("/")) for path in self.fs.ls(self.path(*parts), detail=False)]
+        return sorted(names, key=lambda name: (len(name), name))
 
     # Rounds -----------------------------------------------------------------------------------------------------
 
     def finished_rounds(self) -> list[int]:
         """Rounds with a manifest, in order. Round 0 is the evaluation of the initial policy."""
-        paths = self.fs.glob(self.path("rounds", "*", "manifest.json"))
-        return sorted(int(posixpath.basename(posixpath.dirname(path))) for path in paths)
+        return [int(name) for name in self._names("rounds") if self.exists("rounds", name, "manifest.json")]
 
     def manifest(self, round: int) -> dict[str, Any]:
         return self.read_json(round_name(round), "manifest.json")
@@ -201,12 +216,18 @@ class Ledger:
             self.write_bytes(before + text.encode(), "metrics.jsonl")
 
     def drop_unfinished_metrics(self) -> None:
-        """On resume, forget the rows of rounds that will be run again, so that no step appears twice."""
+        """On resume, forget the rows that will be written again, so that no step appears twice: those of rounds without
+        a manifest, but for the steps of a round whose update is finished."""
         if not self.exists("metrics.jsonl"):
             return
         finished = set(self.finished_rounds())
+
+        def stays(row: dict[str, Any]) -> bool:
+            learnt = row["stage"] == "learn" and self.exists(round_name(row["round"]), "learn.json")
+            return row["round"] in finished or learnt
+
         lines = self.read_bytes("metrics.jsonl").decode().splitlines()
-        kept = [line for line in lines if _is_whole_json(line) and json.loads(line)["round"] in finished]
+        kept = [line for line in lines if _is_whole_json(line) and stays(json.loads(line))]
         self.write_bytes("".join(line + "\n" for line in kept).encode(), "metrics.jsonl")
 
 

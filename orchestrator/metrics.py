@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .records import Judgment, PairingOutcome, Rollout
+from .records import Judgment, PairingOutcome, Rollout, Shard
 
 SCORE_BINS = 6  # of the score histogram: [0,1), [1,2), …, [5,∞)
 
@@ -107,10 +107,14 @@ class RoundStats:
     judge: JudgeHealth = field(default_factory=JudgeHealth)
 
     def add(
-        self, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], outcomes: Sequence[PairingOutcome]
+        self,
+        shard: Shard,
+        rollouts: Sequence[Rollout],
+        judgments: Sequence[Judgment],
+        outcomes: Sequence[PairingOutcome],
     ) -> None:
         """Count one shard."""
-        self.prompts += len(outcomes)
+        self.prompts += len(shard.prompts)
         self.rollouts += len(rollouts)
         self.rollout_tokens += sum(len(rollout.token_ids) for rollout in rollouts)
         self.truncated += sum(rollout.truncated for rollout in rollouts)

@@ -19,7 +19,7 @@ def round_indices(*, num_prompts: int, prompts_per_round: int, round: int, seed:
     Example:
         >>> a = round_indices(num_prompts=4, prompts_per_round=2, round=1, seed=0)
         >>> b = round_indices(num_prompts=4, prompts_per_round=2, round=2, seed=0)
-        >>> sorted([*a, *b])
+        >>> sorted([*a.tolist(), *b.tolist()])
         [0, 1, 2, 3]
     """
     if num_prompts < prompts_per_round:
@@ -35,14 +35,25 @@ def round_indices(*, num_prompts: int, prompts_per_round: int, round: int, seed:
 
 @lru_cache(maxsize=4)
 def _pass_order(num_prompts: int, prompts_per_round: int, index: int, seed: int) -> np.ndarray:
-    """The order of pass `index`, arranged so that the round straddling its start repeats no prompt."""
-    generator = np.random.default_rng(derive_seed(seed, "prompt-order", index))
-    order = generator.permutation(num_prompts)
-    from_before = (index * num_prompts) % prompts_per_round  # of the straddling round, taken from the pass before
-    if from_before == 0:
-        return order
-    taken = _pass_order(num_prompts, prompts_per_round, index - 1, seed)[-from_before:]
-    needed = prompts_per_round - from_before
-    fresh = np.isin(order, taken, invert=True)
-    head = order[fresh][:needed]
+    """The order of pass `index`, arranged so that the round straddling its start repeats no prompt.
+
+    That depends on the end of the pass before, and so on, back to a pass that starts with a round.
+    """
+    first = index
+    while (first * num_prompts) % prompts_per_round:
+        first -= 1
+    order = _shuffled(num_prompts, first, seed)
+    for later in range(first + 1, index + 1):
+        from_before = (later * num_prompts) % prompts_per_round  # of the straddling round, taken from the pass before
+        order = _arranged(_shuffled(num_prompts, later, seed), order[-from_before:], prompts_per_round - from_before)
+    return order
+
+
+def _shuffled(num_prompts: int, index: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(derive_seed(seed, "prompt-order", index)).permutation(num_prompts)
+
+
+def _arranged(order: np.ndarray, taken: np.ndarray, needed: int) -> np.ndarray:
+    """`order` with its first `needed` prompts that are not in `taken` put in front."""
+    head = order[np.isin(order, taken, invert=True)][:needed]
     return np.concatenate([head, order[np.isin(order, head, invert=True)]])

@@ -129,6 +129,8 @@ def _rows(source: PromptSource, field: str) -> Iterator[tuple[str, dict[str, Any
             )
         yield from _dataset_rows(source, field)
         return
+    if path.is_dir():
+        raise ConfigError(f"{field}={source.path} is a directory", "give a file")
     if not path.is_file():
         raise ConfigError(f"{field}={source.path} does not exist", f"check the path (working directory: {Path.cwd()})")
     try:
@@ -139,22 +141,23 @@ def _rows(source: PromptSource, field: str) -> Iterator[tuple[str, dict[str, Any
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ConfigError(f"{where}: not JSON ({error.msg})", "write one JSON object a line") from error
+            except (json.JSONDecodeError, RecursionError) as error:
+                what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+                raise ConfigError(f"{where}: not JSON ({what})", "write one JSON object a line") from error
             if not isinstance(row, dict):
                 raise ConfigError(f"{where}: a {type(row).__name__}, not an object", "write one JSON object a line")
             yield where, row
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         for row in reader:
             where = f"{path}, line {reader.line_num}"
@@ -195,7 +198,8 @@ def _to_prompt(row: dict[str, Any], config: PromptsConfig, where: str) -> Prompt
         text = json.dumps([(message.role, message.content) for message in messages])
         return Prompt(id=hashlib.sha256(text.encode()).hexdigest()[:16], messages=messages)
     identity = _cell(row, config.id_column, "prompts.id_column", where)
-    if not isinstance(identity, str | int) or identity == "":
+    usable = isinstance(identity, str | int) and not isinstance(identity, bool) and identity != ""
+    if not usable or not _is_encodable(str(identity)):
         raise ConfigError(f"{where}: id {identity!r} is neither text nor a whole number", "give every row an id")
     return Prompt(id=str(identity), messages=messages)
 
@@ -213,9 +217,7 @@ def _cell(row: dict[str, Any], column: str, field: str, where: str) -> Any:
 def _messages(value: Any, where: str) -> tuple[Message, ...]:
     """A prompt cell in TRL's plain or conversational format."""
     if isinstance(value, str):
-        if not value.strip():
-            raise ConfigError(f"{where}: the prompt is empty", "take the row out")
-        return (Message(role="user", content=value),)
+        value = [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
         raise ConfigError(
             f"{where}: the prompt is a {type(value).__name__}",
@@ -227,11 +229,23 @@ def _messages(value: Any, where: str) -> tuple[Message, ...]:
                 f"{where}: message {turn!r} is malformed",
                 f'write {{"role": one of {", ".join(ROLES)}, "content": text}}',
             )
+    if not all(turn["content"].strip() for turn in value):
+        raise ConfigError(f"{where}: the prompt is empty, or a message of it is", "take the row out")
+    if not all(_is_encodable(turn["content"]) for turn in value):
+        raise ConfigError(f"{where}: the text holds half a surrogate pair", "write whole characters")
     if value[-1]["role"] != "user":
         raise ConfigError(
             f"{where}: the last message is the {value[-1]['role']}'s", "end every prompt with a user message"
         )
     return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_hash(identity: str) -> int:

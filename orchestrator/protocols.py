@@ -1,7 +1,7 @@
 """The seams: what the round driver needs of the parts that it is handed. Implemented by `actors` over Ray, by
 `launch.composition` over the recipes, and by scripted stand-ins where a test is about the driver alone."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -19,7 +19,7 @@ from .records import (
 )
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
-Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Awaitable[list[Judgment]]]
+Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,8 +55,12 @@ _ASK_REASONED = (
     "First explain your judgment in at most 100 words. Then end with one last line of exactly this form:\n"
     "Score: <total points from 0 to 5>"
 )
-_TAGS = re.compile(r"<(/?\s*(?:prompt|response)\s*)>", re.IGNORECASE)
-_SCORE = re.compile(r"Score:[ \t*]*(?P<value>-?\d+(?:\.\d+)?)(?:[ \t]*/[ \t]*(?P<of>\d+))?", re.IGNORECASE)
+_TAGS = re.compile(r"<(\s*/?\s*(?:prompt|response)\b[^<>]*)>", re.IGNORECASE)
+_MARKER = re.compile(r"(?<![A-Za-z])score[ \t*_]*:", re.IGNORECASE)
+_VALUE = re.compile(
+    r"[ \t*_]*(?P<value>-?\d{1,6}(?:\.\d{1,6})?)(?![.,]?\d)[ \t*_]*(?:(?:/|out of)[ \t*_]*(?P<of>\d{1,6})(?!\d))?",
+    re.IGNORECASE,
+)
 
 
 async def judge_expected_score(
@@ -103,7 +107,7 @@ async def judge_additive(
             temperature=config.sampling.temperature,
             top_p=config.sampling.top_p,
             max_tokens=config.sampling.max_tokens,
-            stop=(SCORE_LINE.strip(),) if config.constrain_last_line else config.sampling.stop,
+            stop=(*config.sampling.stop, *((SCORE_LINE.strip(),) if config.constrain_last_line else ())),
         )
         for rollout, vote in slots
     ]
@@ -116,9 +120,9 @@ async def judge_additive(
 def parse_score(text: str, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
     """The score in what a judge wrote.
 
-    The last "Score: n" wins. A number outside 0–5, out of another maximum ("4/10"), or none at all is unparsable. In an
-    answer that was cut (`complete` False) a number at the very end may lack digits: such an answer, and one without a
-    score, is truncated.
+    The last "Score: n" wins, with or without "/5" or "out of 5". A number outside 0–5, out of another maximum, or none
+    at all is unparsable. In an answer that was cut (`complete` False) the score's line must have ended before the cut;
+    otherwise, and where another score was begun, the answer is truncated.
 
     Example:
         >>> parse_score("Good. Score: 2\\nNo, better. Score: 4", complete=True)
@@ -126,9 +130,12 @@ def parse_score(text: str, *, complete: bool) -> tuple[JudgmentStatus, float | N
         >>> parse_score("Score: 45", complete=True)
         ('unparsable', None)
     """
-    matches = list(_SCORE.finditer(text))
-    if not complete and (not matches or matches[-1].end() == len(text)):
-        return "truncated", None
+    markers = list(_MARKER.finditer(text))
+    matches = [match for marker in markers if (match := _VALUE.match(text, marker.end()))]
+    if not complete:
+        scored_last = bool(matches) and matches[-1].start() == markers[-1].end()
+        if not scored_last or "\n" not in text[matches[-1].end() :]:
+            return "truncated", None
     if not matches:
         return "unparsable", None
     value, maximum = float(matches[-1]["value"]), matches[-1]["of"]
@@ -194,6 +201,8 @@ async def _constrained(
 def _expected_judgment(rollout: Rollout, generation: Generation, values: Sequence[float]) -> Judgment:
     if generation.finish_reason == "prompt_too_long":
         return _judgment(rollout, 0, "truncated", None, None, "")
+    if not any(math.isfinite(logprob) for logprob in generation.choice_logprobs):
+        return _judgment(rollout, 0, "unparsable", None, 0.0, "")
     score, mass = expected_score(generation.choice_logprobs, values)
     return _judgment(rollout, 0, "parsed", score, mass, "")
 

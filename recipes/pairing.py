@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from ..orchestrator.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt, Provenance, Rollout
 from ..orchestrator.seeds import derive_seed
 
+MEAN_DECIMALS = 6  # equal votes in another order have equal means: rounding noise makes no pair
+
 
 def pair_best_worst(
     prompt: Prompt,
@@ -64,7 +66,7 @@ def mean_scores(judgments: Sequence[Judgment]) -> dict[int, float]:
     for judgment in judgments:
         if judgment.score is not None:
             votes.setdefault(judgment.sample, []).append(judgment.score)
-    return {sample: sum(scores) / len(scores) for sample, scores in votes.items()}
+    return {sample: round(sum(scores) / len(scores), MEAN_DECIMALS) for sample, scores in votes.items()}
 
 
 def same_text(a: Rollout, b: Rollout) -> bool:

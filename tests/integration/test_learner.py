@@ -8,6 +8,7 @@ import pytest
 import ray
 import torch
 import torch.nn.functional as F
+from ray.exceptions import RayTaskError
 from support.learner_host import RemoteLearner, start_host
 from transformers import AutoModelForCausalLM
 
@@ -164,7 +165,7 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
     learner = make_learner(config_of(tiny_model), policy, None)
     poisoned = [replace(pair, reference_logps=(float("nan"), 0.0)) for pair in PAIRS]
     before = weights_of(learner)
-    with pytest.raises(ray.exceptions.RayTaskError, match=r"NonFiniteError.*'p0', 'p1'"):
+    with pytest.raises(RayTaskError, match=r"NonFiniteError.*'p0', 'p1'"):
         learner.update(poisoned, True)
     assert all(torch.equal(before[name], tensor) for name, tensor in weights_of(learner).items())
 
@@ -172,5 +173,5 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
 def test_sampler_logps_that_are_not_the_policys_are_refused(make_learner, policy: PolicyRef, tiny_model: Path):
     """`reference.logps: rollout` is guarded by a measured check in the first step."""
     learner = make_learner(config_of(tiny_model, "objective.reference.logps=rollout"), policy, None)
-    with pytest.raises(ray.exceptions.RayTaskError, match="nats a token"):
+    with pytest.raises(RayTaskError, match="nats a token"):
         learner.update([replace(pair, reference_logps=(-1.0, -2.0)) for pair in PAIRS], True)

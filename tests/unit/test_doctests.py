@@ -15,7 +15,6 @@ MODULES = [
     if not module.ispkg
 ]
 WITH_EXAMPLES = {
-    "roundelay.orchestrator.prompt_order",
     "roundelay.orchestrator.seeds",
     "roundelay.recipes.generation",
     "roundelay.recipes.judging",

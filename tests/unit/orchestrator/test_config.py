@@ -130,6 +130,7 @@ def changed(config: Any, **changes: Any) -> Any:
         {"objective__reference__logps": "rollout"},
         {"generation__samples_per_prompt": 2},
         {"generation__sampling__max_tokens": 255, "evaluation__sampling__max_tokens": 255},
+        {"learner__pairs_per_step": 2},
         {"evaluation__judge": NO_JUDGE},
         {"cluster__device": "gpu", "cluster__rollout__gpus": 0.5, "cluster__learner__gpus": 0.5},
         {
@@ -141,8 +142,7 @@ def changed(config: Any, **changes: Any) -> Any:
     ],
 )
 def test_what_can_run_is_let_through(changes: dict[str, Any]) -> None:
-    """Also at the limits: two samples, a response one token shorter than the model's length, all of a step's pairs on
-    the devices at once (2 ranks × 4 pairs = 8)."""
+    """Also at the limits: two samples, a response one token short of the model's length, one pair a rank."""
     check_combinations(changed(base(), **changes))
 
 
@@ -199,9 +199,9 @@ REFUSED = [
         ["evaluation.sampling.max_tokens"],
     ),
     (
-        {"learner__pairs_per_step": 7},
-        ["learner.pairs_per_device=4", "cluster.learner.ranks=2", "learner.pairs_per_step=7"],
-        ["learner.pairs_per_device", "learner.pairs_per_step"],
+        {"learner__pairs_per_step": 1},
+        ["cluster.learner.ranks=2", "learner.pairs_per_step=1"],
+        ["cluster.learner.ranks", "learner.pairs_per_step"],
     ),
     (
         {"cluster__device": "gpu", "cluster__learner__gpus": 1},

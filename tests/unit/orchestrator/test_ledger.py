@@ -91,9 +91,11 @@ def test_a_run_that_never_started_leaves_nothing(url: str) -> None:
 def test_a_started_run_is_neither_started_again_nor_removed(ledger: Ledger) -> None:
     with pytest.raises(AssertionError):
         ledger.create({})
+    assert ledger.header() == {"config": {"run": {"seed": 0}}}
+    ledger.write_shard("rollouts", shard(), Dropped, drops("a"))
     with pytest.raises(AssertionError):
         ledger.remove()
-    assert ledger.header() == {"config": {"run": {"seed": 0}}}
+    assert ledger.read_shard("rollouts", shard(), Dropped) == drops("a")
 
 
 def test_a_number_that_json_does_not_know_is_refused(ledger: Ledger) -> None:
@@ -138,6 +140,18 @@ def test_a_stage_is_read_in_shard_order_whatever_the_order_of_writing(ledger: Le
     ledger.write_shard("pairs-too", shard(), Dropped, drops("other stage"))
     names = [record.prompt_id for record in ledger.read_stage(1, "pairs", Dropped)]
     assert names == ["0-a", "0-b", "1-a", "1-b", "2-a", "2-b", "10-a", "10-b"]
+
+
+def test_a_run_directory_may_have_a_name_that_a_pattern_would_read_otherwise(tmp_path: Path) -> None:
+    """Brackets, stars and question marks in run.root stand for themselves: what is finished there is found."""
+    ledger = Ledger(str(tmp_path / "exp[1] * ?" / "run"))
+    ledger.create({})
+    ledger.write_shard("pairs", shard(), Dropped, drops("a"))
+    add_policy(ledger, 1)
+    ledger.commit_round(1, {})
+    assert ledger.finished_rounds() == [1]
+    assert list(ledger.read_stage(1, "pairs", Dropped)) == drops("a")
+    assert ledger.stage_hash(1, "pairs") != ledger.stage_hash(1, "absent")
 
 
 def test_a_stages_hash_is_over_its_contents_and_not_over_when_they_were_written(ledger: Ledger) -> None:

@@ -27,6 +27,7 @@ from roundelay.orchestrator.records import (
     PreferencePair,
     Prompt,
     Rollout,
+    Shard,
 )
 
 
@@ -163,6 +164,12 @@ def test_without_a_judge_there_is_no_judge_health() -> None:
 # ---------------------------------------------------------------------------------------------------------- round stats
 
 
+def shard(*prompt_ids: str) -> Shard:
+    messages = (Message(role="user", content="?"),)
+    prompts = tuple(Prompt(id=prompt_id, messages=messages) for prompt_id in prompt_ids)
+    return Shard(round=1, index=0, prompts=prompts, split="train")
+
+
 def test_a_rounds_summary_adds_up_over_its_shards() -> None:
     """Two shards, four prompts: two pairs (margins 3 and 1; lengths 12 − 4 = 8 and 2 − 6 = −4), a tie, an unscored one.
     Tie rate 1/4, mean margin 2, mean length gap 2, 12 + 4 + 2 + 6 = 24 tokens, one response cut."""
@@ -170,9 +177,12 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
     a = [rollout("a", 0, 12), rollout("a", 1, 4, "length")]
     b = [rollout("b", 0, 2), rollout("b", 1, 6)]
     stats.add(
-        a, [judgment(0, 4.0, prompt="a"), judgment(1, 1.0, prompt="a")], [made(a[0], a[1], 3.0), lost("c", "tie")]
+        shard("a", "c"),
+        a,
+        [judgment(0, 4.0, prompt="a"), judgment(1, 1.0, prompt="a")],
+        [made(a[0], a[1], 3.0), lost("c", "tie")],
     )
-    stats.add(b, [], [lost("d", "unscored"), made(b[0], b[1], 1.0)])
+    stats.add(shard("d", "b"), b, [], [lost("d", "unscored"), made(b[0], b[1], 1.0)])
     summary = stats.summary()
     judge = summary.pop("judge")
     assert summary == {
@@ -190,16 +200,17 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
 
 def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:
     stats = RoundStats()
-    stats.add([], [], [made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
+    stats.add(shard("a"), [], [], [made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
     summary = stats.summary()
     assert (summary["score_margin"], summary["length_gap_tokens"], summary["judge"]) == (None, 2.0, {})
 
 
 def test_an_account_that_does_not_add_up_is_refused() -> None:
+    """A prompt of the shard that pairing says nothing of is noticed."""
     stats = RoundStats()
-    stats.add([], [], [lost("a", "tie"), lost("b", "tie")])
+    stats.add(shard("a", "b"), [], [], [lost("a", "tie"), lost("b", "tie")])
     assert stats.summary()["dropped"] == {"tie": 2}
-    stats.prompts += 1
+    stats.add(shard("c", "d"), [], [], [lost("c", "tie")])
     with pytest.raises(AssertionError, match="unaccounted"):
         stats.summary()
 

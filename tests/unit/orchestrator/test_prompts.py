@@ -134,6 +134,7 @@ def test_a_system_message_is_put_before_prompts_that_have_none(tmp_path: Path) -
         ({"id": "b", "prompt": ["Hi"]}, "message 'Hi' is malformed"),
         ({"id": "b", "prompt": [{"role": "bot", "content": "Hi"}]}, "malformed"),
         ({"id": "b", "prompt": [{"role": "user", "content": None}]}, "malformed"),
+        ({"id": "b", "prompt": "half a \ud83d"}, "half a surrogate pair"),
         ({"id": "b", "prompt": CHAT[:2]}, "the last message is the assistant's"),
         ({"id": 1.5, "prompt": "Hi"}, "id 1.5 is neither text nor a whole number"),
         ({"id": "", "prompt": "Hi"}, "id '' is neither"),
@@ -158,7 +159,7 @@ def test_a_parquet_row_is_refused_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "prompts.parquet"
     rows = [{"id": str(n), "prompt": "Hi" if n != 299 else ""} for n in range(400)]
     pq.write_table(pa.Table.from_pylist(rows), path)
-    assert refused(path).what == f"{path}, row 300: the prompt is empty"
+    assert refused(path).what == f"{path}, row 300: the prompt is empty, or a message of it is"
 
 
 @pytest.mark.parametrize(

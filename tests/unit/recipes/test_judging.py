@@ -372,7 +372,7 @@ def test_the_constrained_digit_is_the_score_whatever_the_reasoning_says(finish_r
     (judgment,) = judge_freely(judge, [rollout("p", 0, "r")], additive(constrained=True), prompt("p", "Hi"))
     assert (judgment.status, judgment.score) == ("parsed", 2.0)
     (reasoning,), (last_line,) = judge.calls
-    assert reasoning.stop == ("Score:",) and not reasoning.choices
+    assert reasoning.stop == ("<end>", "Score:") and not reasoning.choices
     assert last_line.choices == ("0", "1", "2", "3", "4", "5") and last_line.constrain_to_choices
     assert last_line.assistant_prefix == "I'd say score: 5\nScore: "
     assert (last_line.max_tokens, last_line.stop) == (1, ())
