@@ -3,7 +3,8 @@
     python benchmarks/round.py              # tiny model, then SmolLM2-135M: 16 prompts × 4 samples × 48 tokens
     python benchmarks/round.py smollm2
 
-First a real run plays one round (Ray, actors, ledger, sync, verification). Then, in this process, the same work is done
+First a real run plays two rounds (Ray, actors, ledger, sync, verification); the second, where everything is warm, is
+measured. Then, in this process, the same work is done twice, and the second pass measured,
 with nothing around it: `LLM.generate` on the same token ids with the same seeds, `LLM.generate` on the same judging
 prompts, and the same optimizer steps on the same pairs. The ratio counts everything of the round but its evaluation:
 sampling, judging, pairing, learning, writing shards and policy, weight sync and its verification.
@@ -29,14 +30,14 @@ from roundelay.launch.composition import build_phase
 from roundelay.launch.config_loading import parse_config
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import initial_policy
+from roundelay.orchestrator.policies import policy_of
 from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import Generation, GenerationRequest, PairingOutcome, Rollout
+from roundelay.orchestrator.records import Generation, GenerationRequest, PairingOutcome, PolicyRef, Rollout
 from roundelay.orchestrator.shards import train_shards
 from roundelay.orchestrator.training_pairs import training_pairs
 
 SIZES = (
-    "run.rounds=1", "run.prompts_per_round=16", "run.prompts_per_shard=4", "generation.samples_per_prompt=4",
+    "run.rounds=2", "run.prompts_per_round=16", "run.prompts_per_shard=4", "generation.samples_per_prompt=4",
     "generation.sampling.max_tokens=48", "evaluation.num_prompts=4", "evaluation.sampling.max_tokens=8",
 )  # fmt: skip
 
@@ -61,11 +62,11 @@ def _raw_vllm(config: Config, ledger: Ledger) -> dict[str, float]:
 
     sampling, model = config.generation.sampling, config.model
     engine = LLM(
-        model=initial_policy(ledger).path, dtype=model.dtype, max_model_len=model.max_model_len, enforce_eager=True,
+        model=_policy(ledger).path, dtype=model.dtype, max_model_len=model.max_model_len, enforce_eager=True,
         enable_chunked_prefill=False, max_num_batched_tokens=max(4096, model.max_model_len),
         max_num_seqs=config.cluster.rollout.max_num_seqs, logprobs_mode="raw_logprobs", generation_config="vllm",
     )  # fmt: skip
-    rollouts = list(ledger.read_stage(1, "rollouts", Rollout))
+    rollouts = list(ledger.read_stage(2, "rollouts", Rollout))
 
     def generate(prompts: list[tuple[int, ...]], params: list[SamplingParams]) -> list[Any]:
         inputs = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
@@ -78,7 +79,7 @@ def _raw_vllm(config: Config, ledger: Ledger) -> dict[str, float]:
         "logprobs": 0,
     }
     params = [SamplingParams(**shared, seed=rollout.seed) for rollout in rollouts]
-    generate([rollouts[0].sampler_token_ids], params[:1])  # warm, as the run's engine was by round 0
+    generate([r.sampler_token_ids for r in rollouts], params)  # warm, as the run's engine was by its first round
     engine.reset_prefix_cache()
     sampled, sample_s = _timed(lambda: generate([r.sampler_token_ids for r in rollouts], params))
     assert [tuple(o.outputs[0].token_ids) for o in sampled] == [r.token_ids for r in rollouts], "other work was done"
@@ -102,7 +103,7 @@ def _judge_requests(config: Config, ledger: Ledger, rollouts: list[Rollout]) -> 
 
     judge = build_phase(config).judge
     assert judge is not None
-    for shard in train_shards(1, PromptStore(ledger, "train"), config.run):
+    for shard in train_shards(2, PromptStore(ledger, "train"), config.run):
         mine = {prompt.id for prompt in shard.prompts}
         asyncio.run(judge(shard, [r for r in rollouts if r.prompt_id in mine], listen))
     return heard
@@ -111,16 +112,26 @@ def _judge_requests(config: Config, ledger: Ledger, rollouts: list[Rollout]) -> 
 def _raw_learn(config: Config, ledger: Ledger) -> float:
     from roundelay.workers.learner import Learner
 
-    policy = initial_policy(ledger)
+    policy = _policy(ledger)
     learner = Learner(config, 0, 1, os.cpu_count() or 1)
     learner.connect(learner.address())
     learner.load_policy(policy)
     learner.load_reference(policy)
-    outcomes = list(ledger.read_stage(1, "pairs", PairingOutcome))
+    outcomes = list(ledger.read_stage(2, "pairs", PairingOutcome))
     pairs = training_pairs(
         outcomes, first=0, num_prompts=len(outcomes), epoch=0, epochs=1, rollout_logps=False
     )  # fmt: skip
+    learner.update(pairs, True)  # warm, as the run's learner was by its first round
+    learner.load_policy(policy)
+    learner.load_reference(policy)
     return _timed(lambda: learner.update(pairs, True))[1]
+
+
+def _policy(ledger: Ledger) -> PolicyRef:
+    """What the measured round sampled from and started its update with."""
+    policy = policy_of(ledger, 1)
+    assert policy is not None
+    return policy
 
 
 def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
@@ -130,7 +141,7 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 def report(name: str, config: Config, ledger: Ledger, raw: dict[str, float]) -> None:
     """The table of one model."""
-    manifest = ledger.manifest(1)
+    manifest = ledger.manifest(2)
     seconds = manifest["seconds"]
     wall = seconds["round"] - seconds["evaluate"]
     data, total = manifest["data"], sum(raw.values())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..orchestrator.actors import LearnerGroup, RolloutPool
-from ..orchestrator.cluster import Actor, Cluster
+from ..orchestrator.cluster import Actor, AsyncHost, Cluster, Host
 from ..orchestrator.config import (
     AdditiveJudge,
     BestWorstPairing,
@@ -95,7 +95,7 @@ def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> Rollo
     def spawn(index: int, policy: PolicyRef) -> Actor:
         target = "roundelay.workers.rollout:RolloutWorker"
         name = f"rollout-{index}"
-        return cluster.spawn(target, name, env, config.model, config.cluster, policy.path, policy.version)
+        return cluster.spawn(AsyncHost, target, name, env, config.model, config.cluster, policy.path, policy.version)
 
     return RolloutPool(config.cluster, spawn, policy)
 
@@ -110,5 +110,7 @@ def start_learner(config: Config, cluster: Cluster, ledger: Ledger) -> LearnerGr
         **({"DS_ACCELERATOR": "cpu"} if config.cluster.device == "cpu" else {}),
     }
     target = "roundelay.workers.learner:Learner"
-    actors = [cluster.spawn(target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)]
+    actors = [
+        cluster.spawn(Host, target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)
+    ]
     return LearnerGroup(config.cluster, actors, ledger)

@@ -8,7 +8,7 @@ from .cluster import Actor, ActorDied
 from .config import ClusterConfig
 from .errors import RunError
 from .ledger import Ledger
-from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+from .records import Generation, GenerationRequest, PolicyRef, StepReport, TokenSequence, TrainingPair
 from .weight_transfer import HostTransfer, NcclTransfer
 
 
@@ -136,7 +136,7 @@ class LearnerGroup:
         return list(await asyncio.gather(*(rank.call(method, *args, timeout_s=timeout_s) for rank in self._ranks)))
 
 
-def merge_reports(reports: Sequence[Any]) -> dict[str, float]:
+def merge_reports(reports: Sequence[StepReport]) -> dict[str, float]:
     """One step's metrics over all ranks: means over the pairs of all of them, throughput over the slowest rank."""
     rows = [row for report in reports for row in report.rows]
     first = reports[0]

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import inspect
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -63,15 +62,24 @@ def check_placeable(bundles: Mapping[str, Bundle], nodes: Sequence[Mapping[str, 
 
 
 class Host:
-    """Any class as a Ray actor: its methods are called by name, awaited where they are coroutines."""
+    """Any class as a Ray actor: its methods are called by name, one at a time, on the process's main thread."""
 
     def __init__(self, target: str, *args: Any):
         module, _, name = target.partition(":")
         self.target = getattr(importlib.import_module(module), name)(*args)
 
+    def call(self, method: str, *args: Any) -> Any:
+        return getattr(self.target, method)(*args)
+
+
+class AsyncHost:
+    """A class whose methods are coroutines as a Ray actor: calls run side by side."""
+
+    def __init__(self, target: str, *args: Any):
+        self.host = Host(target, *args)
+
     async def call(self, method: str, *args: Any) -> Any:
-        result = getattr(self.target, method)(*args)
-        return await result if inspect.isawaitable(result) else result
+        return await self.host.call(method, *args)
 
 
 class Cluster:
@@ -119,8 +127,10 @@ class Cluster:
                 "free resources of the cluster, ask for less, or choose cluster.placement=PACK",
             ) from error
 
-    def spawn(self, target: str, name: str, env: Mapping[str, str], *args: Any) -> "Actor":
-        """Start an actor around `target` ("module:Class", called with `args` there) in the bundle `name`.
+    def spawn(
+        self, host: type[Host | AsyncHost], target: str, name: str, env: Mapping[str, str], *args: Any
+    ) -> "Actor":
+        """Start a `host` of `target` ("module:Class", called with `args` there) in the bundle `name`.
 
         Returns at once. The class is imported in the actor only: the driver never loads torch, vLLM or DeepSpeed.
         """
@@ -135,7 +145,7 @@ class Cluster:
             ),
             "runtime_env": {"env_vars": dict(env)},
         }
-        handle = ray.remote(Host).options(**options).remote(target, *args)
+        handle = ray.remote(host).options(**options).remote(target, *args)
         return Actor(name, handle, self.config.call_timeout_s)
 
     def close(self) -> None:

@@ -19,5 +19,9 @@ class ConfigError(UserError):
     """The configuration or an input file is wrong: exit code 2."""
 
 
+class NonFiniteError(RuntimeError):
+    """A loss or gradient is NaN or infinite. The message names the pairs."""
+
+
 class RunError(UserError):
     """The run stopped and can be resumed: exit code 1."""

@@ -1,5 +1,6 @@
 """One round's update: pairs in shard order, epoch after epoch, into the learner."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -32,7 +33,8 @@ async def learn_round(
     reference = reference_of(ledger, objective.reference, round)
     from_rollouts = objective.reference.logps == "rollout"
     assert before is not None and stages.rollouts.policy_version == before.version
-    await learner.begin(before, None if from_rollouts else reference)
+    # The learner reads its models while the first shards are sampled.
+    loading = asyncio.ensure_future(learner.begin(before, None if from_rollouts else reference))
     stats, learned = RoundStats(), LearningStats()
     for epoch in range(epochs):
         stream = _fresh(shards, stages, stats, config) if epoch == 0 else _committed(shards, stages)
@@ -45,6 +47,7 @@ async def learn_round(
                 epochs=epochs,
                 rollout_logps=from_rollouts,
             )
+            await loading
             with stages.clock.active("learn"):
                 steps = await learner.update(pairs, flush=shard.index == len(shards) - 1)
             for step in steps:

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +19,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ..orchestrator.config import Config
+from ..orchestrator.errors import NonFiniteError
 from ..orchestrator.policies import weights_hash
-from ..orchestrator.records import PolicyRef, TokenSequence, TrainingPair
+from ..orchestrator.records import PolicyRef, StepReport, TokenSequence, TrainingPair
 from ..recipes.objectives import dpo
 from ..recipes.schedules import learning_rate_factor
 from .completion_model import CompletionBatch, CompletionModel, completion_logps
@@ -29,22 +29,6 @@ from .encoding import ChatEncoder
 from .weight_sync import HostWeights, pack
 
 PREFIX = "language_model."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepReport:
-    """What one optimizer step did on one rank. `rows` has one entry a pair of this rank: metrics by name."""
-
-    step: int
-    learning_rate: float
-    grad_norm: float
-    seconds: float
-    tokens: int
-    rows: tuple[dict[str, float], ...]
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or gradient is NaN or infinite. The message names the pairs."""
 
 
 def deepspeed_config(config: Config) -> dict[str, Any]:
@@ -303,7 +287,9 @@ class Learner:
         """(name, full tensor on the CPU) in checkpoint names; under ZeRO-3 one parameter is gathered at a time."""
         for name, parameter in self.engine.module.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self.config.learner.zero_stage == 3):
-                yield name.removeprefix(PREFIX), parameter.detach().cpu().clone()
+                full = parameter.detach().cpu()
+                # A gathered parameter is taken away again; one that is whole anyway needs no copy of its own.
+                yield name.removeprefix(PREFIX), full.clone() if self.config.learner.zero_stage == 3 else full
 
     def ready(self) -> int:
         return self.rank
