@@ -189,8 +189,8 @@ class Ledger:
         self.write_json(manifest, round_name(round), "manifest.json")
 
     def policy_path(self, round: int) -> str:
-        """Where round `round`'s policy is, as its file system names it."""
-        return self.path(round_name(round), "policy")
+        """Where round `round`'s policy is: a local path, or a URL that `policies.local_copy` fetches."""
+        return posixpath.join(self.url, round_name(round), "policy")
 
     def prune_policies(self, keep: int) -> list[int]:
         """Delete the oldest committed policies beyond the newest `keep`.
@@ -200,7 +200,7 @@ class Ledger:
         rounds = [round for round in self.finished_rounds() if self.exists(round_name(round), "policy")]
         doomed = rounds[:-keep]
         for round in doomed:
-            self.fs.rm(self.policy_path(round), recursive=True)
+            self.fs.rm(self.path(round_name(round), "policy"), recursive=True)
         return doomed
 
     # Metrics ----------------------------------------------------------------------------------------------------

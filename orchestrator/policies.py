@@ -1,7 +1,10 @@
 """Which policy is which: identities come from the ledger, so a resumed run has the same policies and references."""
 
 import hashlib
+import tempfile
 from pathlib import Path
+
+import fsspec
 
 from .config import ReferenceConfig
 from .ledger import Ledger, round_name
@@ -49,3 +52,23 @@ def weights_hash(path: str) -> str:
             while chunk := stream.read(1 << 22):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def local_copy(path: str) -> str:
+    """A local directory with the policy at `path`: itself, or where a URL's files were fetched to on this machine."""
+    if "://" not in path:
+        return path
+    target = Path(tempfile.gettempdir(), "roundelay-policies", hashlib.sha256(path.encode()).hexdigest()[:16])
+    fs, remote = fsspec.core.url_to_fs(path)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in fs.ls(remote, detail=False):
+        fs.get_file(name, str(target / name.rpartition("/")[2]))
+    return str(target)
+
+
+def publish(directory: str, path: str) -> None:
+    """Copy a local policy directory to the URL `path`."""
+    fs, remote = fsspec.core.url_to_fs(path)
+    fs.makedirs(remote, exist_ok=True)
+    for file in sorted(Path(directory).iterdir()):
+        fs.put_file(str(file), f"{remote}/{file.name}")

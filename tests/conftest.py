@@ -24,3 +24,8 @@ def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.tiny_model import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny-qwen2-untied", architecture="qwen2", tied=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)

@@ -4,9 +4,11 @@ Every round starts from the committed files of the policy before it and a new op
 same code on the same numbers as an uninterrupted one, and nothing of the learner's memory needs to survive a crash.
 """
 
+import contextlib
 import gc
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -20,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import NonFiniteError
-from ..orchestrator.policies import weights_hash
+from ..orchestrator.policies import local_copy, publish, weights_hash
 from ..orchestrator.records import PolicyRef, StepReport, TokenSequence, TrainingPair
 from ..recipes.objectives import dpo
 from ..recipes.schedules import learning_rate_factor
@@ -129,7 +131,7 @@ class Learner:
         self.reference = model
 
     def _read_model(self, path: str) -> torch.nn.Module:
-        settings = self.config.model
+        settings, path = self.config.model, local_copy(path)
         config = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
         for name, value in config.to_dict().items():  # dropout off, whatever the architecture calls it
             if name.endswith(("dropout", "pdrop")) and isinstance(value, float):
@@ -271,7 +273,7 @@ class Learner:
         self._sender.send_weights()
 
     def save_policy(self, path: str) -> str | None:
-        """Write the policy to a local directory that plain transformers and vLLM load; a collective call.
+        """Write the policy to a directory or URL, as plain transformers and vLLM load it; a collective call.
 
         Returns:
             the hash of its weights on rank 0, None elsewhere.
@@ -279,9 +281,13 @@ class Learner:
         weights = self._full_weights()
         if self.rank != 0:
             return _exhaust(weights)
-        self.engine.module.language_model.save_pretrained(path, state_dict=dict(weights))
-        self.encoder.tokenizer.save_pretrained(path)
-        return weights_hash(path)
+        remote = "://" in path
+        with tempfile.TemporaryDirectory() if remote else contextlib.nullcontext(path) as directory:
+            self.engine.module.language_model.save_pretrained(directory, state_dict=dict(weights))
+            self.encoder.tokenizer.save_pretrained(directory)
+            if remote:
+                publish(directory, path)
+            return weights_hash(directory)
 
     def _full_weights(self) -> Iterator[tuple[str, Tensor]]:
         """(name, full tensor on the CPU) in checkpoint names; under ZeRO-3 one parameter is gathered at a time."""

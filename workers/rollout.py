@@ -12,6 +12,7 @@ from vllm.outputs import RequestOutput
 from vllm.v1.engine.llm_engine import LLMEngine
 
 from ..orchestrator.config import ClusterConfig, ModelConfig
+from ..orchestrator.policies import local_copy
 from ..orchestrator.records import Generation, GenerationRequest, TokenSequence
 from .encoding import ChatEncoder
 from .engine import EngineThread
@@ -54,13 +55,13 @@ class RolloutWorker:
     Args:
         model: the model group of the configuration.
         cluster: the cluster group.
-        policy_path: a local directory with the weights to start from.
+        policy_path: a directory or URL with the weights to start from.
         policy_version: the round that made them.
     """
 
     def __init__(self, model: ModelConfig, cluster: ClusterConfig, policy_path: str, policy_version: int):
         self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code)
-        self.engine = EngineThread(engine_args(model, cluster, policy_path))
+        self.engine = EngineThread(engine_args(model, cluster, local_copy(policy_path)))
         self.max_model_len = model.max_model_len
         self.policy_version = policy_version
         self._choice_ids: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
