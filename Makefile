@@ -25,9 +25,14 @@ $(STAMP): pyproject.toml
 $(MODEL)/config.json: | $(STAMP)
 	$(BIN)/python -m roundelay.launch.models smollm2_135m
 
+# An interrupted demo is resumed; after a finished one the next starts anew beside it.
 demo: setup
-	@if [ -e runs/$(DEMO)/run.yaml ]; then $(BIN)/roundelay resume runs/$(DEMO); \
-	else $(BIN)/roundelay run recipe=self_rewarding model=smollm2_135m run.name=$(DEMO); fi
+	@if [ -e runs/$(DEMO)/run.yaml ] && [ ! -e runs/$(DEMO)/rounds/002/manifest.json ]; then \
+		$(BIN)/roundelay resume runs/$(DEMO); \
+	else \
+		if [ -e runs/$(DEMO) ]; then name=$(DEMO)-$$(date +%Y%m%d-%H%M%S); else name=$(DEMO); fi; \
+		$(BIN)/roundelay run recipe=self_rewarding model=smollm2_135m run.name=$$name; \
+	fi
 
 test: setup
 	$(BIN)/python -m pytest
