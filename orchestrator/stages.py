@@ -40,6 +40,7 @@ class Stages:
         records = self.ledger.read_shard(stage, shard, cls)
         tokens = 0
         if records is None:
+            self.observer.stage(shard.round, stage, self.done.get(stage, 0), total, 0)
             with self.clock.active(stage):
                 records = list(await compute())
             self.ledger.write_shard(stage, shard, cls, records)
