@@ -8,7 +8,8 @@ from .cluster import Actor, ActorDied
 from .config import ClusterConfig
 from .errors import RunError
 from .ledger import Ledger
-from .records import Generation, GenerationRequest, PolicyRef, StepReport, TokenSequence, TrainingPair
+from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+from .step_report import StepReport
 from .weight_transfer import HostTransfer, NcclTransfer
 
 

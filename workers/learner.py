@@ -23,7 +23,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from ..orchestrator.config import Config
 from ..orchestrator.errors import NonFiniteError
 from ..orchestrator.policies import local_copy, publish, weights_hash
-from ..orchestrator.records import PolicyRef, StepReport, TokenSequence, TrainingPair
+from ..orchestrator.records import PolicyRef, TokenSequence, TrainingPair
+from ..orchestrator.step_report import StepReport
 from ..recipes.objectives import dpo
 from ..recipes.schedules import learning_rate_factor
 from .completion_model import CompletionBatch, CompletionModel, completion_logps
