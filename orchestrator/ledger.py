@@ -3,8 +3,8 @@
     run.yaml                          resolved config, code version, input hashes, tracker id
     inputs/{train,heldout}.arrow      the prompts, frozen at the start
     rounds/NNN/STAGE/shard-IIIII.parquet
-    rounds/NNN/learn.json             what the learner reported; written before the policy
-    rounds/NNN/policy/                safetensors, loads with plain transformers; appears whole
+    rounds/NNN/policy/                safetensors, loads with plain transformers
+    rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
     metrics.jsonl
 
