@@ -21,7 +21,7 @@ from roundelay.launch.config_loading import config_values, load_config
 from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+from roundelay.orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample
 from roundelay.orchestrator.stages import Stages
 
 RESPONSE = tuple(range(100, 132))
@@ -68,9 +68,13 @@ class ScriptedLearner:
 
     async def begin(self, policy: PolicyRef, reference: PolicyRef | None) -> None: ...
 
-    async def update(self, pairs: Sequence[TrainingPair], *, flush: bool) -> list[dict[str, float]]:
-        self.pairs += len(pairs)
-        return [{"step": self.pairs // 8, "pairs": 8, "loss": 0.5} for _ in range(len(pairs) // 8)]
+    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str: ...
+
+    async def checkpoint(self, path: str) -> None: ...
+
+    async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
+        self.pairs += len(examples)
+        return [{"step": self.pairs // 8, "pairs": 8, "loss": 0.5} for _ in range(len(examples) // 8)]
 
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return [[-1.0] * len(sequence.token_ids) for sequence in sequences]
@@ -92,6 +96,8 @@ class Silent:
     def metrics(self, *_: Any, **__: Any) -> None: ...
 
     def pairs(self, *_: Any, **__: Any) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
 
 def run_round(num_prompts: int, directory: Path) -> dict[str, float]:

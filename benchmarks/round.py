@@ -34,7 +34,7 @@ from roundelay.orchestrator.policies import policy_of
 from roundelay.orchestrator.prompts import PromptStore
 from roundelay.orchestrator.records import Generation, GenerationRequest, PairingOutcome, PolicyRef, Rollout
 from roundelay.orchestrator.shards import train_shards
-from roundelay.orchestrator.training_pairs import training_pairs
+from roundelay.orchestrator.training_examples import training_examples
 
 SIZES = (
     "run.rounds=2", "run.prompts_per_round=16", "run.prompts_per_shard=4", "generation.samples_per_prompt=4",
@@ -118,9 +118,7 @@ def _raw_learn(config: Config, ledger: Ledger) -> float:
     learner.load_policy(policy)
     learner.load_reference(policy)
     outcomes = list(ledger.read_stage(2, "pairs", PairingOutcome))
-    pairs = training_pairs(
-        outcomes, first=0, num_prompts=len(outcomes), epoch=0, epochs=1, rollout_logps=False
-    )  # fmt: skip
+    pairs = training_examples(outcomes, config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
     learner.update(pairs, True)  # warm, as the run's learner was by its first round
     learner.load_policy(policy)
     learner.load_reference(policy)

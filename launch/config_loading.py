@@ -29,6 +29,11 @@ GROUPS = (
     "tracking",
 )  # fmt: skip
 _ADAPTER = TypeAdapter(Config)
+_KINDS = {
+    schema["properties"]["kind"]["const"]
+    for schema in _ADAPTER.json_schema()["$defs"].values()
+    if "kind" in schema["properties"]
+}
 
 
 def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None) -> Config:
@@ -111,7 +116,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     try:
         config = _ADAPTER.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise _first_problem(error) from error
+        raise _first_problem(error, values) from error
     check_combinations(config)
     return config
 
@@ -147,14 +152,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def _first_problem(error: ValidationError) -> ConfigError:
+def _first_problem(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
     problem = error.errors()[0]
-    # Discriminated unions put the member's name into the location; it is no key of the user's.
-    kinds = {"plain", "contrast", "none", "expected_score", "additive", "best_worst"}
-    location = [str(part) for part in problem["loc"] if part not in kinds]
+    # Discriminated unions put the member's kind into the location; it is no key of the user's.
+    location = [str(part) for part in problem["loc"] if part not in _KINDS]
     field = ".".join(location)
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        siblings = _known_fields(location[:-1])
+        siblings = _known_fields(location, values)
         close = nearest(location[-1], siblings)
         remedy = f"did you mean {'.'.join([*location[:-1], close])}?" if close else f"known: {', '.join(siblings)}"
         return ConfigError(f"unknown key {field}={problem['input']!r}", remedy)
@@ -171,12 +175,20 @@ def _first_problem(error: ValidationError) -> ConfigError:
     return ConfigError(f"{field}={problem['input']!r}: {message}", f"set {field} to such a value")
 
 
-def _known_fields(location: Sequence[str]) -> list[str]:
-    """The keys under a location of the default configuration."""
-    node: Any = compose_dict([], default_name="x")
+def _known_fields(location: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """The keys beside an unknown one: those of `values`, and of the default configuration where that is of its kind."""
+    own, default = _at(values, location[:-1]), _at(compose_dict([], default_name="x"), location[:-1])
+    known = {*own, *default} if own.get("kind") == default.get("kind") else {*own}
+    return sorted(known - {location[-1]})
+
+
+def _at(values: Mapping[str, Any], location: Sequence[str]) -> Mapping[str, Any]:
+    """The mapping at a location (list indices are numbers as text), empty where there is none."""
+    node: Any = values
     for part in location:
-        node = node.get(part, {}) if isinstance(node, Mapping) else {}
-    return sorted(node) if isinstance(node, Mapping) else []
+        children = {str(index): item for index, item in enumerate(node)} if isinstance(node, list) else node
+        node = children.get(part) if isinstance(children, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
 
 
 def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> ConfigError:

@@ -1,5 +1,6 @@
 """What a run would do, and what recipes there are, in words."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import AdditiveJudge, Config, ContrastGeneration, NoJudge
+from ..orchestrator.objective_config import Objective
 from .config_loading import compose_dict, group_members
 
 
@@ -24,7 +26,7 @@ def print_plan(console: Console, config: Config) -> None:
                    f"up to {generation.sampling.max_tokens} tokens each, in {shards} shards"),
         ("judge", f"{votes} judgments ({judge.kind})" if votes else "nothing: pairs are labelled by construction"),
         ("pair", f"{config.pairing.kind}: at most {run.prompts_per_round} pairs"),
-        ("learn", f"{config.objective.kind}, β={config.objective.beta:g}, reference: {reference.policy} "
+        ("learn", f"{_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
                   f"{config.learner.pairs_per_step} pairs a step, "
                   f"lr {config.learner.learning_rate:g}, ZeRO-{config.learner.zero_stage}"),
@@ -56,3 +58,10 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
         title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
         table.add_row(*map(Text, (name, title, paper, parts, differs)))
     console.print(table)
+
+
+def _objective(objective: Objective) -> str:
+    """An objective with its numbers, such as "dpo (beta 0.1)"."""
+    values = {field.name: getattr(objective, field.name) for field in fields(objective)}
+    numbers = ", ".join(f"{name} {value:g}" for name, value in values.items() if isinstance(value, float))
+    return f"{values['kind']} ({numbers})" if numbers else values["kind"]

@@ -72,6 +72,9 @@ class TerminalProgress:
     def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        self.console.print(text, style="yellow", highlight=False, markup=False)
+
     def _label(self, round: int, stage: str) -> str:
         where = "" if stage == "start" else f"round {round}/{self.rounds}  " if round else "baseline   "
         return f"{where}{STAGE_NAMES[stage]}"

@@ -42,6 +42,9 @@ class WandbTracker:
     def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
     def metrics(self, row: dict[str, Any]) -> None:
         prefix = row["stage"]
         self._run.log({f"{prefix}/{name}": value for name, value in _numbers(row).items()} | {"round": row["round"]})
@@ -76,6 +79,10 @@ class Observers:
     def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None:
         for observer in self._observers:
             observer.pairs(round, outcomes)
+
+    def note(self, text: str) -> None:
+        for observer in self._observers:
+            observer.note(text)
 
 
 def without_secrets(values: Any) -> Any:

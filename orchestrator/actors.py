@@ -1,6 +1,7 @@
 """The rollout engines and the learner's ranks as the driver sees them: each group one object, over Ray actors."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from .cluster import Actor, ActorDied
 from .config import ClusterConfig
 from .errors import RunError
 from .ledger import Ledger
-from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingPair
+from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample
 from .step_report import StepReport
 from .weight_transfer import HostTransfer, NcclTransfer
 
@@ -108,8 +109,15 @@ class LearnerGroup:
         await self._all("load_policy", policy)
         await self._all("load_reference", reference)
 
-    async def update(self, pairs: Sequence[TrainingPair], *, flush: bool) -> list[dict[str, float]]:
-        by_rank = await self._all("update", list(pairs), flush)
+    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str:
+        notes = await self._all("load_checkpoint", policy, reference, path)
+        return notes[0]
+
+    async def checkpoint(self, path: str) -> None:
+        await self._all("save_checkpoint", path)
+
+    async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
+        by_rank = await self._all("update", list(examples), flush)
         return [merge_reports(reports) for reports in zip(*by_rank, strict=True)]
 
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
@@ -138,11 +146,15 @@ class LearnerGroup:
 
 
 def merge_reports(reports: Sequence[StepReport]) -> dict[str, float]:
-    """One step's metrics over all ranks: means over the pairs of all of them, throughput over the slowest rank."""
+    """One step's metrics over all ranks: means over the examples of all of them, throughput over the slowest rank.
+
+    NaN says that a metric does not apply to an example (the reward of a chosen response where there is none).
+    """
     rows = [row for report in reports for row in report.rows]
     first = reports[0]
     seconds = max(report.seconds for report in reports)
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    columns = {name: [row[name] for row in rows if not math.isnan(row[name])] for name in rows[0]}
+    means = {name: sum(values) / len(values) for name, values in columns.items() if values}
     return {
         "step": first.step,
         "pairs": len(rows),

@@ -4,23 +4,26 @@ One class a config group; a field's comment gives its unit where the name does n
 impossible is refused in `check_combinations`, with field, value and remedy.
 """
 
+import json
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from .config_types import (
+    STRICT,
+    BelowOne,
+    Fraction,
+    JsonText,
+    Name,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TopP,
+)
 from .errors import ConfigError
-
-STRICT = ConfigDict(extra="forbid")
-
-PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
-NonNegativeInt: TypeAlias = Annotated[int, Field(ge=0)]
-PositiveFloat: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+from .objective_config import ObjectiveConfig, check_objective
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -157,20 +160,12 @@ class ContrastPairing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ReferenceConfig:
-    """Which policy the objective is measured against, and where its log-probs come from."""
+class LoraConfig:
+    """LoRA (arXiv 2106.09685) on the policy; its weights are merged wherever they leave the learner."""
 
-    policy: Literal["previous", "initial", "none"]
-    logps: Literal["recompute", "rollout"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class DpoObjective:
-    """DPO (arXiv 2305.18290, eq. 7)."""
-
-    kind: Literal["dpo"]
-    beta: PositiveFloat
-    reference: ReferenceConfig
+    rank: PositiveInt
+    alpha: PositiveInt
+    target_modules: tuple[str, ...]  # names of linear layers; empty for all but the output head
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -183,13 +178,17 @@ class LearnerConfig:
     final_lr_fraction: Fraction  # where linear and cosine end
     epochs: PositiveInt
     pairs_per_step: PositiveInt  # over all ranks, by gradient accumulation
-    pairs_per_device: PositiveInt  # in one forward pass
+    tokens_per_device: PositiveInt  # in one forward pass, common prefixes counted once; a longer example goes alone
+    pairs_per_device: PositiveInt | None  # a further limit on a forward pass; null for none
     max_grad_norm: PositiveFloat
     weight_decay: NonNegativeFloat
     adam_betas: tuple[BelowOne, BelowOne]
     adam_eps: PositiveFloat
     zero_stage: Literal[0, 1, 2, 3]
+    deepspeed: JsonText  # further keys of DeepSpeed's own configuration, such as offloading
     gradient_checkpointing: bool
+    checkpoint_every_steps: PositiveInt | None  # within a round's update; null: an interrupted one starts again
+    lora: LoraConfig | None
 
 
 JudgeConfig: TypeAlias = Annotated[NoJudge | ExpectedScoreJudge | AdditiveJudge, Field(discriminator="kind")]
@@ -269,7 +268,7 @@ class Config:
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
-    objective: DpoObjective
+    objective: ObjectiveConfig
     learner: LearnerConfig
     evaluation: EvaluationConfig
     cluster: ClusterConfig
@@ -277,7 +276,25 @@ class Config:
 
 
 # Fields that a resume may change: none of them alters what a finished round holds.
-RESUMABLE_FIELDS = ("run.rounds", "run.keep_policies", "cluster.", "tracking.")
+RESUMABLE_FIELDS = (
+    "run.rounds", "run.keep_policies", "cluster.", "tracking.", "learner.zero_stage", "learner.deepspeed",
+    "learner.tokens_per_device", "learner.pairs_per_device", "learner.gradient_checkpointing",
+    "learner.checkpoint_every_steps",
+)  # fmt: skip
+
+
+# What DeepSpeed's configuration calls what has a field of its own here.
+DEEPSPEED_KEYS = {
+    "train_batch_size": "learner.pairs_per_step",
+    "train_micro_batch_size_per_gpu": "learner.tokens_per_device",
+    "gradient_accumulation_steps": "learner.pairs_per_step",
+    "gradient_clipping": "learner.max_grad_norm",
+    "bf16": "model.dtype",
+    "fp16": "model.dtype",
+    "optimizer": "learner.learning_rate",
+    "scheduler": "learner.schedule",
+    "stage": "learner.zero_stage",
+}
 
 
 def check_combinations(config: Config) -> None:
@@ -311,6 +328,11 @@ def check_combinations(config: Config) -> None:
                 "choose judge=expected_score or judge=additive",
             )
     if isinstance(pairing, ContrastPairing):
+        if config.objective.kind in ("rrhf", "pro"):
+            raise ConfigError(
+                f"objective.kind={config.objective.kind} ranks by score, but pairing.kind=contrast scores nothing",
+                "choose pairing=best_worst with a judge, or a pairwise objective",
+            )
         if not isinstance(generation, ContrastGeneration):
             raise ConfigError(
                 f"pairing.kind=contrast needs contrast prompts, but generation.kind={generation.kind}",
@@ -322,6 +344,16 @@ def check_combinations(config: Config) -> None:
                 "for nothing",
                 "choose judge=none",
             )
+    further = json.loads(config.learner.deepspeed)
+    for key, field in DEEPSPEED_KEYS.items():
+        if key in {*further, *further.get("zero_optimization", {})}:
+            raise ConfigError(f"learner.deepspeed sets {key}, which is {field}'s", f"set {field} instead")
+    if config.learner.checkpoint_every_steps and config.learner.zero_stage == 0 and config.model.dtype != "float32":
+        raise ConfigError(
+            f"learner.checkpoint_every_steps={config.learner.checkpoint_every_steps} with learner.zero_stage=0 and "
+            f"model.dtype={config.model.dtype}: DeepSpeed hides the float32 weights then",
+            "set learner.zero_stage=1",
+        )
     _check_judges(config)
     _check_reference(config)
     _check_budget(config)
@@ -342,20 +374,13 @@ def _check_judges(config: Config) -> None:
 
 
 def _check_reference(config: Config) -> None:
-    reference = config.objective.reference
-    if reference.logps == "rollout":
-        if reference.policy != "previous":
-            raise ConfigError(
-                f"objective.reference.logps=rollout takes the sampler's log-probs, which are those of the previous "
-                f"policy, but objective.reference.policy={reference.policy}",
-                "set objective.reference.logps=recompute, or objective.reference.policy=previous",
-            )
-        if isinstance(config.generation, ContrastGeneration):
-            raise ConfigError(
-                "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
-                "under the affixed prompt, not under the prompt that is trained on",
-                "set objective.reference.logps=recompute",
-            )
+    check_objective(config.objective)
+    if config.objective.reference.logps == "rollout" and isinstance(config.generation, ContrastGeneration):
+        raise ConfigError(
+            "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
+            "under the affixed prompt, not under the prompt that is trained on",
+            "set objective.reference.logps=recompute",
+        )
 
 
 def _check_budget(config: Config) -> None:

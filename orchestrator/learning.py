@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .config import Config
@@ -10,12 +10,12 @@ from .errors import RunError
 from .ledger import round_name
 from .metrics import LearningStats, RoundStats
 from .policies import policy_of, reference_of
-from .protocols import Learner
-from .records import PairingOutcome, PolicyRef, Shard
+from .protocols import Learner, Observer
+from .records import PairingOutcome, PolicyRef, Shard, TrainingExample
 from .shards import RoundShards
 from .stages import Stages
 from .stream import map_in_order
-from .training_pairs import training_pairs
+from .training_examples import training_examples
 
 
 async def learn_round(
@@ -31,33 +31,26 @@ async def learn_round(
     ledger, objective, epochs = stages.ledger, config.objective, config.learner.epochs
     before = policy_of(ledger, round - 1)
     reference = reference_of(ledger, objective.reference, round)
-    from_rollouts = objective.reference.logps == "rollout"
     assert before is not None and stages.rollouts.policy_version == before.version
-    # The learner reads its models while the first shards are sampled.
-    loading = asyncio.ensure_future(learner.begin(before, None if from_rollouts else reference))
-    stats, learned = RoundStats(), LearningStats()
+    update = _Update.begin(round, before, reference, config=config, stages=stages, learner=learner)
+    stats = RoundStats()
     for epoch in range(epochs):
         stream = _fresh(shards, stages, stats, config) if epoch == 0 else _committed(shards, stages)
         async for shard, outcomes in stream:
-            pairs = training_pairs(
+            examples = training_examples(
                 outcomes,
+                objective,
                 first=shard.index * config.run.prompts_per_shard,
                 num_prompts=config.run.prompts_per_round,
                 epoch=epoch,
                 epochs=epochs,
-                rollout_logps=from_rollouts,
             )
-            await loading
-            with stages.clock.active("learn"):
-                steps = await learner.update(pairs, flush=shard.index == len(shards) - 1)
-            for step in steps:
-                learned.add(step)
-                stages.record({"round": round, "stage": "learn", **step})
-            tokens = sum(len(pair.chosen_token_ids) + len(pair.rejected_token_ids) for pair in pairs)
+            await update.learn(examples, flush=shard.index == len(shards) - 1)
+            tokens = sum(len(s.token_ids) for example in examples for s in example.sequences)
             done = epoch * len(shards) + shard.index + 1
             stages.observer.stage(round, "learn", done, epochs * len(shards), tokens)
             stages.observer.pairs(round, outcomes)
-    if not learned.steps:
+    if not update.steps:
         raise RunError(
             f"round {round} gave no pair from {stats.prompts} prompts: {dict(stats.dropped)}",
             f"read {ledger.path(round_name(round), 'judgments')}: a judge that only ties teaches nothing",
@@ -68,12 +61,76 @@ async def learn_round(
         "policy": asdict(policy),
         "reference": asdict(reference) if reference else None,
         "data": stats.summary(),
-        "learn": learned.summary(),
+        "learn": LearningStats.of(update.steps).summary(),
         "seconds": dict(stages.clock.seconds),
     }
     ledger.write_json(summary, round_name(round), "learn.json")
+    ledger.remove_checkpoint(round)
     await stages.rollouts.wake()
     return policy
+
+
+@dataclass(kw_only=True, slots=True)
+class _Update:
+    """A round's update on its way. What a checkpoint holds of it is not learnt again."""
+
+    round: int
+    stages: Stages
+    learner: Learner
+    every: int | None  # optimizer steps between checkpoints
+    steps: list[dict[str, float]]
+    held: int  # examples, of those still to come, that the checkpoint holds
+    loading: asyncio.Future[None]  # the learner reads its models while the first shards are sampled
+
+    @classmethod
+    def begin(
+        cls,
+        round: int,
+        policy: PolicyRef,
+        reference: PolicyRef | None,
+        *,
+        config: Config,
+        stages: Stages,
+        learner: Learner,
+    ) -> "_Update":
+        """From the round's newest checkpoint, or from its start."""
+        steps = stages.ledger.checkpointed_steps(round)
+        frozen = None if config.objective.reference.logps == "rollout" else reference
+        if steps:
+            path = stages.ledger.checkpoint_path(round, len(steps))
+            loading = _restore(learner, policy, frozen, path, stages.observer)
+        else:
+            loading = learner.begin(policy, frozen)
+        return cls(
+            round=round,
+            stages=stages,
+            learner=learner,
+            every=config.learner.checkpoint_every_steps,
+            steps=steps,
+            held=int(sum(step["pairs"] for step in steps)),
+            loading=asyncio.ensure_future(loading),
+        )
+
+    async def learn(self, examples: Sequence[TrainingExample], *, flush: bool) -> None:
+        """Hand the learner the next examples; record the steps that came of them, and keep a checkpoint."""
+        stages = self.stages
+        await self.loading
+        fresh, self.held = examples[self.held :], max(0, self.held - len(examples))
+        with stages.clock.active("learn"):
+            new = await self.learner.update(fresh, flush=flush)
+        for step in new:
+            stages.record({"round": self.round, "stage": "learn", **step})
+        before, self.steps = len(self.steps), [*self.steps, *new]
+        if self.every and len(self.steps) // self.every > before // self.every:
+            with stages.clock.active("save"):
+                await self.learner.checkpoint(stages.ledger.checkpoint_path(self.round, len(self.steps)))
+                stages.ledger.write_checkpoint(self.round, self.steps)
+
+
+async def _restore(
+    learner: Learner, policy: PolicyRef, reference: PolicyRef | None, path: str, observer: Observer
+) -> None:
+    observer.note(await learner.restore(policy, reference, path))
 
 
 async def _fresh(

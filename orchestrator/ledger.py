@@ -3,6 +3,8 @@
     run.yaml                          resolved config, code version, input hashes, tracker id
     inputs/{train,heldout}.arrow      the prompts, frozen at the start
     rounds/NNN/STAGE/shard-IIIII.parquet
+    rounds/NNN/checkpoint/STEPS/      what the learner needs to go on within an update
+    rounds/NNN/checkpoint.json        names the newest of them; written after its files, gone with the update's end
     rounds/NNN/policy/                safetensors, loads with plain transformers
     rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
@@ -31,6 +33,7 @@ from .tables import from_table, to_table
 T = TypeVar("T")
 
 PARTIAL = ".partial-"
+CHECKPOINT = "checkpoint.json"
 
 
 class Ledger:
@@ -203,6 +206,29 @@ class Ledger:
             self.fs.rm(self.path(round_name(round), "policy"), recursive=True)
         return doomed
 
+    def checkpointed_steps(self, round: int) -> list[dict[str, float]]:
+        """The optimizer steps up to the newest checkpoint of an unfinished update; empty without one."""
+        if not self.exists(round_name(round), CHECKPOINT):
+            return []
+        return self.read_json(round_name(round), CHECKPOINT)["steps"]
+
+    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]]) -> None:
+        """Name the checkpoint after `steps`, whose files are written, as the newest; older ones are deleted."""
+        before = len(self.checkpointed_steps(round))
+        self.write_json({"steps": list(steps)}, round_name(round), CHECKPOINT)
+        if before:
+            self.fs.rm(self.checkpoint_path(round, before), recursive=True)
+
+    def checkpoint_path(self, round: int, steps: int) -> str:
+        """Where the learner's files after `steps` optimizer steps of a round are."""
+        return posixpath.join(self.url, round_name(round), "checkpoint", str(steps))
+
+    def remove_checkpoint(self, round: int) -> None:
+        """The round's policy is written: nothing will go on from within its update."""
+        for name in (CHECKPOINT, "checkpoint"):
+            if self.exists(round_name(round), name):
+                self.fs.rm(self.path(round_name(round), name), recursive=True)
+
     # Metrics ----------------------------------------------------------------------------------------------------
 
     def append_metrics(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -217,14 +243,16 @@ class Ledger:
 
     def drop_unfinished_metrics(self) -> None:
         """On resume, forget the rows that will be written again, so that no step appears twice: those of rounds without
-        a manifest, but for the steps of a round whose update is finished."""
+        a manifest, but for the steps of a finished update and those up to an update's checkpoint."""
         if not self.exists("metrics.jsonl"):
             return
         finished = set(self.finished_rounds())
 
         def stays(row: dict[str, Any]) -> bool:
-            learnt = row["stage"] == "learn" and self.exists(round_name(row["round"]), "learn.json")
-            return row["round"] in finished or learnt
+            name = round_name(row["round"])
+            if row["round"] in finished or row["stage"] != "learn":
+                return row["round"] in finished
+            return self.exists(name, "learn.json") or row["step"] <= len(self.checkpointed_steps(row["round"]))
 
         lines = self.read_bytes("metrics.jsonl").decode().splitlines()
         kept = [line for line in lines if _is_whole_json(line) and stays(json.loads(line))]

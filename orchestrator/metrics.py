@@ -186,11 +186,22 @@ class StageClock:
 
 @dataclass
 class LearningStats:
-    """A round's learning metrics: every metric's mean over optimizer steps, weighted by the pairs of each."""
+    """A round's learning metrics: every metric's mean over optimizer steps, weighted by the examples of each.
+
+    A step that lacks a metric (none of its examples has it) counts for nothing in it.
+    """
 
     steps: int = 0
     pairs: float = 0.0
     totals: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    weights: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @classmethod
+    def of(cls, steps: Sequence[dict[str, float]]) -> "LearningStats":
+        stats = cls()
+        for step in steps:
+            stats.add(step)
+        return stats
 
     def add(self, step: dict[str, float]) -> None:
         self.steps += 1
@@ -198,7 +209,8 @@ class LearningStats:
         for name, value in step.items():
             if name not in ("step", "pairs"):
                 self.totals[name] += value * step["pairs"]
+                self.weights[name] += step["pairs"]
 
     def summary(self) -> dict[str, float]:
-        means = {name: total / self.pairs for name, total in self.totals.items()}
+        means = {name: total / self.weights[name] for name, total in self.totals.items()}
         return {**means, "steps": self.steps, "pairs_trained": int(self.pairs)}

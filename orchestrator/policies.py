@@ -6,8 +6,8 @@ from pathlib import Path
 
 import fsspec
 
-from .config import ReferenceConfig
 from .ledger import Ledger, round_name
+from .objective_config import ReferenceConfig
 from .records import PolicyRef
 
 

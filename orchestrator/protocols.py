@@ -15,7 +15,7 @@ from .records import (
     Rollout,
     Shard,
     TokenSequence,
-    TrainingPair,
+    TrainingExample,
 )
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
@@ -64,8 +64,16 @@ class Learner(Protocol):
         """Load `policy` under a new optimizer, and hold `reference` beside it."""
         ...
 
-    async def update(self, pairs: Sequence[TrainingPair], *, flush: bool) -> list[dict[str, float]]:
-        """Take the next pairs; the metrics of every optimizer step that came of them."""
+    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str:
+        """Go on within the update that began with `policy`, from the checkpoint at `path`; in words, how exactly."""
+        ...
+
+    async def checkpoint(self, path: str) -> None:
+        """Write at `path` what `restore` needs. Examples that made no step yet are not in it."""
+        ...
+
+    async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
+        """Take the next examples; the metrics of every optimizer step that came of them."""
         ...
 
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
@@ -96,4 +104,8 @@ class Observer(Protocol):
 
     def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None:
         """A shard of pairs is finished."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
         ...

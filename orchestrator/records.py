@@ -196,28 +196,11 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingPair:
-    """A preference pair as the learner takes it.
-
-    `reference_logps` are Σ log-probs of (chosen, rejected) under the reference, or None where the learner computes
-    them. `progress` is the share of the round's update before this pair, in [0, 1): it sets the learning rate.
-
-    Example:
-        TrainingPair(id="maths-001", prompt_token_ids=(1, 5), chosen_token_ids=(7, 2), rejected_token_ids=(9, 2),
-                     reference_logps=None, progress=0.25)
-    """
-
-    id: str
-    prompt_token_ids: tuple[int, ...]
-    chosen_token_ids: tuple[int, ...]
-    rejected_token_ids: tuple[int, ...]
-    reference_logps: tuple[float, float] | None
-    progress: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TokenSequence:
-    """A prompt and a response whose log-probs are asked for.
+    """A prompt and a response.
+
+    `weights` weigh the response's tokens in a token-level loss (None: all 1); `sampler_logps` are the log-probs that
+    the rollout engine gave them (None: not asked for).
 
     Example:
         TokenSequence(prompt_token_ids=(1, 5), token_ids=(7, 2))
@@ -225,6 +208,30 @@ class TokenSequence:
 
     prompt_token_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
+    weights: tuple[float, ...] | None = None
+    sampler_logps: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingExample:
+    """What an objective takes one of: a pair, a response, a ranked list.
+
+    What `sequences` are is the objective's: (chosen, rejected); (source, chosen, rejected) for WRPO; best to worst for
+    a ranked list; (response, response to another prompt) for KTO, where `desirable` is the response's label; (response,
+    the same response after a judgment) for CUT. `scores` has one entry a sequence where the objective wants them.
+    `label_probability` is the probability that the first of a pair is the better one. `progress` is the share of the
+    round's update before this example, in [0, 1): it sets the learning rate.
+
+    Example:
+        TrainingExample(id="maths-001", sequences=(chosen, rejected), progress=0.25)
+    """
+
+    id: str
+    sequences: tuple[TokenSequence, ...]
+    progress: float
+    scores: tuple[float, ...] = ()
+    label_probability: float = 1.0
+    desirable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,7 @@ def pair_best_worst(
         return _drop(prompt, "unscored")
     chosen = max(scored, key=lambda rollout: (scores[rollout.sample], -rollout.sample))
     rejected = min(scored, key=lambda rollout: (scores[rollout.sample], rollout.sample))
-    margin = scores[chosen.sample] - scores[rejected.sample]
+    margin = round(scores[chosen.sample] - scores[rejected.sample], MEAN_DECIMALS)
     if margin <= min_margin:
         return _drop(prompt, "tie")
     if same_text(chosen, rejected):

@@ -1,93 +1,86 @@
-"""Log-probs of completion tokens from a causal language model, without materialising prompt logits.
+"""What the learner computes from a model over a packed batch: log-probs of response tokens, scores, values.
 
-Shapes: B sequences, T positions, N completion tokens in all, H hidden, V vocabulary.
+Owns the heads; the layout of a batch is `packing`'s. Shapes: T tokens of the row, N response tokens, S sequences, H
+hidden, V vocabulary.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from ..orchestrator.records import TokenSequence
+from .packing import PackedBatch
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompletionBatch:
-    """Right-padded sequences, and where their completion tokens are.
-
-    `rows_N` and `columns_N` are the positions that predict `targets_N`. Padding lies after every completion, where a
-    causal model cannot see it, so no attention mask is needed.
-    """
-
-    input_ids_BT: Tensor
-    rows_N: Tensor
-    columns_N: Tensor
-    targets_N: Tensor
-    lengths: tuple[int, ...]  # completion tokens per sequence
-
-    @classmethod
-    def of(cls, sequences: Sequence[TokenSequence], device: torch.device) -> "CompletionBatch":
-        """Pad and index `sequences`.
-
-        Raises:
-            ValueError: a sequence has an empty prompt or completion.
-        """
-        if any(not sequence.prompt_token_ids or not sequence.token_ids for sequence in sequences):
-            raise ValueError("a sequence has an empty prompt or an empty completion")
-        lengths = tuple(len(sequence.token_ids) for sequence in sequences)
-        width = max(
-            len(sequence.prompt_token_ids) + length for sequence, length in zip(sequences, lengths, strict=True)
-        )
-        input_ids_BT = torch.zeros(len(sequences), width, dtype=torch.long)
-        rows, columns, targets = [], [], []
-        for row, sequence in enumerate(sequences):
-            tokens = torch.tensor(sequence.prompt_token_ids + sequence.token_ids)
-            input_ids_BT[row, : len(tokens)] = tokens
-            first = len(sequence.prompt_token_ids) - 1
-            rows.append(torch.full((lengths[row],), row))
-            columns.append(torch.arange(first, first + lengths[row]))
-            targets.append(torch.tensor(sequence.token_ids))
-        return cls(
-            input_ids_BT=input_ids_BT.to(device),
-            rows_N=torch.cat(rows).to(device),
-            columns_N=torch.cat(columns).to(device),
-            targets_N=torch.cat(targets).to(device),
-            lengths=lengths,
-        )
-
-    def split(self, values_N: Tensor) -> list[Tensor]:
-        """One tensor a sequence."""
-        return list(values_N.split(self.lengths))
-
-    def sums(self, values_N: Tensor) -> Tensor:
-        """Σ over each sequence's completion tokens, shape (B,)."""
-        return torch.stack([values.sum() for values in self.split(values_N)])
+CHUNK = 1024  # response tokens whose logits exist at a time
 
 
 class CompletionModel(nn.Module):
-    """A causal language model that returns log-probs of given completion tokens.
+    """A causal language model that returns log-probs of given response tokens.
 
-    Only hidden states at completion positions pass through the output head: the (N, V) logits are all that is ever
-    materialised. Models that post-process logits outside their head would give other log-probs than vLLM: the probe
-    check after start stops such a run.
+    Only hidden states at response positions pass through the output head, a chunk at a time, and a chunk's logits are
+    computed again in the backward pass rather than kept. Models that post-process logits outside their head would give
+    other log-probs than vLLM: the probe check after start stops such a run.
     """
 
     def __init__(self, language_model: Any):
         super().__init__()
         self.language_model = language_model
 
-    def forward(self, input_ids_BT: Tensor, rows_N: Tensor, columns_N: Tensor, targets_N: Tensor) -> Tensor:
-        """Log-probs of `targets_N` in float32, shape (N,)."""
-        base: Any = self.language_model.base_model
-        head: Any = self.language_model.get_output_embeddings()
-        hidden_BTH = base(input_ids=input_ids_BT, use_cache=False).last_hidden_state
-        logits_NV = head(hidden_BTH[rows_N, columns_N])
-        return -F.cross_entropy(logits_NV.float(), targets_N, reduction="none")
+    def forward(self, batch: PackedBatch, extras: tuple[str, ...] = ()) -> dict[str, Tensor]:
+        """`logps` of the batch's response tokens in float32, shape (N,), and what `extras` name, without gradient:
+
+        `entropy`: of the next-token distribution, shape (N,); `log_collision`: log Σ_v π(v)², shape (N,); `hidden`:
+        what the head is given, shape (N, H).
+        """
+        head = self.language_model.get_output_embeddings()
+        hidden_NH = hidden_states(self.language_model, batch)[batch.predictors_N]
+        parts: list[dict[str, Tensor]] = []
+        for hidden, targets in zip(hidden_NH.split(CHUNK), batch.targets_N.split(CHUNK), strict=True):
+            if torch.is_grad_enabled() and len(hidden_NH) > CHUNK:
+                parts.append(checkpoint(_token_outputs, head, hidden, targets, extras, use_reentrant=False))
+            else:
+                parts.append(_token_outputs(head, hidden, targets, extras))
+        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {**outputs, "hidden": hidden_NH.detach()} if "hidden" in extras else outputs
 
 
-def completion_logps(model: nn.Module, batch: CompletionBatch) -> Tensor:
-    """`model`'s log-probs of a batch's completion tokens, shape (N,). `model` may be wrapped by DeepSpeed."""
-    return model(batch.input_ids_BT, batch.rows_N, batch.columns_N, batch.targets_N)
+def extrapolated_logps(
+    policy: Any, policy_NH: Tensor, reference: Any, reference_NH: Tensor, batch: PackedBatch, extrapolation: float
+) -> Tensor:
+    """Log-probs, shape (N,), from the logits (1 + λ)·h_policy − λ·h_reference, renormalised: SPA's de-coupled noise
+    detection (arXiv 2406.04412). The models may be wrapped by DeepSpeed; `*_NH` are their `hidden` outputs."""
+    heads = [getattr(model, "module", model).language_model.get_output_embeddings() for model in (policy, reference)]
+    parts = [
+        -F.cross_entropy(
+            (1 + extrapolation) * heads[0](own) - extrapolation * heads[1](frozen), targets, reduction="none"
+        )
+        for own, frozen, targets in zip(
+            policy_NH.split(CHUNK), reference_NH.split(CHUNK), batch.targets_N.split(CHUNK), strict=True
+        )
+    ]
+    return torch.cat(parts)
+
+
+def hidden_states(language_model: Any, batch: PackedBatch) -> Tensor:
+    """The last layer's output over a packed row, shape (T, H)."""
+    return language_model.base_model(
+        input_ids=batch.input_ids_T[None],
+        position_ids=batch.positions_T[None],
+        use_cache=False,
+        packing=batch.layout,
+    ).last_hidden_state[0]
+
+
+def _token_outputs(head: nn.Module, hidden_NH: Tensor, targets_N: Tensor, extras: tuple[str, ...]) -> dict[str, Tensor]:
+    logits_NV = head(hidden_NH).float()
+    outputs = {"logps": -F.cross_entropy(logits_NV, targets_N, reduction="none")}
+    if extras:
+        with torch.no_grad():
+            logprobs_NV = logits_NV.detach().log_softmax(-1)
+            if "entropy" in extras:
+                outputs["entropy"] = -(logprobs_NV.exp() * logprobs_NV).sum(-1)
+            if "log_collision" in extras:
+                outputs["log_collision"] = (2 * logprobs_NV).logsumexp(-1)
+    return outputs

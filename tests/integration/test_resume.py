@@ -30,6 +30,7 @@ STAGES: list[tuple[str, Callable[[Ledger], bool]]] = [
     ("judge", lambda ledger: shards(ledger, 1, "judgments") > 1),
     ("pair", lambda ledger: shards(ledger, 1, "pairs") > 2),
     ("learn", lambda ledger: shards(ledger, 1, "pairs") == 6),
+    ("an update's checkpoint", lambda ledger: has(ledger, "rounds/001/checkpoint.json")),
     ("sync", lambda ledger: has(ledger, "rounds/001/learn.json")),
     ("evaluate", lambda ledger: shards(ledger, 1, "eval-rollouts") > 0),
     ("second round", lambda ledger: shards(ledger, 2, "rollouts") > 0),
@@ -55,7 +56,11 @@ def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_mode
 
     tracker_ids, written = set(), {}
     for number, (stage, reached) in enumerate(STAGES):
-        arguments = ["resume", shaken.url] if number else ["run", *tiny_overrides(tiny_model, tmp_path, "shaken")]
+        arguments = (
+            ["resume", shaken.url]
+            if number
+            else ["run", *tiny_overrides(tiny_model, tmp_path, "shaken", "learner.checkpoint_every_steps=1")]
+        )
         kill_in(stage, reached, start(*arguments), shaken)
         tracker_ids.add(shaken.header()["tracker_run_id"])
         for path, modified in written.items():

@@ -6,7 +6,14 @@ from typing import Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 STARTER = Path(__file__).parents[2] / "configs" / "prompts" / "starter" / "train.jsonl"
 CHAT_TEMPLATE = (
@@ -38,6 +45,18 @@ def write_tiny_model(
     model = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM}[architecture](config)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
+    return path
+
+
+def write_moved(source: Path, path: Path, *, scale: float, seed: int) -> Path:
+    """The model at `source` with noise of `scale` on all weights: near it, as a policy is to its reference."""
+    model = AutoModelForCausalLM.from_pretrained(source)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += scale * torch.randn(parameter.shape, generator=generator)
+    model.save_pretrained(path)
+    PreTrainedTokenizerFast.from_pretrained(source).save_pretrained(path)
     return path
 
 

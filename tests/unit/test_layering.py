@@ -79,10 +79,10 @@ def test_imports_between_the_folders_are_relative(path: Path) -> None:
     [
         (("ray",), ("orchestrator/cluster.py", "workers/")),
         (("omegaconf",), ("launch/config_loading.py",)),
-        (("torch", "transformers"), ("workers/", "recipes/objectives.py", "launch/models.py")),
-        (("vllm", "deepspeed"), ("workers/",)),
+        (("torch", "transformers"), ("workers/", "recipes/objectives/", "launch/models.py")),
+        (("vllm", "deepspeed", "peft"), ("workers/",)),
     ],
-    ids=["ray", "omegaconf", "torch and transformers", "vllm and deepspeed"],
+    ids=["ray", "omegaconf", "torch and transformers", "vllm, deepspeed and peft"],
 )
 def test_a_heavy_library_is_imported_only_where_it_belongs(packages: tuple[str, ...], allowed: tuple[str, ...]) -> None:
     """Not even within a function: what the driver's side needs of an engine, it asks an actor for."""

@@ -69,7 +69,7 @@ def test_dry_run_prints_config_and_plan_and_creates_nothing(roundelay: Roundelay
     assert "in 3 shards" in cells(plan, "sample")[0]
     assert cells(plan, "judge") == ["60 judgments (additive)"]
     assert cells(plan, "pair") == ["best_worst: at most 10 pairs"]
-    assert "β=0.25, reference: initial (recompute)" in cells(plan, "learn")[0]
+    assert "dpo (beta 0.25), reference: initial (recompute)" in cells(plan, "learn")[0]
     assert "2 rollout engine(s)" in cells(plan, "sync")[0]
     assert "17 held-out prompts" in cells(plan, "evaluate")[0]
     assert "actors: rollout-0 (1 CPU), rollout-1 (1 CPU), learner-0 (1 CPU)" in plan

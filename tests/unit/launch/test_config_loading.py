@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -23,9 +23,20 @@ from roundelay.launch.config_loading import (
 )
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.objective_config import (
+    REFERENCE_BOUND,
+    REFERENCE_FREE,
+    WITHOUT_DATA,
+    DpoObjective,
+    ObjectiveConfig,
+    PairObjective,
+    SftObjective,
+    SimpoObjective,
+)
 
 RECIPES = sorted(path.stem for path in (CONFIG_ROOT / "recipe").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONFIG_ROOT / "model").glob("*.yaml"))
+OBJECTIVES = sorted(path.stem for path in (CONFIG_ROOT / "objective").glob("*.yaml"))
 MEMBERS = sorted((path.parent.name, path.stem) for path in CONFIG_ROOT.glob("*/*.yaml"))
 SHIPPED = sorted(CONFIG_ROOT.rglob("*.yaml"))
 # What a member leaves to the user.
@@ -148,10 +159,111 @@ def test_a_run_without_any_name_is_refused() -> None:
 
 def test_whole_numbers_pass_for_fractions_but_not_the_other_way_round() -> None:
     """What `strict` allows is what YAML writers write: 1 for 1.0, never 1.0 for 1, never "1"."""
-    assert load("objective.beta=1").objective.beta == 1.0
+    objective = load("objective.beta=1").objective
+    assert isinstance(objective, DpoObjective)
+    assert objective.beta == 1.0
     for override in ("learner.epochs=1.0", "learner.epochs='1'", "learner.epochs=true", "run.seed=null"):
         with pytest.raises(ConfigError, match=r"^(learner\.epochs|run\.seed)="):
             load(override)
+
+
+# ---------------------------------------------------------------------------------------------------- objectives
+
+
+def objective_of(*overrides: str) -> ObjectiveConfig:
+    return load("recipe=self_rewarding", *overrides).objective
+
+
+def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
+    kinds = {get_args(get_type_hints(cls)["kind"])[0] for cls in get_args(get_args(ObjectiveConfig)[0])}
+    assert kinds == {*OBJECTIVES, *WITHOUT_DATA}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
+    """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it."""
+    config = load("recipe=self_rewarding", f"objective={name}")
+    assert config.objective.kind == name
+    assert parse_config(config_values(config)) == config
+    assert (config.objective.reference.policy == "none") == (name in REFERENCE_FREE)
+    if isinstance(config.objective, PairObjective):
+        assert (config.objective.weighting, config.objective.plus) == ("none", ())
+
+
+@pytest.mark.parametrize("name", sorted({*REFERENCE_FREE} - {*WITHOUT_DATA}))
+def test_a_reference_for_an_objective_without_one_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        objective_of(f"objective={name}", "objective.reference.policy=initial")
+    assert f"objective.kind={name}" in error.value.what
+    assert "objective.reference.policy=initial" in error.value.what
+    assert error.value.remedy == "set objective.reference.policy=none"
+
+
+@pytest.mark.parametrize("name", sorted({*REFERENCE_BOUND} - {*WITHOUT_DATA}))
+def test_an_objective_that_its_reference_defines_is_refused_without_it(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        objective_of(f"objective={name}", "objective.reference.policy=none")
+    assert f"objective.kind={name}" in error.value.what
+    assert "objective.reference.policy=none" in error.value.what
+    assert error.value.remedy == "set objective.reference.policy=previous or initial"
+
+
+def test_further_losses_are_typed_like_the_main_one() -> None:
+    objective = objective_of(
+        "objective.plus=[{weight: 0.2, loss: {kind: sft}}, {weight: 1, loss: {kind: simpo, beta: 2.5, gamma: 0}}]"
+    )
+    assert isinstance(objective, DpoObjective)
+    assert [term.weight for term in objective.plus] == [0.2, 1.0]
+    assert [term.loss for term in objective.plus] == [
+        SftObjective(kind="sft"),
+        SimpoObjective(kind="simpo", beta=2.5, gamma=0.0),
+    ]
+    config = load("objective.plus=[{weight: 0.2, loss: {kind: sft}}]")
+    assert parse_config(config_values(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what", "remedy"),
+    [
+        (["objective.plus=[{weight: 1, loss: {kind: nll}}]"], "objective.plus.0.loss.kind=nll: no such kind", "'sft'"),
+        # Not of pairs: each takes other examples than the main loss.
+        (["objective.plus=[{weight: 1, loss: {kind: kto, beta: 1}}]"], "objective.plus.0.loss.kind=kto", "'simpo'"),
+        (["objective.plus=[{weight: 1, loss: {kind: rrhf}}]"], "objective.plus.0.loss.kind=rrhf", "'simpo'"),
+        (["objective.plus=[{weight: 1, loss: {kind: sft}}, {weight: 0, loss: {kind: sft}}]"],
+         "objective.plus.1.weight=0: ", "objective.plus.1.weight"),
+        (["objective.plus=[{weight: 1, loss: {kind: simpo, beta: -2, gamma: 1}}]"],
+         "objective.plus.0.loss.beta=-2: ", "objective.plus.0.loss.beta"),
+        (["objective.plus=[{weight: 1, loss: {kind: simpo, beta: 2}}]"],
+         "objective.plus.0.loss.gamma has no value", "objective.plus.0.loss.gamma=…"),
+        (["objective.plus=[{weight: 1, loss: {kind: dpo, beta: 2, bta: 1}}]"],
+         "unknown key objective.plus.0.loss.bta=1", "did you mean objective.plus.0.loss.beta?"),
+        (["objective.plus=[{weight: 1, loss: {kind: dpo, beta: 1, reference: {policy: initial, logps: recompute}}}]"],
+         "objective.plus.0.loss.reference.policy=initial", "objective.reference"),
+        (["objective=kto", "+objective.plus=[{weight: 1, loss: {kind: sft}}]"],
+         "unknown key objective.plus", "known: beta, desirable_weight, kind, reference, undesirable_weight"),
+    ],
+)  # fmt: skip
+def test_a_further_loss_that_cannot_be_is_refused_by_its_place(overrides: list[str], what: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        objective_of(*overrides)
+    assert what in error.value.what
+    assert remedy in error.value.remedy
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_unknown_kind_or_a_bad_value_is_named_as_the_user_wrote_it(name: str) -> None:
+    """`objective.beta`, not `objective.dpo.beta`: a kind is no key."""
+    with pytest.raises(ConfigError, match=r"^objective\.kind=dop: no such kind\n  remedy: known: .*'dpo'"):
+        objective_of(f"objective={name}", "objective.kind=dop")
+    with pytest.raises(ConfigError, match=r"^objective\.reference\.policy='last': "):
+        objective_of(f"objective={name}", "objective.reference.policy=last")
+
+
+def test_a_limit_on_pairs_in_a_forward_pass_may_be_left_out() -> None:
+    assert load().learner.pairs_per_device is None
+    assert load("learner.pairs_per_device=2").learner.pairs_per_device == 2
+    with pytest.raises(ConfigError, match=r"^learner\.tokens_per_device="):
+        load("learner.tokens_per_device=null")
 
 
 # ------------------------------------------------------------------------------------------- the user's own directory

@@ -14,7 +14,6 @@ from roundelay.orchestrator.config import (
     Config,
     ContrastGeneration,
     ContrastPairing,
-    DpoObjective,
     EvaluationConfig,
     ExpectedScoreJudge,
     LearnerActors,
@@ -25,7 +24,6 @@ from roundelay.orchestrator.config import (
     PromptsConfig,
     PromptSource,
     RecipeInfo,
-    ReferenceConfig,
     RolloutActors,
     RunConfig,
     SamplingConfig,
@@ -33,6 +31,29 @@ from roundelay.orchestrator.config import (
     check_combinations,
 )
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.objective_config import (
+    REFERENCE_BOUND,
+    REFERENCE_FREE,
+    WITHOUT_DATA,
+    CreamObjective,
+    CutObjective,
+    DpoObjective,
+    KtoObjective,
+    MipoObjective,
+    ObjectiveConfig,
+    OrpoObjective,
+    PairLoss,
+    ProObjective,
+    ReferenceConfig,
+    RrhfObjective,
+    SftObjective,
+    SimpoObjective,
+    SlicObjective,
+    SpaObjective,
+    SppoObjective,
+    Term,
+    WrpoObjective,
+)
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
 NO_JUDGE = NoJudge(kind="none")
@@ -46,6 +67,32 @@ CONTRAST = ContrastGeneration(
     sampling=SAMPLING,
     truncated="keep",
 )
+PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
+ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
+DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
+KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
+SFT_TERM = Term(weight=0.2, loss=SftObjective(kind="sft"))
+SPA = SpaObjective(
+    kind="spa", beta=0.1, label_smoothing=0.1, threshold="official_code", noisy_fraction=0.1, window=50, start=0.2,
+    extrapolation=0.5, reference=PREVIOUS,
+)  # fmt: skip
+FREE: list[ObjectiveConfig] = [
+    SimpoObjective(kind="simpo", beta=2.0, gamma=1.0),
+    OrpoObjective(kind="orpo", weight=0.1),
+    SlicObjective(kind="slic", delta=1.0, weight=0.1),
+    RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0),
+    ProObjective(kind="pro", sft_weight=0.05),
+    SftObjective(kind="sft"),
+    CutObjective(kind="cut", threshold=1.1, weight=1.0),
+]
+BOUND: list[ObjectiveConfig] = [
+    SPA,
+    KTO,
+    MipoObjective(kind="mipo", beta=10.0, reference=PREVIOUS),
+    SppoObjective(kind="sppo", beta=0.001, probabilities="hard", reference=PREVIOUS),
+    WrpoObjective(kind="wrpo", beta=0.01, final_alpha=0.1, reference=PREVIOUS),
+    CreamObjective(kind="cream", beta=0.1, reference=PREVIOUS),
+]
 BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
 BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
 
@@ -68,7 +115,7 @@ def base() -> Config:
         generation=PLAIN,
         judge=EXPECTED,
         pairing=BEST_WORST,
-        objective=DpoObjective(kind="dpo", beta=0.1, reference=ReferenceConfig(policy="previous", logps="recompute")),
+        objective=DPO,
         learner=LearnerConfig(
             learning_rate=1e-6,
             schedule="cosine",
@@ -76,13 +123,17 @@ def base() -> Config:
             final_lr_fraction=0.1,
             epochs=1,
             pairs_per_step=8,
-            pairs_per_device=4,
+            tokens_per_device=4096,
+            pairs_per_device=None,
             max_grad_norm=1.0,
             weight_decay=0.0,
             adam_betas=(0.9, 0.999),
             adam_eps=1e-8,
             zero_stage=1,
+            deepspeed="{}",
             gradient_checkpointing=False,
+            checkpoint_every_steps=None,
+            lora=None,
         ),
         evaluation=EvaluationConfig(num_prompts=8, sampling=SAMPLING, judge=EXPECTED, samples_shown=3),
         cluster=ClusterConfig(
@@ -131,6 +182,9 @@ def changed(config: Any, **changes: Any) -> Any:
         {"generation__samples_per_prompt": 2},
         {"generation__sampling__max_tokens": 255, "evaluation__sampling__max_tokens": 255},
         {"learner__pairs_per_step": 2},
+        {"learner__pairs_per_device": 1},
+        {"objective": dataclasses.replace(DPO, plus=(SFT_TERM,))},
+        {"objective": dataclasses.replace(SPA, extrapolation=0.0, reference=ROLLOUT)},
         {"evaluation__judge": NO_JUDGE},
         {"cluster__device": "gpu", "cluster__rollout__gpus": 0.5, "cluster__learner__gpus": 0.5},
         {
@@ -218,6 +272,16 @@ REFUSED = [
         ["cluster.rollout.tensor_parallel_size=2", "cluster.device=cpu"],
         ["cluster.rollout.tensor_parallel_size=1", "cluster.rollout.actors"],
     ),
+    (
+        {"objective": KTO, "objective__reference": ROLLOUT},
+        ["objective.reference.logps=rollout", "objective.kind=kto"],
+        ["objective.reference.logps=recompute"],
+    ),
+    (
+        {"objective": SPA, "objective__reference": ROLLOUT},
+        ["objective.reference.logps=rollout", "objective.extrapolation=0.5"],
+        ["objective.reference.logps=recompute", "objective.extrapolation=0"],
+    ),
 ]
 
 
@@ -229,6 +293,105 @@ def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
         check_combinations(changed(base(), **changes))
     assert all(field in caught.value.what for field in fields), caught.value.what
     assert all(remedy in caught.value.remedy for remedy in remedies), caught.value.remedy
+
+
+# ------------------------------------------------------------------------------------------- objectives and references
+
+
+def test_every_kind_that_has_no_reference_or_needs_one_is_covered_here() -> None:
+    assert {objective.kind for objective in FREE} == set(REFERENCE_FREE)
+    assert {objective.kind for objective in BOUND} == set(REFERENCE_BOUND)
+
+
+@pytest.mark.parametrize(
+    "objective", [one for one in (*FREE, *BOUND) if one.kind in WITHOUT_DATA], ids=lambda objective: objective.kind
+)
+def test_an_objective_that_no_phase_can_feed_is_refused(objective: ObjectiveConfig) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), objective=objective))
+    assert f"objective.kind={objective.kind} needs" in caught.value.what
+
+
+def test_soft_win_probabilities_are_refused_where_nobody_gives_them() -> None:
+    """A judge's margin would be taken for a probability."""
+    soft = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
+    with pytest.raises(ConfigError, match=r"objective\.probabilities=soft"):
+        check_combinations(changed(base(), objective=soft))
+
+
+@pytest.mark.parametrize("objective", [one for one in FREE if one.kind in ("rrhf", "pro")], ids=lambda one: one.kind)
+def test_ranking_losses_need_scores(objective: ObjectiveConfig) -> None:
+    contrast = changed(base(), generation=CONTRAST, judge=NoJudge(kind="none"), objective=objective)
+    with pytest.raises(ConfigError, match="ranks by score"):
+        check_combinations(changed(contrast, pairing=ContrastPairing(kind="contrast", shuffle_labels=False)))
+
+
+@pytest.mark.parametrize("key", ["gradient_clipping", "bf16"])
+def test_deepspeeds_keys_that_have_a_field_of_their_own_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"learner\.deepspeed sets {key}"):
+        check_combinations(changed(base(), learner__deepspeed=f'{{"{key}": 1}}'))
+
+
+def test_the_zero_stage_is_not_hidden_among_deepspeeds_keys() -> None:
+    nested = '{"zero_optimization": {"stage": 3}}'
+    with pytest.raises(ConfigError, match=r"set learner\.zero_stage"):
+        check_combinations(changed(base(), learner__deepspeed=nested))
+
+
+@pytest.mark.parametrize("policy", ["previous", "initial"])
+@pytest.mark.parametrize("objective", FREE, ids=lambda objective: objective.kind)
+def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig, policy: str) -> None:
+    """A reference would be loaded and computed for nothing, and believed to matter."""
+    if objective.kind in WITHOUT_DATA:
+        pytest.skip("refused whatever its reference: see the test of that")
+    check_combinations(changed(base(), objective=objective))
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), objective=objective, objective__reference__policy=policy))
+    assert f"objective.kind={objective.kind}" in caught.value.what
+    assert f"objective.reference.policy={policy}" in caught.value.what
+    assert caught.value.remedy == "set objective.reference.policy=none"
+
+
+@pytest.mark.parametrize("objective", BOUND, ids=lambda objective: objective.kind)
+def test_an_objective_that_its_reference_defines_is_refused_without_one(objective: ObjectiveConfig) -> None:
+    if objective.kind in WITHOUT_DATA:
+        pytest.skip("refused whatever its reference: see the test of that")
+    for policy in ("previous", "initial"):
+        check_combinations(changed(base(), objective=objective, objective__reference__policy=policy))
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), objective=objective, objective__reference__policy="none"))
+    assert f"objective.kind={objective.kind}" in caught.value.what
+    assert "objective.reference.policy=none" in caught.value.what
+    assert caught.value.remedy == "set objective.reference.policy=previous or initial"
+
+
+@pytest.mark.parametrize(
+    ("loss", "reference", "field", "remedy"),
+    [
+        (DPO, PREVIOUS, "objective.plus.1.loss.reference.policy=previous", "objective.reference"),
+        (
+            dataclasses.replace(DPO, reference=ReferenceConfig(policy="none", logps="recompute"), plus=(SFT_TERM,)),
+            PREVIOUS,
+            "objective.plus.1.loss.plus",
+            "objective.plus",
+        ),
+        (
+            MipoObjective(kind="mipo", beta=10.0),
+            ReferenceConfig(policy="none", logps="recompute"),
+            "objective.plus.1.loss.kind=mipo",
+            "objective.reference.policy=previous",
+        ),
+    ],
+)
+def test_a_further_loss_that_would_be_computed_otherwise_than_written_is_refused(
+    loss: PairLoss, reference: ReferenceConfig, field: str, remedy: str
+) -> None:
+    """It has the main loss's reference and no terms of its own: what says otherwise is named, with its place."""
+    terms = (SFT_TERM, Term(weight=0.5, loss=loss))
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), objective=dataclasses.replace(DPO, plus=terms, reference=reference)))
+    assert field in caught.value.what
+    assert remedy in caught.value.remedy
 
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -254,6 +417,9 @@ def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
         {"learner__warmup_fraction": 1.1},
         {"learner__zero_stage": 4},
         {"objective__beta": -0.1},
+        {"objective__weighting": "dpo"},
+        {"learner__tokens_per_device": 0},
+        {"learner__pairs_per_device": 0},
         {"pairing__min_margin": -1.0},
         {"judge__scores": ("5",)},
     ],

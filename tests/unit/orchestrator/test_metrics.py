@@ -228,6 +228,21 @@ def test_learning_metrics_are_weighted_by_the_pairs_of_each_step() -> None:
     assert summary == {"grad_norm": 2.0, "steps": 3, "pairs_trained": 7}
 
 
+def test_a_metric_that_a_step_lacks_is_a_mean_over_the_steps_that_have_it() -> None:
+    """KTO's reward of desirable responses in steps of 2 and 6 examples, with a step of 4 undesirable ones between:
+    (2·1 + 6·3)/8 = 2.5. Counting the step in between as a zero would give 20/12, dropping its loss as well 2.25."""
+    stats = LearningStats()
+    stats.add({"step": 1, "pairs": 2, "loss": 1.0, "rewards/chosen": 1.0})
+    stats.add({"step": 2, "pairs": 4, "loss": 4.0})
+    stats.add({"step": 3, "pairs": 6, "loss": 2.0, "rewards/chosen": 3.0})
+    assert stats.summary() == {
+        "loss": pytest.approx((2 + 16 + 12) / 12),
+        "rewards/chosen": pytest.approx(2.5),
+        "steps": 3,
+        "pairs_trained": 12,
+    }
+
+
 def test_a_round_without_steps_has_counts_only() -> None:
     assert LearningStats().summary() == {"steps": 0, "pairs_trained": 0}
 

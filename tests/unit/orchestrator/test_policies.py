@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from roundelay.orchestrator.config import ReferenceConfig
 from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.objective_config import ReferenceConfig
 from roundelay.orchestrator.policies import (
     initial_policy,
     local_copy,

@@ -1,0 +1,26 @@
+"""Types of configuration fields: numbers in their range, names that are safe as directory names."""
+
+import json
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid")
+
+PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
+NonNegativeInt: TypeAlias = Annotated[int, Field(ge=0)]
+PositiveFloat: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+BelowHalf: TypeAlias = Annotated[float, Field(ge=0, lt=0.5)]
+BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+def _frozen_json(value: Any) -> Any:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+# A mapping of another library's settings, kept as its JSON text: nothing in a configuration can be changed.
+JsonText: TypeAlias = Annotated[str, BeforeValidator(_frozen_json)]

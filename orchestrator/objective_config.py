@@ -1,0 +1,285 @@
+"""The schema of the `objective` group: one class an objective, with its hyperparameters and nothing else.
+
+A class's own fields are the keyword arguments of the function of the same name in `recipes.objectives`; what they mean,
+with paper and equation, stands there.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from .config_types import (
+    STRICT,
+    BelowHalf,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
+from .errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ReferenceConfig:
+    """Which policy the objective is measured against, and where its log-probs come from."""
+
+    policy: Literal["previous", "initial", "none"]
+    logps: Literal["recompute", "rollout"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Objective:
+    """What all objectives share."""
+
+    reference: ReferenceConfig = ReferenceConfig(policy="none", logps="recompute")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PairObjective(Objective):
+    """What losses on chosen and rejected responses share: WPO's weights (arXiv 2406.11827), clipped at 1 or not, and
+    further losses on the same pairs."""
+
+    weighting: Literal["none", "wpo", "wpo_unclipped"] = "none"
+    plus: tuple["Term", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DpoObjective(PairObjective):
+    kind: Literal["dpo"]
+    beta: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CdpoObjective(PairObjective):
+    kind: Literal["cdpo"]
+    beta: PositiveFloat
+    label_smoothing: BelowHalf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RdpoObjective(PairObjective):
+    kind: Literal["rdpo"]
+    beta: PositiveFloat
+    label_smoothing: BelowHalf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class IpoObjective(PairObjective):
+    kind: Literal["ipo"]
+    beta: PositiveFloat
+    tokens: Literal["sum", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class HingeObjective(PairObjective):
+    kind: Literal["hinge"]
+    beta: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DpopObjective(PairObjective):
+    kind: Literal["dpop"]
+    beta: PositiveFloat
+    penalty: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RDpoObjective(PairObjective):
+    kind: Literal["r_dpo"]
+    beta: PositiveFloat
+    alpha: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MipoObjective(PairObjective):
+    kind: Literal["mipo"]
+    beta: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SimpoObjective(PairObjective):
+    kind: Literal["simpo"]
+    beta: PositiveFloat
+    gamma: NonNegativeFloat  # the margin itself, not divided by beta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class OrpoObjective(PairObjective):
+    kind: Literal["orpo"]
+    weight: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SlicObjective(PairObjective):
+    kind: Literal["slic"]
+    delta: PositiveFloat
+    weight: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SppoObjective(Objective):
+    kind: Literal["sppo"]
+    beta: PositiveFloat
+    probabilities: Literal["hard", "soft"]  # 1 and 0, or the pair's own win probabilities
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CreamObjective(Objective):
+    kind: Literal["cream"]
+    beta: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SpaObjective(Objective):
+    kind: Literal["spa"]
+    beta: PositiveFloat
+    label_smoothing: BelowHalf
+    threshold: Literal["official_code", "global_quantile"]
+    noisy_fraction: Fraction  # K: the share of pairs that counts as noisy
+    window: PositiveInt  # forward passes whose margins official_code remembers
+    start: Fraction  # share of the round's update before which nothing counts as noisy
+    extrapolation: NonNegativeFloat  # λ of de-coupled noise detection; 0 turns it off
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WrpoObjective(Objective):
+    kind: Literal["wrpo"]
+    beta: PositiveFloat
+    final_alpha: Fraction  # weight of the source model's response at the end of the round; it starts at 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class KtoObjective(Objective):
+    kind: Literal["kto"]
+    beta: PositiveFloat
+    desirable_weight: NonNegativeFloat
+    undesirable_weight: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RrhfObjective(Objective):
+    kind: Literal["rrhf"]
+    length_exponent: NonNegativeFloat
+    weight: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ProObjective(Objective):
+    kind: Literal["pro"]
+    sft_weight: NonNegativeFloat  # times (responses − 1)²
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SftObjective(Objective):
+    kind: Literal["sft"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CutObjective(Objective):
+    kind: Literal["cut"]
+    threshold: PositiveFloat
+    weight: PositiveFloat
+
+
+PairLoss: TypeAlias = (
+    DpoObjective | CdpoObjective | RdpoObjective | IpoObjective | HingeObjective | DpopObjective | RDpoObjective
+    | MipoObjective | SimpoObjective | OrpoObjective | SlicObjective
+)  # fmt: skip
+ObjectiveConfig: TypeAlias = Annotated[
+    PairLoss | SppoObjective | CreamObjective | SpaObjective | WrpoObjective | KtoObjective | RrhfObjective
+    | ProObjective | SftObjective | CutObjective,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Term:
+    """A loss added to a pair's main one: another on the same pair and reference, or the chosen response's NLL."""
+
+    weight: PositiveFloat
+    loss: Annotated[PairLoss | SftObjective, Field(discriminator="kind")]
+
+
+REFERENCE_FREE = ("simpo", "orpo", "slic", "rrhf", "pro", "sft", "cut")
+# Losses that mean something else without one. DPO and its kin may be run reference-free.
+REFERENCE_BOUND = ("spa", "kto", "mipo", "sppo", "wrpo", "cream")
+
+
+# What these are computed from comes with judges and generation that this version does not have yet.
+WITHOUT_DATA = {
+    "wrpo": "responses of a stronger source model beside the policy's own",
+    "cut": "judgments in words",
+    "cream": "the previous policy's ranking of the responses",
+}
+
+
+def check_objective(objective: ObjectiveConfig) -> None:
+    """Refuse what an objective cannot be computed from.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    reference = objective.reference
+    if objective.kind in WITHOUT_DATA:
+        raise ConfigError(
+            f"objective.kind={objective.kind} needs {WITHOUT_DATA[objective.kind]}, which no phase can give yet",
+            "choose another objective; the learner itself computes it (see docs/objectives.md)",
+        )
+    if isinstance(objective, SppoObjective) and objective.probabilities == "soft":
+        raise ConfigError(
+            "objective.probabilities=soft needs a pair's win probabilities, which no judge gives yet",
+            "set objective.probabilities=hard",
+        )
+    if objective.kind in REFERENCE_FREE and reference.policy != "none":
+        raise ConfigError(
+            f"objective.kind={objective.kind} has no reference, but objective.reference.policy={reference.policy}",
+            "set objective.reference.policy=none",
+        )
+    if objective.kind in REFERENCE_BOUND and reference.policy == "none":
+        raise ConfigError(
+            f"objective.kind={objective.kind} is defined by its reference, but objective.reference.policy=none",
+            "set objective.reference.policy=previous or initial",
+        )
+    if reference.logps == "rollout":
+        _check_rollout_logps(objective)
+    for index, term in enumerate(objective.plus if isinstance(objective, PairObjective) else ()):
+        _check_term(f"objective.plus.{index}.loss", term.loss, reference)
+
+
+def _check_rollout_logps(objective: ObjectiveConfig) -> None:
+    """Whether the sampler's log-probs of the trained responses are all that is wanted of the reference."""
+    if objective.reference.policy != "previous":
+        raise ConfigError(
+            f"objective.reference.logps=rollout takes the sampler's log-probs, which are those of the previous "
+            f"policy, but objective.reference.policy={objective.reference.policy}",
+            "set objective.reference.logps=recompute, or objective.reference.policy=previous",
+        )
+    if isinstance(objective, KtoObjective):
+        raise ConfigError(
+            "objective.reference.logps=rollout with objective.kind=kto: its KL is measured on responses to other "
+            "prompts, of which the sampler has no log-probs",
+            "set objective.reference.logps=recompute",
+        )
+    if isinstance(objective, SpaObjective) and objective.extrapolation > 0:
+        raise ConfigError(
+            f"objective.reference.logps=rollout with objective.extrapolation={objective.extrapolation:g}: "
+            "extrapolated logits need the reference itself, not its log-probs",
+            "set objective.reference.logps=recompute, or objective.extrapolation=0",
+        )
+
+
+def _check_term(field: str, loss: PairLoss | SftObjective, reference: ReferenceConfig) -> None:
+    """A further loss has the reference of the main one, and no further losses of its own."""
+    if loss.reference.policy != "none":
+        raise ConfigError(
+            f"{field}.reference.policy={loss.reference.policy}: a further loss has the reference of the main one",
+            f"leave {field}.reference out, and set objective.reference",
+        )
+    if isinstance(loss, PairObjective) and loss.plus:
+        raise ConfigError(f"{field}.plus: a further loss has none of its own", "list it in objective.plus")
+    if loss.kind in REFERENCE_BOUND and reference.policy == "none":
+        raise ConfigError(
+            f"{field}.kind={loss.kind} is defined by its reference, but objective.reference.policy=none",
+            "set objective.reference.policy=previous or initial",
+        )

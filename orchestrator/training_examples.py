@@ -1,0 +1,89 @@
+"""What a shard's pairing outcomes become for the learner: one kind of example an objective."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from .objective_config import ObjectiveConfig
+from .records import PairingOutcome, PreferencePair, Rollout, TokenSequence, TrainingExample
+
+Build: TypeAlias = Callable[[Sequence[tuple[PreferencePair, float]]], list[TrainingExample]]
+
+
+def training_examples(
+    outcomes: Sequence[PairingOutcome],
+    objective: ObjectiveConfig,
+    *,
+    first: int,
+    num_prompts: int,
+    epoch: int,
+    epochs: int,
+) -> list[TrainingExample]:
+    """The examples of a shard's outcomes, in the shard's order.
+
+    Args:
+        first: position of the shard's first prompt in the round.
+        num_prompts: prompts of the round; with `epoch` and `epochs` it gives each example's progress.
+
+    Example: the third of four prompts in the second of two epochs has progress (1 + 2/4) / 2 = 0.75.
+    """
+    pairs = [
+        (outcome.pair, (epoch + (first + offset) / num_prompts) / epochs)
+        for offset, outcome in enumerate(outcomes)
+        if outcome.pair is not None
+    ]
+    return _BUILDERS.get(objective.kind, _preferences)(pairs)
+
+
+def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
+    """(chosen, rejected), with the judge's margin as the chosen one's score above the rejected one's."""
+    return [
+        TrainingExample(
+            id=pair.prompt.id,
+            sequences=(_sequence(pair.chosen), _sequence(pair.rejected)),
+            scores=() if pair.margin is None else (pair.margin, 0.0),
+            label_probability=pair.label_probability,
+            progress=progress,
+        )
+        for pair, progress in pairs
+    ]
+
+
+def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
+    """KTO's: chosen responses are desirable, rejected ones are not. Each comes with the response of another prompt of
+    the shard, which measures the KL; a shard of one prompt gives nothing, since it has no other."""
+    if len(pairs) < 2:
+        return []
+    examples = []
+    for index, (pair, progress) in enumerate(pairs):
+        other = pairs[index - 1][0]
+        for rollout, mismatched, desirable in (
+            (pair.chosen, other.chosen, True),
+            (pair.rejected, other.rejected, False),
+        ):
+            unrelated = TokenSequence(prompt_token_ids=rollout.prompt_token_ids, token_ids=mismatched.token_ids)
+            examples.append(
+                TrainingExample(
+                    id=f"{pair.prompt.id}/{'chosen' if desirable else 'rejected'}",
+                    sequences=(_sequence(rollout), unrelated),
+                    desirable=desirable,
+                    progress=progress,
+                )
+            )
+    return examples
+
+
+def _demonstrations(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
+    """The chosen responses alone (best of n, RAFT's local ranking)."""
+    return [
+        TrainingExample(id=pair.prompt.id, sequences=(_sequence(pair.chosen),), progress=progress)
+        for pair, progress in pairs
+    ]
+
+
+def _sequence(rollout: Rollout) -> TokenSequence:
+    return TokenSequence(
+        prompt_token_ids=rollout.prompt_token_ids, token_ids=rollout.token_ids, sampler_logps=rollout.logprobs
+    )
+
+
+_BUILDERS: dict[str, Build] = {"kto": _labelled, "sft": _demonstrations}

@@ -1,0 +1,196 @@
+"""Examples as the learner takes them: which tokens, which log-probs, how far the round has gone."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from roundelay.orchestrator.objective_config import (
+    DpoObjective,
+    KtoObjective,
+    ObjectiveConfig,
+    ReferenceConfig,
+    SftObjective,
+)
+from roundelay.orchestrator.records import (
+    Dropped,
+    Message,
+    PairingOutcome,
+    PreferencePair,
+    Prompt,
+    Rollout,
+    TokenSequence,
+    TrainingExample,
+)
+from roundelay.orchestrator.training_examples import training_examples
+
+PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
+DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
+KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
+SFT = SftObjective(kind="sft")
+
+
+def rollout(
+    prompt_id: str,
+    token_ids: tuple[int, ...],
+    logprobs: tuple[float, ...],
+    prompt_token_ids: tuple[int, ...] = (10, 11),
+) -> Rollout:
+    return Rollout(
+        prompt_id=prompt_id,
+        sample=0,
+        variant="positive",
+        prompt_token_ids=prompt_token_ids,
+        sampler_token_ids=(90, *prompt_token_ids),
+        token_ids=token_ids,
+        logprobs=logprobs,
+        text="",
+        finish_reason="stop",
+        policy_version=0,
+        seed=0,
+    )
+
+
+def made(
+    prompt_id: str,
+    *,
+    margin: float | None = 1.0,
+    label_probability: float = 1.0,
+    prompt: tuple[int, ...] = (10, 11),
+    chosen: tuple[int, ...] = (20, 21, 2),
+    rejected: tuple[int, ...] = (30, 2),
+) -> PairingOutcome:
+    """A pair whose tokens have the log-probs −1/2, −1/4, … in the chosen response and −2, −1, … in the rejected one."""
+    pair = PreferencePair(
+        prompt=Prompt(id=prompt_id, messages=(Message(role="user", content="Hi"),)),
+        chosen=rollout(prompt_id, chosen, tuple(-(0.5 ** (i + 1)) for i in range(len(chosen))), prompt),
+        rejected=rollout(prompt_id, rejected, tuple(-(0.5 ** (i - 1)) for i in range(len(rejected))), prompt),
+        margin=margin,
+        label_probability=label_probability,
+        provenance="judge",
+    )
+    return PairingOutcome(pair=pair, dropped=None)
+
+
+def lost(prompt_id: str) -> PairingOutcome:
+    return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt_id, reason="tie"))
+
+
+def taken(
+    outcomes: Sequence[PairingOutcome],
+    objective: ObjectiveConfig = DPO,
+    *,
+    first: int = 0,
+    num_prompts: int = 4,
+    epoch: int = 0,
+    epochs: int = 1,
+) -> list[TrainingExample]:
+    return training_examples(outcomes, objective, first=first, num_prompts=num_prompts, epoch=epoch, epochs=epochs)
+
+
+CHOSEN = TokenSequence(prompt_token_ids=(10, 11), token_ids=(20, 21, 2), sampler_logps=(-0.5, -0.25, -0.125))
+REJECTED = TokenSequence(prompt_token_ids=(10, 11), token_ids=(30, 2), sampler_logps=(-2.0, -1.0))
+
+
+def test_a_pair_is_trained_under_the_original_prompt_and_not_under_the_affixed_one() -> None:
+    """With the sampler's log-probs of every token, for references that are taken from them."""
+    assert taken([made("a")]) == [
+        TrainingExample(id="a", sequences=(CHOSEN, REJECTED), scores=(1.0, 0.0), label_probability=1.0, progress=0.0)
+    ]
+
+
+def test_a_pairs_margin_and_label_probability_go_with_it() -> None:
+    """The margin is the chosen response's score above the rejected one's; pairs that nobody scored have no scores."""
+    (judged,) = taken([made("a", margin=1.5, label_probability=0.75)])
+    assert (judged.scores, judged.label_probability) == ((1.5, 0.0), 0.75)
+    (contrast,) = taken([made("a", margin=None)])
+    assert (contrast.scores, contrast.label_probability) == ((), 1.0)
+
+
+# ----------------------------------------------------------------------------------------------------- KTO and SFT
+
+THREE = [
+    made("a"),
+    made("b", prompt=(12,), chosen=(40, 2), rejected=(41, 42, 2)),
+    lost("c"),
+    made("d", prompt=(13, 14, 15), chosen=(50, 51, 52, 2), rejected=(53, 2)),
+]
+
+
+def test_kto_labels_both_responses_of_a_pair_at_the_pairs_own_progress() -> None:
+    """Chosen is desirable, rejected undesirable; both under their prompt, with ids of their own."""
+    examples = taken(THREE, KTO)
+    assert [(example.id, example.desirable, example.progress) for example in examples] == [
+        ("a/chosen", True, 0.0),
+        ("a/rejected", False, 0.0),
+        ("b/chosen", True, 0.25),
+        ("b/rejected", False, 0.25),
+        ("d/chosen", True, 0.75),
+        ("d/rejected", False, 0.75),
+    ]
+    assert [example.sequences[0] for example in examples[:2]] == [CHOSEN, REJECTED]
+    assert [example.sequences[0].token_ids for example in examples[2:]] == [
+        (40, 2),
+        (41, 42, 2),
+        (50, 51, 52, 2),
+        (53, 2),
+    ]
+
+
+def test_kto_measures_its_kl_on_another_prompts_response_of_the_same_label() -> None:
+    """The pair before it in the shard (the first takes the last), a dropped prompt not counted: a prompt with its own
+    response would measure the reward instead. The sampler has no log-probs of such a sequence."""
+    mismatched = [example.sequences[1] for example in taken(THREE, KTO)]
+    assert mismatched == [
+        TokenSequence(prompt_token_ids=(10, 11), token_ids=(50, 51, 52, 2)),
+        TokenSequence(prompt_token_ids=(10, 11), token_ids=(53, 2)),
+        TokenSequence(prompt_token_ids=(12,), token_ids=(20, 21, 2)),
+        TokenSequence(prompt_token_ids=(12,), token_ids=(30, 2)),
+        TokenSequence(prompt_token_ids=(13, 14, 15), token_ids=(40, 2)),
+        TokenSequence(prompt_token_ids=(13, 14, 15), token_ids=(41, 42, 2)),
+    ]
+
+
+def test_kto_learns_nothing_from_a_shard_of_one_pair() -> None:
+    """It has no other prompt's response."""
+    assert taken([lost("a"), made("b"), lost("c")], KTO) == []
+    assert len(taken([lost("a"), made("b"), made("c")], KTO)) == 4
+
+
+def test_sft_takes_the_chosen_responses_alone() -> None:
+    assert taken([lost("x"), made("a"), made("b")], SFT) == [
+        TrainingExample(id="a", sequences=(CHOSEN,), progress=0.25),
+        TrainingExample(id="b", sequences=(CHOSEN,), progress=0.5),
+    ]
+
+
+@pytest.mark.parametrize("objective", [DPO, KTO, SFT], ids=lambda objective: objective.kind)
+def test_a_shard_without_pairs_gives_no_examples(objective: ObjectiveConfig) -> None:
+    assert taken([], objective) == taken([lost("a"), lost("b")], objective) == []
+
+
+# --------------------------------------------------------------------------------------------------------- progress
+
+
+def test_dropped_prompts_give_no_pair_and_keep_their_share_of_the_progress() -> None:
+    """Prompts 0–3 of four: those at 1 and 3 remain, at 1/4 and 3/4 of the round."""
+    pairs = taken([lost("a"), made("b"), lost("c"), made("d")])
+    assert [(pair.id, pair.progress) for pair in pairs] == [("b", 0.25), ("d", 0.75)]
+
+
+def test_progress_counts_the_shards_before_and_the_epochs_before() -> None:
+    """The third of four prompts in the second of two epochs: (1 + 2/4)/2 = 0.75."""
+    (pair,) = taken([made("c")], first=2, epoch=1, epochs=2)
+    assert pair.progress == 0.75
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_progress_rises_evenly_from_0_over_all_epochs_and_stays_below_1(epochs: int) -> None:
+    """Two shards of two prompts: the k-th of all 4·epochs pairs has progress k/(4·epochs)."""
+    progress = [
+        pair.progress
+        for epoch in range(epochs)
+        for first in (0, 2)
+        for pair in taken([made("a"), made("b")], first=first, epoch=epoch, epochs=epochs)
+    ]
+    assert progress == pytest.approx([k / (4 * epochs) for k in range(4 * epochs)])
+    assert max(progress) < 1

@@ -1,0 +1,311 @@
+"""One round's update on one rank: examples in, optimizer steps out. Owns accumulation, the reference's log-probs and
+what a step must know of itself beforehand; the formulas are `recipes.objectives`'."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..orchestrator.config import Config
+from ..orchestrator.errors import NonFiniteError
+from ..orchestrator.objective_config import KtoObjective, ObjectiveConfig, SpaObjective
+from ..orchestrator.records import TokenSequence, TrainingExample
+from ..orchestrator.step_report import StepReport
+from ..recipes.objectives.batches import Loss, Metrics, TokenBatch
+from ..recipes.objectives.self_labelled import global_quantile_threshold
+from ..recipes.objectives.unpaired import kto_kl
+from ..recipes.schedules import learning_rate_factor
+from .completion_model import extrapolated_logps
+from .losses import MicroBatch, denominator, extras_of, losses, trained_sequences
+from .noise import NoiseWindow
+from .packing import PackedBatch, micro_batches, packed_length
+
+
+class Update:
+    """The state of an update between its steps.
+
+    Args:
+        engine: DeepSpeed's, around a `CompletionModel`.
+        rank, world_size: of this process among the learner's ranks.
+    """
+
+    def __init__(self, config: Config, engine: Any, device: torch.device, rank: int, world_size: int):
+        self.config, self.engine, self.device = config, engine, device
+        self.rank, self.world_size = rank, world_size
+        self.reference: Any = None
+        self.reference_is_start = False  # whether the update began with the reference's own weights
+        self.known_logps: dict[str, Tensor] = {}  # the reference's, by example
+        self.pending: list[TrainingExample] = []
+        self.noise = NoiseWindow.of(config.objective)
+        self.steps = 0
+
+    def measure_against(self, reference: Any, *, is_start: bool) -> None:
+        """Set the reference's model (None without one), and say whether the update began with its very weights."""
+        self.reference, self.reference_is_start = reference, is_start
+        self.known_logps = {}
+
+    # Checkpoints ------------------------------------------------------------------------------------------------
+
+    def notes(self) -> dict[str, Any]:
+        """What a checkpoint says of the update beside tensors; a collective call."""
+        return {
+            "steps": self.steps,
+            "noise": self._over_ranks(list(self.noise.margins)),
+            "zero_stage": self.config.learner.zero_stage,
+        }
+
+    def known_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """The reference's log-probs that are known so far."""
+        return ((f"reference/{identity}", values) for identity, values in self.known_logps.items())
+
+    def go_on(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> str:
+        """Go on after `notes["steps"]` steps; in words, how exactly."""
+        self.steps = notes["steps"]
+        self.known_logps = {
+            name.removeprefix("reference/"): values.to(self.device)
+            for name, values in tensors.items()
+            if name.startswith("reference/")
+        }
+        same_ranks = notes["world_size"] == self.world_size
+        share = len(notes["noise"]) // self.world_size
+        for margin in notes["noise"][self.rank * share : (self.rank + 1) * share] if same_ranks else ():
+            self.noise.add(margin)
+        now = {"world_size": self.world_size, "zero_stage": self.config.learner.zero_stage}
+        changed = [f"{name} {notes[name]} → {value}" for name, value in now.items() if notes[name] != value]
+        if not changed:
+            return f"the update goes on after step {self.steps}, from its checkpoint"
+        forgotten = "; SPA's window of margins starts empty" if notes["noise"] and not same_ranks else ""
+        return f"the update goes on after step {self.steps} with {', '.join(changed)}: equal up to rounding{forgotten}"
+
+    # Steps ------------------------------------------------------------------------------------------------------
+
+    def take(self, examples: Sequence[TrainingExample], flush: bool) -> list[StepReport]:
+        """Take examples in order; make an optimizer step whenever `pairs_per_step` have come together.
+
+        Args:
+            examples: the next ones of the round, the same on every rank.
+            flush: whether to step on what is left (the end of an epoch).
+
+        Raises:
+            NonFiniteError: with the ids of the examples.
+        """
+        self.pending.extend(examples)
+        size = self.config.learner.pairs_per_step
+        reports = []
+        while len(self.pending) >= size or (flush and self.pending):
+            step, self.pending = self.pending[:size], self.pending[size:]
+            reports.append(self._step(step))
+        return reports
+
+    def _step(self, examples: Sequence[TrainingExample]) -> StepReport:
+        started = time.monotonic()
+        plan = self._plan(examples)
+        statistics = self._statistics(plan, examples)
+        total = denominator(self.config.objective, examples)
+        rows: list[dict[str, float]] = []
+        for micro in plan:
+            losses_E, metrics = self._losses(micro or examples[:1], statistics)
+            if micro:
+                rows.extend(_rows(micro, losses_E, metrics))
+                if "spa/margins" in metrics:
+                    self.noise.add(float(metrics["spa/margins"].mean()))
+            # DeepSpeed averages over ranks: the step's gradient is that of the sum over its examples, by `total`.
+            scale = self.world_size / total if micro else 0.0
+            self.engine.backward(losses_E.sum() * scale)
+        learning_rate = self._set_learning_rate(examples[0].progress)
+        self.engine.step()
+        grad_norm = float(self.engine.get_global_grad_norm() or 0.0)
+        if not math.isfinite(grad_norm):
+            raise NonFiniteError(f"gradient norm {grad_norm} at step {self.steps} on {_ids(examples)}")
+        self.steps += 1
+        seconds = time.monotonic() - started
+        return StepReport(
+            step=self.steps, learning_rate=learning_rate, grad_norm=grad_norm, seconds=seconds,
+            tokens=sum(_num_tokens(example) for micro in plan for example in micro), rows=tuple(rows),
+        )  # fmt: skip
+
+    def _plan(self, examples: Sequence[TrainingExample]) -> list[Sequence[TrainingExample]]:
+        """This rank's micro-batches, as many as the rank with the most has (ZeRO needs every rank in every pass)."""
+        learner = self.config.learner
+        by_rank = []
+        for rank in range(self.world_size):
+            mine = examples[rank :: self.world_size]
+            costs = [packed_length(trained_sequences(self.config.objective, example)) for example in mine]
+            ranges = micro_batches(costs, tokens=learner.tokens_per_device, examples=learner.pairs_per_device)
+            by_rank.append([mine[part.start : part.stop] for part in ranges])
+        mine = by_rank[self.rank]
+        return mine + [()] * (max(map(len, by_rank)) - len(mine))
+
+    def _set_learning_rate(self, progress: float) -> float:
+        learner = self.config.learner
+        rate = learner.learning_rate * learning_rate_factor(
+            progress,
+            schedule=learner.schedule,
+            warmup_fraction=learner.warmup_fraction,
+            final_fraction=learner.final_lr_fraction,
+        )
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _losses(self, examples: Sequence[TrainingExample], statistics: Mapping[str, float]) -> Loss:
+        objective = self.config.objective
+        batch = self._pack([trained_sequences(objective, example) for example in examples])
+        outputs = self.engine(batch, extras_of(objective))
+        micro = MicroBatch(
+            examples=examples,
+            tokens=_token_batch(examples, batch, outputs["logps"], objective),
+            reference_N=self._reference_logps(examples, batch, outputs["logps"].detach()),
+            extras=outputs,
+            step=statistics,
+        )
+        if isinstance(objective, SpaObjective):
+            margins_E = self._denoised_margins(objective, batch, micro)
+            threshold = statistics.get("threshold", self.noise.threshold())
+            micro = replace(micro, extras={"denoised_margins": margins_E}, step={"threshold": threshold})
+        losses_E, metrics = losses(objective, micro)
+        if not torch.isfinite(losses_E).all():
+            raise NonFiniteError(f"loss {losses_E.tolist()} at step {self.steps} on {_ids(examples)}")
+        return losses_E, metrics
+
+    def _statistics(
+        self, plan: Sequence[Sequence[TrainingExample]], step: Sequence[TrainingExample]
+    ) -> dict[str, float]:
+        """What losses need to know of their whole step, over all ranks: KTO's KL, SPA's quantile of margins."""
+        objective = self.config.objective
+        values: list[float] = []
+        if isinstance(objective, KtoObjective):
+            for micro in plan:
+                batch = self._pack([example.sequences[1:] for example in micro or step[:1]])
+                with torch.no_grad():
+                    ratios_N = self.engine(batch)["logps"] - self.reference(batch)["logps"]
+                values.extend(float(part.sum()) for part in batch.split(ratios_N) if micro)
+            return {"kl": float(kto_kl(torch.tensor(self._over_ranks(values))))}
+        if isinstance(objective, SpaObjective) and objective.threshold == "global_quantile":
+            for micro in plan:
+                examples = micro or step[:1]
+                batch = self._pack([example.sequences for example in examples])
+                with torch.no_grad():
+                    outputs = self.engine(batch, extras_of(objective))
+                seen = MicroBatch(
+                    examples=examples,
+                    tokens=_token_batch(examples, batch, outputs["logps"], objective),
+                    reference_N=self._reference_logps(examples, batch, outputs["logps"]),
+                    extras=outputs,
+                    step={},
+                )
+                values.extend(self._denoised_margins(objective, batch, seen).tolist() if micro else [])
+            margins = torch.tensor(self._over_ranks(values))
+            return {"threshold": global_quantile_threshold(margins, objective.noisy_fraction)}
+        return {}
+
+    def _over_ranks(self, values: Sequence[float]) -> list[float]:
+        gathered: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(gathered, list(values))
+        return [value for part in gathered for value in part]
+
+    def _denoised_margins(self, objective: SpaObjective, batch: PackedBatch, micro: MicroBatch) -> Tensor:
+        """SPA's m̃ = β[(L̃_w − L̃_l) − (R_w − R_l)] with L̃ from extrapolated logits, without gradient, shape (E,)."""
+        logps_N = micro.tokens.logps_N.detach()
+        if objective.extrapolation > 0:
+            with torch.no_grad():
+                frozen = self.reference(batch, ("hidden",))["hidden"]
+                logps_N = extrapolated_logps(
+                    self.engine.module, micro.extras["hidden"], self.reference, frozen, batch, objective.extrapolation
+                )
+        ratios = micro.tokens.sums(logps_N - micro.reference_N).view(-1, 2)
+        return objective.beta * (ratios[:, 0] - ratios[:, 1])
+
+    def _reference_logps(self, examples: Sequence[TrainingExample], batch: PackedBatch, policy_N: Tensor) -> Tensor:
+        """The reference's log-probs of a batch's response tokens, shape (N,); zeros without a reference."""
+        reference = self.config.objective.reference
+        if reference.policy == "none":
+            return torch.zeros_like(policy_N)
+        if reference.logps == "rollout":
+            sampler_N = _sampler_logps(examples, self.device)
+            if self.steps == 0:
+                _check_rollout_logps(examples, batch, policy_N - sampler_N, self.config.model.dtype)
+            return sampler_N
+        known = [self.known_logps.get(example.id) for example in examples]
+        if all(values is not None for values in known) and self.config.learner.zero_stage != 3:
+            return torch.cat([values for values in known if values is not None])
+        # Before its first step the policy is the reference, if that is what it started from: nothing to compute twice.
+        untouched = self.steps == 0 and self.reference_is_start
+        with torch.no_grad():
+            reference_N = policy_N if untouched else self.reference(batch)["logps"]
+        sizes = [sum(len(s.token_ids) for s in trained_sequences(self.config.objective, e)) for e in examples]
+        self.known_logps.update(
+            {example.id: values for example, values in zip(examples, reference_N.split(sizes), strict=True)}
+        )
+        return reference_N
+
+    def _pack(self, groups: Sequence[Sequence[TokenSequence]]) -> PackedBatch:
+        return PackedBatch.of(groups, self.device)
+
+    def step_on_nothing(self) -> None:
+        """Make ZeRO create the optimizer's state, which it does in its first step: zero gradients, learning rate 0."""
+        if self.config.learner.zero_stage == 0:
+            return
+        batch = self._pack([[TokenSequence(prompt_token_ids=(0,), token_ids=(0,))]])
+        self.engine.backward(self.engine(batch)["logps"].sum() * 0.0)
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = 0.0
+        self.engine.step()
+
+
+def _check_rollout_logps(
+    examples: Sequence[TrainingExample], batch: PackedBatch, differences_N: Tensor, dtype: str
+) -> None:
+    """Before the first step policy and sampler are the same model: their log-probs must agree.
+
+    Raises:
+        RuntimeError: a response's mean difference a token is over the tolerance.
+    """
+    tolerance = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}[dtype]
+    worst = max(float(part.mean().abs()) for part in batch.split(differences_N))
+    if not worst <= tolerance:
+        raise RuntimeError(
+            f"objective.reference.logps=rollout: sampler and learner differ by {worst:.2e} nats a token "
+            f"(tolerance {tolerance:.0e}) on {_ids(examples)}; set objective.reference.logps=recompute"
+        )
+
+
+def _sampler_logps(examples: Sequence[TrainingExample], device: torch.device) -> Tensor:
+    logps: list[float] = []
+    for example in examples:
+        for sequence in example.sequences:
+            assert sequence.sampler_logps is not None, f"example {example.id} has no sampler's log-probs"
+            logps.extend(sequence.sampler_logps)
+    return torch.tensor(logps, device=device)
+
+
+def _token_batch(
+    examples: Sequence[TrainingExample], batch: PackedBatch, logps_N: Tensor, objective: ObjectiveConfig
+) -> TokenBatch:
+    weights: list[float] = []
+    for example in examples:
+        for sequence in trained_sequences(objective, example):
+            weights.extend(sequence.weights or [1.0] * len(sequence.token_ids))
+    return TokenBatch(
+        logps_N=logps_N,
+        rows_N=batch.rows_N,
+        weights_N=torch.tensor(weights, device=logps_N.device),
+        num_responses=len(batch.lengths),
+    )
+
+
+def _num_tokens(example: TrainingExample) -> int:
+    return sum(len(sequence.prompt_token_ids) + len(sequence.token_ids) for sequence in example.sequences)
+
+
+def _rows(examples: Sequence[TrainingExample], losses_E: Tensor, metrics: Metrics) -> list[dict[str, float]]:
+    columns = {"loss": losses_E.detach().tolist()} | {name: values.tolist() for name, values in metrics.items()}
+    return [{name: values[index] for name, values in columns.items()} for index in range(len(examples))]
+
+
+def _ids(examples: Sequence[TrainingExample]) -> list[str]:
+    return [example.id for example in examples]
