@@ -342,9 +342,9 @@ def test_sampler_logps_that_are_not_the_policys_are_refused(make_learner, policy
 def test_an_update_goes_on_from_its_checkpoint_as_if_never_stopped(
     make_learner, policy: PolicyRef, tiny_model: Path, tmp_path: Path, stage: int, lora: str
 ):
-    """After a crash in mid-round: two of three steps come from the checkpoint, the third gives bitwise the same weights.
-    An example that was handed over but made no step is not in the checkpoint. Another ZeRO stage goes on up to rounding,
-    and says so."""
+    """After a crash in mid-round, two of three steps come from the checkpoint, and the third gives bitwise the same
+    weights. An example that was handed over but made no step is not in the checkpoint. Another ZeRO stage goes on up to
+    rounding, and says so."""
 
     def config(stage: int) -> Config:
         return config_of(tiny_model, "learner.pairs_per_step=2", f"learner.lora={lora}", f"learner.zero_stage={stage}")

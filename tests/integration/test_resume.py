@@ -54,13 +54,10 @@ def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_mode
     finish(start("run", *tiny_overrides(tiny_model, tmp_path, "calm")))
     calm, shaken = Ledger(str(tmp_path / "calm")), Ledger(str(tmp_path / "shaken"))
 
+    overrides = tiny_overrides(tiny_model, tmp_path, "shaken", "learner.checkpoint_every_steps=1")
     tracker_ids, written = set(), {}
     for number, (stage, reached) in enumerate(STAGES):
-        arguments = (
-            ["resume", shaken.url]
-            if number
-            else ["run", *tiny_overrides(tiny_model, tmp_path, "shaken", "learner.checkpoint_every_steps=1")]
-        )
+        arguments = ["resume", shaken.url] if number else ["run", *overrides]
         kill_in(stage, reached, start(*arguments), shaken)
         tracker_ids.add(shaken.header()["tracker_run_id"])
         for path, modified in written.items():
