@@ -84,6 +84,8 @@ class ScriptedLearner:
     async def save(self, version: int) -> PolicyRef:
         return PolicyRef(version=version, path="scripted", sha256="0" * 64)
 
+    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef: ...
+
     async def busy_seconds(self) -> dict[str, float]:
         return {}
 

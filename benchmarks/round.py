@@ -26,7 +26,7 @@ os.environ.update(
     VLLM_LOGGING_LEVEL="ERROR", DS_ACCELERATOR="cpu", TOKENIZERS_PARALLELISM="false",
 )  # fmt: skip
 
-from roundelay.launch.composition import build_phase
+from roundelay.launch.composition import KEEP_MEMORY, build_phase
 from roundelay.launch.config_loading import parse_config
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
@@ -172,7 +172,8 @@ def main() -> None:
         }
         for name in sys.argv[1:] or models:
             job = json.dumps([name, models[name], str(Path(directory) / name)])
-            subprocess.run([sys.executable, __file__, "--one", job], check=True)
+            # The raw calls get the allocator settings that actors run with: the ratio counts orchestration alone.
+            subprocess.run([sys.executable, __file__, "--one", job], check=True, env={**os.environ, **KEEP_MEMORY})
 
 
 if __name__ == "__main__":

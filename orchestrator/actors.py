@@ -138,6 +138,11 @@ class LearnerGroup:
         hashes = await self._all("save_policy", path)
         return PolicyRef(version=version, path=path, sha256=hashes[0])
 
+    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:
+        path = self._ledger.average_path(version)
+        hashes = await self._all("save_average", reference.path, decay, path)
+        return PolicyRef(version=version, path=path, sha256=hashes[0])
+
     async def busy_seconds(self) -> dict[str, float]:
         return {rank.name: await rank.call("busy_seconds") for rank in self._ranks}
 

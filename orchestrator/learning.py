@@ -57,9 +57,14 @@ async def learn_round(
         )
     with stages.clock.active("save"):
         policy = await learner.save(round)
+        average = None
+        if objective.reference.decay is not None:
+            assert reference is not None
+            average = await learner.save_average(round, reference, objective.reference.decay)
     summary: dict[str, Any] = {
         "policy": asdict(policy),
         "reference": asdict(reference) if reference else None,
+        "average": asdict(average) if average else None,
         "data": stats.summary(),
         "learn": LearningStats.of(update.steps).summary(),
         "seconds": dict(stages.clock.seconds),

@@ -6,6 +6,7 @@
     rounds/NNN/checkpoint/STEPS/      what the learner needs to go on within an update
     rounds/NNN/checkpoint.json        names the newest of them; written after its files, gone with the update's end
     rounds/NNN/policy/                safetensors, loads with plain transformers
+    rounds/NNN/average/               the moving average of policies, where that is the reference
     rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
     metrics.jsonl
@@ -203,7 +204,9 @@ class Ledger:
         rounds = [round for round in self.finished_rounds() if self.exists(round_name(round), "policy")]
         doomed = rounds[:-keep]
         for round in doomed:
-            self.fs.rm(self.path(round_name(round), "policy"), recursive=True)
+            for name in ("average", "policy"):
+                if self.exists(round_name(round), name):
+                    self.fs.rm(self.path(round_name(round), name), recursive=True)
         return doomed
 
     def checkpointed_steps(self, round: int) -> list[dict[str, float]]:
@@ -228,6 +231,10 @@ class Ledger:
         for name in (CHECKPOINT, "checkpoint"):
             if self.exists(round_name(round), name):
                 self.fs.rm(self.path(round_name(round), name), recursive=True)
+
+    def average_path(self, round: int) -> str:
+        """Where the moving average of the policies up to `round` is, as `policy_path`."""
+        return posixpath.join(self.url, round_name(round), "average")
 
     # Metrics ----------------------------------------------------------------------------------------------------
 

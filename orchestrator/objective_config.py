@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from .config_types import (
     STRICT,
     BelowHalf,
+    BelowOne,
     Fraction,
     NonNegativeFloat,
     PositiveFloat,
@@ -22,10 +23,15 @@ from .errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ReferenceConfig:
-    """Which policy the objective is measured against, and where its log-probs come from."""
+    """Which policy the objective is measured against, and where its log-probs come from.
 
-    policy: Literal["previous", "initial", "none"]
+    `average` is a moving average over rounds, which starts as the initial policy: after every round
+    θ_ref ← decay·θ_ref + (1 − decay)·θ.
+    """
+
+    policy: Literal["previous", "initial", "average", "none"]
     logps: Literal["recompute", "rollout"]
+    decay: BelowOne | None = None  # of the average; it and only it has one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -240,6 +246,12 @@ def check_objective(objective: ObjectiveConfig) -> None:
         raise ConfigError(
             f"objective.kind={objective.kind} is defined by its reference, but objective.reference.policy=none",
             "set objective.reference.policy=previous or initial",
+        )
+    if (reference.policy == "average") != (reference.decay is not None):
+        raise ConfigError(
+            f"objective.reference.policy={reference.policy} with objective.reference.decay={reference.decay}: an "
+            "average has a decay, and nothing else has",
+            "set objective.reference.decay for policy=average (0.9, say), or leave it null",
         )
     if reference.logps == "rollout":
         _check_rollout_logps(objective)

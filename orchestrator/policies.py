@@ -38,7 +38,9 @@ def reference_of(ledger: Ledger, config: ReferenceConfig, round: int) -> PolicyR
     """The reference of round `round`'s update, by identity: never a snapshot of what happens to be loaded."""
     if config.policy == "none":
         return None
-    reference = policy_of(ledger, 0 if config.policy == "initial" else round - 1)
+    if config.policy == "average" and round > 1:
+        return PolicyRef(**ledger.read_json(round_name(round - 1), "learn.json")["average"])
+    reference = policy_of(ledger, round - 1 if config.policy == "previous" else 0)
     assert reference is not None, "a round starts after the one before it"
     return reference
 

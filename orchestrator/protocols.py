@@ -88,6 +88,10 @@ class Learner(Protocol):
         """Write the policy into the run directory."""
         ...
 
+    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:
+        """Write decay·reference + (1 − decay)·policy into the run directory."""
+        ...
+
     async def busy_seconds(self) -> dict[str, float]: ...
 
 

@@ -30,7 +30,7 @@ from .completion_model import CompletionModel
 from .encoding import ChatEncoder
 from .lora import add_adapters, full_weights
 from .packing import PackedBatch, micro_batches, packed_length
-from .policy_model import deepspeed_config, directory_for, read_model, save_model
+from .policy_model import averaged, deepspeed_config, directory_for, read_model, save_model
 from .update import Update
 from .weight_sync import HostWeights, pack
 
@@ -220,7 +220,13 @@ class Learner:
         Returns:
             the hash of its weights on rank 0, None elsewhere.
         """
-        weights = self._full_weights()
+        return self._save(self._full_weights(), path)
+
+    def save_average(self, reference_path: str, decay: float, path: str) -> str | None:
+        """Write decay·reference + (1 − decay)·policy like a policy, weight by weight; a collective call."""
+        return self._save(averaged(self._full_weights(), local_copy(reference_path), decay), path)
+
+    def _save(self, weights: Iterator[tuple[str, Tensor]], path: str) -> str | None:
         if self.rank != 0:
             return _exhaust(weights)
         model = self.engine.module.language_model

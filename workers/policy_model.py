@@ -4,9 +4,11 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -74,6 +76,16 @@ def save_model(model: Any, directory: str, weights: dict[str, Tensor], *, adapte
         plain = AutoModelForCausalLM.from_config(model.config)
     plain.generation_config = model.generation_config
     plain.save_pretrained(directory, state_dict=weights)
+
+
+def averaged(weights: Iterator[tuple[str, Tensor]], reference: str, decay: float) -> Iterator[tuple[str, Tensor]]:
+    """(name, decay·reference + (1 − decay)·weight) with the weights of the policy directory `reference`."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(safe_open(str(p), framework="pt")) for p in Path(reference).glob("*.safetensors")]
+        holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - a file is no mapping
+        for name, weight in weights:
+            before = holders[name].get_tensor(name).float()
+            yield name, (decay * before + (1.0 - decay) * weight.float()).to(weight.dtype)
 
 
 @contextlib.contextmanager

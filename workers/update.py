@@ -134,11 +134,16 @@ class Update:
         by_rank = []
         for rank in range(self.world_size):
             mine = examples[rank :: self.world_size]
-            costs = [packed_length(trained_sequences(self.config.objective, example)) for example in mine]
+            costs = [self._cost(example) for example in mine]
             ranges = micro_batches(costs, tokens=learner.tokens_per_device, examples=learner.pairs_per_device)
             by_rank.append([mine[part.start : part.stop] for part in ranges])
         mine = by_rank[self.rank]
         return mine + [()] * (max(map(len, by_rank)) - len(mine))
+
+    def _cost(self, example: TrainingExample) -> int:
+        """Tokens of the larger of the passes that an example goes through: the trained one, and KTO's other."""
+        trained = trained_sequences(self.config.objective, example)
+        return max(packed_length(trained), packed_length(example.sequences[len(trained) :]))
 
     def _set_learning_rate(self, progress: float) -> float:
         learner = self.config.learner

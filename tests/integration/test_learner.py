@@ -388,3 +388,20 @@ def test_merged_adapters_are_what_the_learner_computes_with(
     assert logps == pytest.approx([float(logprobs[i, t]) for i, t in ((2, 40), (3, 41), (4, 2))], abs=1e-4)
     moved = {name for name, tensor in weights_of(learner).items() if not torch.equal(tensor, before[name])}
     assert moved == {name for name in before if "q_proj.weight" in name or "down_proj.weight" in name}
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_an_average_is_between_the_reference_and_the_policy(
+    make_learner, policy: PolicyRef, tiny_model: Path, tmp_path: Path, stage: int
+):
+    """`reference.policy: average` writes decay·reference + (1 − decay)·policy, which loads as a reference like any."""
+    learner = make_learner(config_of(tiny_model, f"learner.zero_stage={stage}"), policy, policy)
+    before = weights_of(learner)
+    learner.update(PAIRS, True)
+    path = str(tmp_path / "average")
+    average = PolicyRef(version=1, path=path, sha256=learner.save_average(policy.path, 0.75, path))
+    after = weights_of(learner)
+    assert average.sha256 == weights_hash(path)
+    learner.load_policy(average)
+    for name, tensor in weights_of(learner).items():
+        torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name], atol=1e-7, rtol=0)

@@ -326,6 +326,14 @@ def test_ranking_losses_need_scores(objective: ObjectiveConfig) -> None:
         check_combinations(changed(contrast, pairing=ContrastPairing(kind="contrast", shuffle_labels=False)))
 
 
+@pytest.mark.parametrize(("policy", "decay"), [("average", None), ("previous", 0.9)])
+def test_an_average_has_a_decay_and_nothing_else_has(policy: str, decay: float | None) -> None:
+    reference = {"objective__reference__policy": policy, "objective__reference__decay": decay}
+    with pytest.raises(ConfigError, match=rf"policy={policy} with objective\.reference\.decay={decay}"):
+        check_combinations(changed(base(), **reference))
+    check_combinations(changed(base(), objective__reference__policy="average", objective__reference__decay=0.9))
+
+
 @pytest.mark.parametrize("key", ["gradient_clipping", "bf16"])
 def test_deepspeeds_keys_that_have_a_field_of_their_own_are_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"learner\.deepspeed sets {key}"):

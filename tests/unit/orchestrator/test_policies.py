@@ -45,6 +45,16 @@ def test_a_reference_is_named_by_the_ledger_not_by_what_is_loaded(tmp_path: Path
     assert reference_of(ledger, ReferenceConfig(policy="none", logps="recompute"), 2) is None
 
 
+def test_an_average_starts_as_the_initial_policy_and_is_then_the_round_befores(tmp_path: Path):
+    ledger = ledger_with(tmp_path, learnt=1, committed=1)
+    average = PolicyRef(version=1, path="a1", sha256="a")
+    learnt = ledger.read_json("rounds", "001", "learn.json")
+    ledger.write_json({**learnt, "average": asdict(average)}, "rounds", "001", "learn.json")
+    config = ReferenceConfig(policy="average", logps="recompute", decay=0.9)
+    assert reference_of(ledger, config, 1) == initial_policy(ledger)
+    assert reference_of(ledger, config, 2) == average
+
+
 def test_a_policy_at_a_url_is_published_and_fetched_whole(tmp_path: Path):
     """What comes back has the hash of what was written; a local path is its own copy."""
     source = tmp_path / "policy"
