@@ -26,6 +26,30 @@ class LearnerHost:
         self.learners.append(learner)
         return len(self.learners) - 1
 
+    def address(self) -> tuple[str, int]:
+        """Where ranks can meet this one."""
+        import socket
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()
+
+    def meet(self, rank: int, world_size: int, master: tuple[str, int]) -> None:
+        """Join a group of ranks, once and for all learners of this process."""
+        import deepspeed
+
+        address, port = master
+        os.environ.update(
+            RANK=str(rank), LOCAL_RANK="0", WORLD_SIZE=str(world_size), MASTER_ADDR=address, MASTER_PORT=str(port)
+        )
+        deepspeed.init_distributed(dist_backend="gloo")
+
+    def create(self, config: Config, rank: int, world_size: int) -> None:
+        """A learner that is one rank of the group that was met."""
+        from roundelay.workers.learner import Learner
+
+        self.learners.append(Learner(config, rank, world_size, 1))
+
     def call(self, number: int, method: str, *args: Any) -> Any:
         return getattr(self.learners[number], method)(*args)
 
@@ -42,7 +66,12 @@ class RemoteLearner:
 
 def start_host() -> Any:
     """A host in a local Ray of its own. `ray.shutdown()` ends it."""
+    return start_hosts(1)[0]
+
+
+def start_hosts(count: int) -> list[Any]:
+    """Hosts in a local Ray of their own. `ray.shutdown()` ends them."""
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "DS_ACCELERATOR": "cpu"}
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False)
     options = {"num_cpus": 1, "runtime_env": {"env_vars": {**environment, "OMP_NUM_THREADS": str(os.cpu_count())}}}
-    return ray.remote(LearnerHost).options(**options).remote()
+    return [ray.remote(LearnerHost).options(**options).remote() for _ in range(count)]

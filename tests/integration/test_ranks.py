@@ -1,0 +1,105 @@
+"""Two learner ranks do what one does, under every sharding ZeRO stage: the same losses, the same policy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from support.learner_host import start_hosts
+
+from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.policies import weights_hash
+from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+
+pytestmark = pytest.mark.slow
+
+PAIRS = [
+    TrainingExample(
+        id=f"p{index}",
+        sequences=tuple(
+            TokenSequence(prompt_token_ids=tuple(range(5, 9 + index)), token_ids=(*range(first, first + length), 2))
+            for first, length in ((30 + index, 6 + index), (90 + index, 3))
+        ),
+        desirable=index % 3 > 0,
+        progress=index / 7,
+    )
+    for index in range(7)
+]
+
+
+class Group:
+    """Learner ranks, one a process, called together."""
+
+    def __init__(self, hosts: list[Any], config: Config, policy: PolicyRef):
+        self.hosts = hosts
+        ray.get([host.create.remote(config, rank, len(hosts)) for rank, host in enumerate(hosts)])
+        self.all("load_policy", policy)
+        self.all("load_reference", policy)
+
+    def all(self, method: str, *args: Any) -> list[Any]:
+        return ray.get([host.call.remote(-1, method, *args) for host in self.hosts])
+
+    def losses(self, pairs: list[TrainingExample]) -> list[float]:
+        """Each step's mean loss over the pairs of all ranks."""
+        by_rank = self.all("update", pairs, True)
+        steps = zip(*by_rank, strict=True)
+        rows = [[row["loss"] for report in step for row in report.rows] for step in steps]
+        return [sum(step) / len(step) for step in rows]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        from roundelay.workers.weight_sync import unpack
+
+        return {name: tensor.clone() for name, tensor in unpack(self.all("export_weights")[0])}
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[list[Any]]:
+    """Three processes: one for the single rank, two that have met."""
+    hosts = start_hosts(3)
+    ray.get(hosts[0].meet.remote(0, 1, ray.get(hosts[0].address.remote())))
+    master = ray.get(hosts[1].address.remote())
+    ray.get([host.meet.remote(rank, 2, master) for rank, host in enumerate(hosts[1:])])
+    yield hosts
+    ray.shutdown()
+
+
+@pytest.fixture
+def policy(tiny_model: Path) -> PolicyRef:
+    return PolicyRef(version=0, path=str(tiny_model), sha256=weights_hash(str(tiny_model)))
+
+
+def config_of(model: Path, *overrides: str) -> Config:
+    sizes = ("learner.pairs_per_step=4", "learner.learning_rate=1e-3", "learner.adam_eps=1e-2")
+    return load_config(["model=local", f"model.path={model}", *sizes, *overrides], default_name="test")
+
+
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_two_ranks_lose_and_learn_what_one_does(
+    hosts: list[Any], policy: PolicyRef, tiny_model: Path, stage: int, objective: str
+):
+    """Seven pairs, four a step: the ranks share them unevenly, and KTO's KL is that of both ranks' examples."""
+    config = config_of(tiny_model, f"learner.zero_stage={stage}", f"objective={objective}")
+    alone, together = Group(hosts[:1], config, policy), Group(hosts[1:], config, policy)
+    assert together.losses(PAIRS) == pytest.approx(alone.losses(PAIRS), abs=1e-5)
+    expected = alone.weights()
+    for name, tensor in together.weights().items():
+        torch.testing.assert_close(tensor, expected[name], atol=1e-5, rtol=0)
+
+
+def test_two_ranks_go_on_where_one_stopped(hosts: list[Any], policy: PolicyRef, tiny_model: Path, tmp_path: Path):
+    """A checkpoint of one rank under ZeRO-1 is taken up by two under ZeRO-3, who say what is different."""
+    alone = Group(hosts[:1], config_of(tiny_model, "learner.zero_stage=1"), policy)
+    alone.losses(PAIRS[:4])
+    alone.all("save_checkpoint", str(tmp_path / "checkpoint"))
+    alone.losses(PAIRS[4:])
+    together = Group(hosts[1:], config_of(tiny_model, "learner.zero_stage=3"), policy)
+    notes = together.all("load_checkpoint", policy, policy, str(tmp_path / "checkpoint"))
+    assert "world_size 1 → 2, zero_stage 1 → 3: equal up to rounding" in notes[0]
+    together.losses(PAIRS[4:])
+    expected = alone.weights()
+    for name, tensor in together.weights().items():
+        torch.testing.assert_close(tensor, expected[name], atol=1e-5, rtol=0)
