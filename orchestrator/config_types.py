@@ -19,8 +19,9 @@ Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,12
 
 
 def _frozen_json(value: Any) -> Any:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return value if isinstance(value, str) else json.dumps(value or {}, sort_keys=True)
 
 
-# A mapping of another library's settings, kept as its JSON text: nothing in a configuration can be changed.
+# A mapping of another library's settings (null: an empty one), kept as its JSON text: nothing in a configuration can be
+# changed.
 JsonText: TypeAlias = Annotated[str, BeforeValidator(_frozen_json)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -439,3 +440,14 @@ def test_nearest_gives_the_closest_name_or_none() -> None:
     assert nearest("run.round", known) == "run.rounds"
     assert nearest("xyzzy", known) is None
     assert nearest("anything", []) is None
+
+
+def test_further_deepspeed_keys_are_given_as_a_mapping_and_kept_as_text() -> None:
+    """They reach DeepSpeed beside ours, and come back from a run's file as they were."""
+    config = load(
+        "learner.deepspeed={zero_optimization: {offload_optimizer: {device: cpu}}, wall_clock_breakdown: true}"
+    )
+    further = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}, "wall_clock_breakdown": True}
+    assert json.loads(config.learner.deepspeed) == further
+    assert parse_config(config_values(config)) == config
+    assert json.loads(load().learner.deepspeed) == {}
