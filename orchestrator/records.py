@@ -217,7 +217,8 @@ class TrainingExample:
     """What an objective takes one of: a pair, a response, a ranked list.
 
     What `sequences` are is the objective's: (chosen, rejected); (source, chosen, rejected) for WRPO; best to worst for
-    a ranked list; (response, response to another prompt) for KTO, where `desirable` is the response's label; (response,
+    a ranked list; (response, response to another prompt if there is one) for
+    KTO, where `desirable` is the response's label; (response,
     the same response after a judgment) for CUT. `scores` has one entry a sequence where the objective wants them.
     `label_probability` is the probability that the first of a pair is the better one. `progress` is the share of the
     round's update before this example, in [0, 1): it sets the learning rate.

@@ -49,10 +49,8 @@ def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[Training
 
 
 def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
-    """KTO's: chosen responses are desirable, rejected ones are not. Each comes with the response of another prompt of
-    the shard, which measures the KL; a shard of one prompt gives nothing, since it has no other."""
-    if len(pairs) < 2:
-        return []
+    """KTO's: chosen responses are desirable, rejected ones are not. Each comes with the response to another prompt of
+    the shard, which measures the step's KL; the only pair of a shard has no other, and leaves that to the rest."""
     examples = []
     for index, (pair, progress) in enumerate(pairs):
         other = pairs[index - 1][0]
@@ -64,7 +62,7 @@ def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExa
             examples.append(
                 TrainingExample(
                     id=f"{pair.prompt.id}/{'chosen' if desirable else 'rejected'}",
-                    sequences=(_sequence(rollout), unrelated),
+                    sequences=(_sequence(rollout), unrelated) if len(pairs) > 1 else (_sequence(rollout),),
                     desirable=desirable,
                     progress=progress,
                 )

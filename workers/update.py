@@ -185,10 +185,11 @@ class Update:
         values: list[float] = []
         if isinstance(objective, KtoObjective):
             for micro in plan:
-                batch = self._pack([example.sequences[1:] for example in micro or step[:1]])
+                unrelated = [example.sequences[1:] for example in micro if len(example.sequences) > 1]
+                batch = self._pack(unrelated or [step[0].sequences[:1]])  # every rank makes as many passes
                 with torch.no_grad():
                     ratios_N = self.engine(batch)["logps"] - self.reference(batch)["logps"]
-                values.extend(float(part.sum()) for part in batch.split(ratios_N) if micro)
+                values.extend(float(part.sum()) for part in batch.split(ratios_N) if unrelated)
             return {"kl": float(kto_kl(torch.tensor(self._over_ranks(values))))}
         if isinstance(objective, SpaObjective) and objective.threshold == "global_quantile":
             for micro in plan:

@@ -405,3 +405,22 @@ def test_an_average_is_between_the_reference_and_the_policy(
     learner.load_policy(average)
     for name, tensor in weights_of(learner).items():
         torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name], atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_a_response_without_another_prompts_takes_its_kl_from_the_step(
+    make_learner, policy: PolicyRef, moved: PolicyRef, tiny_model: Path, stage: int
+):
+    """KTO, two lone responses in a micro-batch of their own: they are trained, and the KL is the others'. A step of
+    lone responses only has no KL, and stops."""
+    sizes = ("objective=kto", "learner.pairs_per_device=2", f"learner.zero_stage={stage}")
+    lone = [replace(example, sequences=example.sequences[:1], id=f"lone {example.id}") for example in LABELLED[:2]]
+    learners = [
+        make_learner(config_of(tiny_model, *sizes, "learner.pairs_per_step=99"), moved, policy) for _ in range(2)
+    ]
+    (without,) = learners[0].update(LABELLED, True)
+    (report,) = learners[1].update([*LABELLED, *lone], True)
+    assert len(report.rows) == len(LABELLED) + 2
+    assert {row["kl"] for row in report.rows} == {without.rows[0]["kl"]} != {0.0}
+    with pytest.raises(RayTaskError, match="two examples or more"):
+        learners[0].update(lone, True)

@@ -150,10 +150,11 @@ def test_kto_measures_its_kl_on_another_prompts_response_of_the_same_label() -> 
     ]
 
 
-def test_kto_learns_nothing_from_a_shard_of_one_pair() -> None:
-    """It has no other prompt's response."""
-    assert taken([lost("a"), made("b"), lost("c")], KTO) == []
-    assert len(taken([lost("a"), made("b"), made("c")], KTO)) == 4
+def test_the_only_pair_of_a_shard_is_learnt_by_kto_without_measuring_the_kl() -> None:
+    """It has no other prompt's response, and is not skipped for that."""
+    alone = taken([lost("a"), made("b"), lost("c")], KTO)
+    assert [(example.id, len(example.sequences)) for example in alone] == [("b/chosen", 1), ("b/rejected", 1)]
+    assert [len(example.sequences) for example in taken([lost("a"), made("b"), made("c")], KTO)] == [2, 2, 2, 2]
 
 
 def test_sft_takes_the_chosen_responses_alone() -> None:
