@@ -256,7 +256,14 @@ def check_objective(objective: ObjectiveConfig) -> None:
     if reference.logps == "rollout":
         _check_rollout_logps(objective)
     for index, term in enumerate(objective.plus if isinstance(objective, PairObjective) else ()):
-        _check_term(f"objective.plus.{index}.loss", term.loss, reference)
+        field = f"objective.plus.{index}.loss"
+        _check_term(field, term.loss, reference)
+        if objective.kind in REFERENCE_FREE and term.loss.kind not in REFERENCE_FREE:
+            raise ConfigError(
+                f"{field}.kind={term.loss.kind} is measured against a reference, but objective.kind={objective.kind} "
+                "has none to share",
+                f"make {term.loss.kind} the objective, and {objective.kind} a further loss",
+            )
 
 
 def _check_rollout_logps(objective: ObjectiveConfig) -> None:

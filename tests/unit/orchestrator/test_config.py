@@ -326,6 +326,16 @@ def test_ranking_losses_need_scores(objective: ObjectiveConfig) -> None:
         check_combinations(changed(contrast, pairing=ContrastPairing(kind="contrast", shuffle_labels=False)))
 
 
+def test_a_further_loss_with_a_reference_is_refused_where_the_main_one_has_none() -> None:
+    """It would silently be computed without one."""
+    dpo = DpoObjective(kind="dpo", beta=0.1)
+    simpo = SimpoObjective(kind="simpo", beta=2.5, gamma=1.0, plus=(Term(weight=0.5, loss=dpo),))
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), objective=simpo))
+    assert "objective.plus.0.loss.kind=dpo" in caught.value.what and "objective.kind=simpo" in caught.value.what
+    assert caught.value.remedy == "make dpo the objective, and simpo a further loss"
+
+
 @pytest.mark.parametrize(("policy", "decay"), [("average", None), ("previous", 0.9)])
 def test_an_average_has_a_decay_and_nothing_else_has(policy: str, decay: float | None) -> None:
     reference = {"objective__reference__policy": policy, "objective__reference__decay": decay}
