@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ from roundelay.launch.config_loading import config_values, load_config
 from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample
+from roundelay.orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    PolicyRef,
+    TokenSequence,
+    TrainingExample,
+    UpdateStart,
+)
 from roundelay.orchestrator.stages import Stages
 
 RESPONSE = tuple(range(100, 132))
@@ -66,9 +74,13 @@ class ScriptedLearner:
     def __init__(self) -> None:
         self.pairs = 0
 
-    async def begin(self, policy: PolicyRef, reference: PolicyRef | None) -> None: ...
+    async def hold(self, policy: PolicyRef) -> None: ...
 
-    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str: ...
+    async def begin(self, start: UpdateStart) -> None: ...
+
+    async def restore(self, start: UpdateStart, path: str) -> str: ...
+
+    async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None: ...
 
     async def checkpoint(self, path: str) -> None: ...
 
@@ -76,13 +88,21 @@ class ScriptedLearner:
         self.pairs += len(examples)
         return [{"step": self.pairs // 8, "pairs": 8, "loss": 0.5} for _ in range(len(examples) // 8)]
 
+    async def measure(self, examples: Sequence[TrainingExample]) -> dict[str, float]: ...
+
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return [[-1.0] * len(sequence.token_ids) for sequence in sequences]
+
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]: ...
 
     async def weights(self) -> Any: ...
 
     async def save(self, version: int) -> PolicyRef:
         return PolicyRef(version=version, path="scripted", sha256="0" * 64)
+
+    async def save_reward_model(self, version: int) -> PolicyRef: ...
+
+    async def save_critic(self, version: int) -> PolicyRef: ...
 
     async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef: ...
 
@@ -132,12 +152,14 @@ def run_round(num_prompts: int, directory: Path) -> dict[str, float]:
     rollouts, learner = ScriptedRollouts(), ScriptedLearner()
     driver = RoundDriver(
         config=config,
+        build=partial(build_phase, scorers=None),
         ledger=ledger,
         train=PromptStore(ledger, "train"),
         heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
-        stages=Stages(ledger=ledger, phase=build_phase(config), rollouts=rollouts, observer=Silent()),
+        stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
         rollouts=rollouts,
         learner=learner,
+        scorers=None,
     )
     asyncio.run(driver.run())
     return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "pairs": learner.pairs}

@@ -55,7 +55,7 @@ def make_pairs(shape: str) -> list[dict[str, list[int]]]:
 def measure_roundelay(model: str, shape: str) -> dict[str, Any]:
     """Seconds of the measured steps and their losses."""
     from roundelay.launch.config_loading import load_config
-    from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+    from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
     from roundelay.workers.learner import Learner
 
     overrides = (
@@ -65,8 +65,7 @@ def measure_roundelay(model: str, shape: str) -> dict[str, Any]:
     learner = Learner(load_config(["model=local", *overrides], default_name="benchmark"), 0, 1, os.cpu_count() or 1)
     learner.connect(learner.address())
     policy = PolicyRef(version=0, path=model, sha256="")
-    learner.load_policy(policy)
-    learner.load_reference(policy)
+    learner.begin(UpdateStart(round=1, policy=policy, reference=policy, critic=None, optimizer=None))
 
     def sequence(pair: dict[str, list[int]], response: str) -> TokenSequence:
         return TokenSequence(prompt_token_ids=tuple(pair["prompt_ids"]), token_ids=tuple(pair[response]))

@@ -29,6 +29,7 @@ os.environ.update(
 from roundelay.launch.composition import KEEP_MEMORY, build_phase
 from roundelay.launch.config_loading import parse_config
 from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.learning import update_start
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import policy_of
 from roundelay.orchestrator.prompts import PromptStore
@@ -101,9 +102,9 @@ def _judge_requests(config: Config, ledger: Ledger, rollouts: list[Rollout]) -> 
         answer = {"plain_token_ids": (), "token_ids": (), "logprobs": (), "text": "", "prompt_token_ids": ()}
         return [Generation(**answer, finish_reason="prompt_too_long", choice_logprobs=()) for _ in requests]
 
-    judge = build_phase(config).judge
+    judge = build_phase(config, None).judge
     assert judge is not None
-    for shard in train_shards(2, PromptStore(ledger, "train"), config.run):
+    for shard in train_shards(2, PromptStore(ledger, "train"), config):
         mine = {prompt.id for prompt in shard.prompts}
         asyncio.run(judge(shard, [r for r in rollouts if r.prompt_id in mine], listen))
     return heard
@@ -112,16 +113,14 @@ def _judge_requests(config: Config, ledger: Ledger, rollouts: list[Rollout]) -> 
 def _raw_learn(config: Config, ledger: Ledger) -> float:
     from roundelay.workers.learner import Learner
 
-    policy = _policy(ledger)
+    start = update_start(config, ledger, 2)
     learner = Learner(config, 0, 1, os.cpu_count() or 1)
     learner.connect(learner.address())
-    learner.load_policy(policy)
-    learner.load_reference(policy)
+    learner.begin(start)
     outcomes = list(ledger.read_stage(2, "pairs", PairingOutcome))
     pairs = training_examples(outcomes, config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
     learner.update(pairs, True)  # warm, as the run's learner was by its first round
-    learner.load_policy(policy)
-    learner.load_reference(policy)
+    learner.begin(start)
     return _timed(lambda: learner.update(pairs, True))[1]
 
 

@@ -4,36 +4,55 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from ..orchestrator.actors import LearnerGroup, RolloutPool
+from ..orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from ..orchestrator.cluster import Actor, AsyncHost, Cluster, Host
-from ..orchestrator.config import (
+from ..orchestrator.config import Config
+from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.judge_config import (
+    AbJudge,
     AdditiveJudge,
-    BestWorstPairing,
-    Config,
-    ContrastGeneration,
     ExpectedScoreJudge,
+    FunctionJudge,
     JudgeConfig,
+    NoJudge,
+    RewardModelJudge,
 )
 from ..orchestrator.ledger import Ledger
-from ..orchestrator.protocols import Generate, Judge, Phase
+from ..orchestrator.pairing_config import (
+    BestWorstPairing,
+    ByChoicePairing,
+    ContrastPairing,
+    GroupPairing,
+    LengthControlledPairing,
+    SoftPairing,
+    SppoPairing,
+    SweetSpotPairing,
+    WorstOfFewPairing,
+    WpoTiesPairing,
+)
+from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, PolicyRef, Prompt, Rollout, Shard
+from ..orchestrator.seeds import derive_seed
+from ..recipes import selectors
+from ..recipes.comparing import judge_ab
 from ..recipes.generation import sample_contrast, sample_plain
 from ..recipes.judging import judge_additive, judge_expected_score
-from ..recipes.pairing import pair_best_worst, pair_contrast
+from ..recipes.pairing import pair_best_worst, pair_contrast, pair_group, pair_soft
+from ..recipes.scoring import judge_function, judge_reward_model, load_function
 
 # On CPU, freed memory stays in the process. By default glibc hands large buffers back to the system and faults every
 # page in again at the next step: about a sixth of a learner's step.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(64 << 30)}
 
 
-def build_phase(config: Config) -> Phase:
-    """The recipe's functions with their configuration bound."""
+def build_phase(config: Config, scorers: Scorers | None) -> Phase:
+    """A phase's functions with its configuration bound. `scorers` hold the reward model, if one judges."""
     return Phase(
         sample=partial(_sample, config=config),
-        judge=_judge(config.judge, (config.run.seed, "judge")),
+        judge=_judge(config.judge, config, scorers, "judge"),
         pair=partial(_pair, config=config),
         sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=_judge(config.evaluation.judge, (config.run.seed, "evaluate")),
+        judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate"),
     )
 
 
@@ -63,25 +82,89 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
     )
 
 
-def _judge(judge: JudgeConfig, seed_parts: tuple[int | str, ...]) -> Judge | None:
-    if isinstance(judge, ExpectedScoreJudge):
-        return partial(judge_expected_score, config=judge)
-    if isinstance(judge, AdditiveJudge):
-        return partial(judge_additive, config=judge, seed_parts=seed_parts)
-    return None
+def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose: str) -> Judge | None:
+    match judge:
+        case NoJudge():
+            return None
+        case ExpectedScoreJudge():
+            return partial(judge_expected_score, config=judge)
+        case AdditiveJudge():
+            return partial(judge_additive, config=judge, seed_parts=(config.run.seed, purpose))
+        case AbJudge():
+            return partial(_compare, judge=judge, config=config)
+        case RewardModelJudge():
+            assert scorers is not None, "a run that judges by a reward model has scorers"
+            return partial(_score, scorers=scorers)
+        case FunctionJudge():
+            return partial(judge_function, function=load_function(judge.function))
+
+
+async def _compare(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, judge: AbJudge, config: Config
+) -> list[Judgment]:
+    """By the seeds of generation: a prompt's instruction is drawn as its affix is."""
+    return await judge_ab(
+        shard, rollouts, generate, config=judge, seed_parts=(config.run.seed, shard.split, shard.round)
+    )
+
+
+async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, scorers: Scorers) -> list[Judgment]:
+    """By the newest reward model. Before a phase has trained one nothing is judged: the first evaluations have none."""
+    if scorers.reward_model is None:
+        return []
+    return await judge_reward_model(shard, rollouts, generate, score=scorers.score)
 
 
 def _pair(
     shard: Shard, prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, config: Config
 ) -> PairingOutcome:
-    drop_truncated, pairing = config.generation.truncated == "drop", config.pairing
-    if isinstance(pairing, BestWorstPairing):
-        return pair_best_worst(
-            prompt, rollouts, judgments, min_margin=pairing.min_margin, drop_truncated=drop_truncated
-        )
-    # Held-out pairs keep their true labels: it is them that the control must fail on.
-    shuffle = config.run.seed if pairing.shuffle_labels and shard.split == "train" else None
-    return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)
+    drop_truncated = config.generation.truncated == "drop"
+    match config.pairing:
+        case BestWorstPairing(min_margin=min_margin):
+            return pair_best_worst(prompt, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
+        case SweetSpotPairing(chosen_at=chosen_at, rejected_at=rejected_at):
+            return selectors.pair_sweet_spot(
+                prompt, rollouts, judgments, chosen_at=chosen_at, rejected_at=rejected_at, drop_truncated=drop_truncated
+            )
+        case WorstOfFewPairing(few=few):
+            seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+            return selectors.pair_best_of_all_worst_of_few(
+                prompt, rollouts, judgments, few=few, seed=seed, drop_truncated=drop_truncated
+            )
+        case LengthControlledPairing(rho=rho, max_chosen_chars=max_chosen_chars):
+            return selectors.pair_length_controlled(
+                prompt, rollouts, judgments, rho=rho, max_chosen_chars=max_chosen_chars, drop_truncated=drop_truncated
+            )
+        case WpoTiesPairing():
+            return selectors.pair_wpo_ties(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case ByChoicePairing(choice=choice, length_penalty=length_penalty):
+            seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+            return selectors.pair_by_choice(
+                prompt,
+                rollouts,
+                judgments,
+                choice=choice,
+                length_penalty=length_penalty,
+                seed=seed,
+                drop_truncated=drop_truncated,
+            )
+        case SppoPairing():
+            return selectors.pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case SoftPairing():
+            return pair_soft(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case GroupPairing() as group:
+            return pair_group(
+                prompt,
+                rollouts,
+                judgments,
+                min_responses=group.min_responses,
+                drop_ties=group.ties == "drop",
+                drop_truncated=drop_truncated,
+            )
+        case ContrastPairing(shuffle_labels=shuffles):
+            # Held-out pairs keep their true labels: it is them that the control must fail on.
+            shuffle = config.run.seed if shuffles and shard.split == "train" else None
+            return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)
 
 
 def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> RolloutPool:
@@ -120,3 +203,18 @@ def start_learner(config: Config, cluster: Cluster, ledger: Ledger) -> LearnerGr
         cluster.spawn(Host, target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)
     ]
     return LearnerGroup(config.cluster, actors, ledger)
+
+
+def start_scorers(config: Config, cluster: Cluster) -> ScorerPool | None:
+    """Start the actors of the reward model, if one judges in this run."""
+    if not config.needs_scorer:
+        return None
+    threads = os.cpu_count() or 1
+    env = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(threads),
+        **({} if config.cluster.device == "gpu" else KEEP_MEMORY),
+    }
+    target = "roundelay.workers.scorer:Scorer"
+    names = [f"scorer-{index}" for index in range(config.cluster.scorer.actors)]
+    return ScorerPool([cluster.spawn(Host, target, name, env, config, threads) for name in names])

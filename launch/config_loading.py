@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from ..orchestrator.config import Config, check_combinations
+from ..orchestrator.config import PHASE_GROUPS, Config
+from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
 
 CONFIG_ROOT = Path(str(files("roundelay.configs")))
@@ -29,11 +30,6 @@ GROUPS = (
     "tracking",
 )  # fmt: skip
 _ADAPTER = TypeAdapter(Config)
-_KINDS = {
-    schema["properties"]["kind"]["const"]
-    for schema in _ADAPTER.json_schema()["$defs"].values()
-    if "kind" in schema["properties"]
-}
 
 
 def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None) -> Config:
@@ -64,7 +60,8 @@ def compose_dict(
     version.setbase("1.3")
     try:
         Hydra.create_main_hydra2(task_name="roundelay", config_search_path=search_path)
-        composed = compose("config", overrides=list(overrides))
+        _check_phase_names(overrides)
+        composed = compose("config", overrides=[_addable(override) for override in overrides])
         if OmegaConf.is_missing(composed.run, "name") and default_name is not None:
             OmegaConf.update(composed, "run.name", default_name)
         missing = sorted(OmegaConf.missing_keys(composed))
@@ -78,7 +75,84 @@ def compose_dict(
     finally:
         GlobalHydra.instance().clear()
     assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+    values = {str(key): value for key, value in container.items()}
+    _check_effect(values, overrides)
+    return _with_whole_phases(values)
+
+
+def _addable(override: str) -> str:
+    """An override of a phase may name what the recipe leaves as it is at the top; misspelt keys are found later."""
+    return f"++{override}" if override.startswith("phases.") else override
+
+
+def _check_phase_names(overrides: Sequence[str]) -> None:
+    """Refuse overrides of phases that the recipe does not have: they would begin another one.
+
+    Raises:
+        ConfigError: naming the phase.
+    """
+    of_phases = [override for override in overrides if override.startswith("phases.")]
+    if not of_phases:
+        return
+    phases = compose("config", overrides=[override for override in overrides if override not in of_phases]).phases
+    for override in of_phases:
+        name = override.partition("=")[0].split(".")[1]
+        if name not in (phases or {}):
+            close = nearest(name, phases or {})
+            known = f"known: {', '.join(phases)}" if phases else "this recipe has a single phase: leave `phases.…` out"
+            raise ConfigError(
+                f"{override}: the recipe has no phase {name}", f"did you mean phases.{close}?" if close else known
+            )
+
+
+def _check_effect(values: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse an override at the top that every phase has a word of its own on: it would do nothing.
+
+    Raises:
+        ConfigError: naming the key in each phase.
+    """
+    phases: Any = values.get("phases") or {}
+    for override in overrides if isinstance(phases, Mapping) else ():
+        key = override.partition("=")[0]
+        places = [f"phases.{name}.{place}" for name, phase in phases.items() if (place := _own(phase, key, values))]
+        if places and len(places) == len(phases):
+            raise ConfigError(f"{override} would do nothing: every phase sets its own", f"set {' or '.join(places)}")
+
+
+def _own(phase: Mapping[str, Any], key: str, values: Mapping[str, Any]) -> str | None:
+    """Where a phase, as its recipe has it, says itself what `key` says at the top of `values`; None if it does not."""
+    if key == "run.prompts_per_round":
+        return "prompts_per_round" if phase.get("prompts_per_round") else None
+    group, _, rest = key.partition(".")
+    if group not in ("objective", "learner") or not rest:
+        return None
+    own, kind = phase.get(group, {}), values[group].get("kind")
+    return key if rest in flatten(own) or own.get("kind", kind) != kind else None
+
+
+def _mapping(field: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{field}={value!r} is no mapping", "give it keys, or leave it out")
+    return value
+
+
+def _with_whole_phases(values: dict[str, Any]) -> dict[str, Any]:
+    """Every phase with all of its groups: as at the top where it leaves them out, and on top of that where it sets
+    some keys of the same kind."""
+
+    def merged(top: Any, own: Any) -> Any:
+        if not isinstance(top, Mapping) or not isinstance(own, Mapping):
+            return own
+        if own.get("kind", top.get("kind")) != top.get("kind"):
+            return own
+        return {**top, **{key: merged(top.get(key), value) for key, value in own.items()}}
+
+    phases = {}
+    for name, phase in _mapping("phases", values.get("phases")).items():
+        phase = _mapping(f"phases.{name}", phase)
+        whole = {group: merged(values.get(group), phase.get(group, {})) for group in PHASE_GROUPS}
+        phases[name] = {"rounds": None, "prompts_per_round": None, **phase, **copy.deepcopy(whole)}
+    return {**values, "phases": phases}
 
 
 def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -89,7 +163,7 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
     """
     known = flatten(values)
     changed = copy.deepcopy(dict(values))
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: text.startswith("phases.")):  # the word on a phase is the last one
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
@@ -99,11 +173,14 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
             close = nearest(key, known)
             remedy = f"did you mean {close}?" if close else "run.yaml in the run directory holds every key"
             raise ConfigError(f"{text}: a resume takes key=value of known keys only", remedy)
-        *groups, name = key.split(".")
-        node = changed
-        for group in groups:
-            node = node[group]
-        node[name] = override.value()
+        # A phase that has what stands at the top follows it.
+        inherited = [f"phases.{phase}.{key}" for phase in values.get("phases", {})]
+        for target in [key, *(name for name in inherited if name in known and known[name] == known[key])]:
+            *groups, name = target.split(".")
+            node = changed
+            for group in groups:
+                node = node[group]
+            node[name] = override.value()
     return changed
 
 
@@ -154,8 +231,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _first_problem(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
     problem = error.errors()[0]
-    # Discriminated unions put the member's kind into the location; it is no key of the user's.
-    location = [str(part) for part in problem["loc"] if part not in _KINDS]
+    location = _place(problem["loc"], values)
     field = ".".join(location)
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         siblings = _known_fields(location, values)
@@ -173,6 +249,22 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any]) -> ConfigE
         return ConfigError(f"{field} has no value", f"set it: {field}=…")
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return ConfigError(f"{field}={problem['input']!r}: {message}", f"set {field} to such a value")
+
+
+def _place(location: Sequence[Any], values: Mapping[str, Any]) -> list[str]:
+    """A location as the user's keys: pydantic puts a union member's kind into it."""
+    place: list[str] = []
+    node: Any = values
+    tagged = False
+    for part in map(str, location):
+        children = {str(index): item for index, item in enumerate(node)} if isinstance(node, list) else node
+        children = children if isinstance(children, Mapping) else {}
+        if not tagged and children.get("kind") == part:
+            tagged = True
+            continue
+        place.append(part)
+        node, tagged = children.get(part), False
+    return place
 
 
 def _known_fields(location: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -193,7 +285,7 @@ def _at(values: Mapping[str, Any], location: Sequence[str]) -> Mapping[str, Any]
 
 def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> ConfigError:
     """What Hydra or OmegaConf rejected, in the user's words."""
-    text = str(error).strip()
+    text = str(error).strip().replace("++phases.", "phases.")
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return ConfigError(f"{mark.name}, line {mark.line + 1}: not YAML ({error.problem})", "mend the file")

@@ -8,42 +8,72 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
-from ..orchestrator.config import AdditiveJudge, Config, ContrastGeneration, NoJudge
-from ..orchestrator.objective_config import Objective
+from ..orchestrator.config import Config
+from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.judge_config import AbJudge, AdditiveJudge, NoJudge
+from ..orchestrator.objective_config import Objective, RewardModelObjective
+from ..orchestrator.pairing_config import GroupPairing
 from .config_loading import compose_dict, group_members
 
 
 def print_plan(console: Console, config: Config) -> None:
-    """The stages of every round with their sizes, and the actors."""
-    run, generation, judge = config.run, config.generation, config.judge
+    """The stages of every phase's rounds with their sizes, and the actors."""
+    first = 1
+    for name in config.phases or (None,):
+        rounds = config.phases[name].rounds if name else None
+        last = config.run.rounds if rounds is None else min(config.run.rounds, first + rounds - 1)
+        if first <= last:
+            _print_phase(console, config.in_phase(name), name, last - first + 1)
+        first = last + 1
+    actors = ", ".join(
+        f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
+        for name, bundle in bundles_of(config.cluster, scorers=config.needs_scorer).items()
+    )
+    console.print(Text(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
+
+
+def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
+    run, generation, pairing = config.run, config.generation, config.pairing
     samples = 2 if isinstance(generation, ContrastGeneration) else generation.samples_per_prompt
     rollouts = run.prompts_per_round * samples
-    votes = 0 if isinstance(judge, NoJudge) else rollouts * (judge.votes if isinstance(judge, AdditiveJudge) else 1)
+    votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
+    result = "groups of responses" if isinstance(pairing, GroupPairing) else "pairs"
+    trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
     rows = [
         ("sample", f"{run.prompts_per_round} prompts × {samples} = {rollouts} rollouts ({generation.kind}), "
                    f"up to {generation.sampling.max_tokens} tokens each, in {shards} shards"),
-        ("judge", f"{votes} judgments ({judge.kind})" if votes else "nothing: pairs are labelled by construction"),
-        ("pair", f"{config.pairing.kind}: at most {run.prompts_per_round} pairs"),
-        ("learn", f"{_objective(config.objective)}, reference: {reference.policy} "
+        ("judge", f"{votes} judgments ({config.judge.kind})" if votes
+                  else "nothing: pairs are labelled by construction"),
+        ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
+        ("learn", f"{trains}: {_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
-                  f"{config.learner.pairs_per_step} pairs a step, "
-                  f"lr {config.learner.learning_rate:g}, ZeRO-{config.learner.zero_stage}"),
-        ("sync", f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
+                  f"{config.learner.pairs_per_step} {result.split()[0]} a step, "
+                  f"lr {config.learner.learning_rate:g}, {config.learner.optimizer} optimizer, "
+                  f"ZeRO-{config.learner.zero_stage}"),
+        ("sync", "nothing: the policy stays as it is" if trains == "reward model" else
+                 f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
         ("evaluate", f"{config.evaluation.num_prompts} held-out prompts, judge: {config.evaluation.judge.kind}"),
     ]  # fmt: skip
-    table = Table(title=f"plan: baseline evaluation, then {run.rounds} × these stages", title_justify="left")
+    title = f"phase {name}: {rounds} × these stages" if name else f"baseline evaluation, then {rounds} × these stages"
+    table = Table(title=f"plan: {title}", title_justify="left")
     table.add_column("stage")
     table.add_column("what")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
-    actors = ", ".join(
-        f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
-        for name, bundle in bundles_of(config.cluster).items()
-    )
-    console.print(Text(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
+
+
+def _votes(config: Config, rollouts: int) -> int:
+    match config.judge:
+        case NoJudge():
+            return 0
+        case AdditiveJudge(votes=votes):
+            return rollouts * votes
+        case AbJudge(orders=orders):
+            return config.run.prompts_per_round * (2 if orders == "both" else 1)
+    return rollouts
 
 
 def print_recipes(console: Console, config_dir: Path | None) -> None:
@@ -54,7 +84,10 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
     for name in group_members("recipe", config_dir):
         values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe")
         info = values.get("recipe", {})
-        parts = " → ".join(values[group]["kind"] for group in ("generation", "judge", "pairing", "objective"))
+        parts = "\n".join(
+            " → ".join(phase[group]["kind"] for group in ("generation", "judge", "pairing", "objective"))
+            for phase in values["phases"].values() or [values]
+        )
         title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
         table.add_row(*map(Text, (name, title, paper, parts, differs)))
     console.print(table)

@@ -2,11 +2,15 @@
 
 from importlib import metadata
 
-from ..orchestrator.config import Config, ContrastGeneration, ExpectedScoreJudge
+from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge
 from ..orchestrator.prompts import PromptStore, check_disjoint
 from ..orchestrator.records import Message, Prompt
+from ..recipes.comparing import OPTIONS
 from ..recipes.generation import contrast_prompt
+from ..recipes.scoring import load_function
 
 
 def check_packages() -> None:
@@ -35,11 +39,13 @@ def check_prompts(config: Config, model_path: str, train: PromptStore, heldout: 
         ConfigError: too few prompts, held-out prompts that are trained on, prompts too long for the model, or a judge
             whose scores are no single tokens.
     """
-    if len(train) < config.run.prompts_per_round:
-        raise ConfigError(
-            f"run.prompts_per_round={config.run.prompts_per_round}, but prompts.train holds {len(train)} prompts",
-            "lower run.prompts_per_round or give more prompts",
-        )
+    for name in config.phases or (None,):
+        if len(train) < (needed := config.in_phase(name).run.prompts_per_round):
+            own = name is not None and config.phases[name].prompts_per_round is not None
+            field = f"phases.{name}.prompts_per_round" if own else "run.prompts_per_round"
+            raise ConfigError(
+                f"{field}={needed}, but prompts.train holds {len(train)} prompts", f"lower {field} or give more prompts"
+            )
     if len(heldout) < config.evaluation.num_prompts:
         raise ConfigError(
             f"evaluation.num_prompts={config.evaluation.num_prompts}, but prompts.heldout holds {len(heldout)} prompts",
@@ -52,13 +58,19 @@ def check_prompts(config: Config, model_path: str, train: PromptStore, heldout: 
     encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code)
     for field, store in (("prompts.train", train), ("prompts.heldout", heldout)):
         for prompt in store:
-            _check_length(prompt, field, config, encoder.encode)
-    for field, judge in (("judge", config.judge), ("evaluation.judge", config.evaluation.judge)):
-        if isinstance(judge, ExpectedScoreJudge):
+            for phase in {name: config.in_phase(name) for name in (None, *config.phases)}.values():
+                _check_length(prompt, field, phase, encoder.encode)
+    judges = {"judge": config.judge, "evaluation.judge": config.evaluation.judge}
+    judges |= {f"phases.{name}.judge": phase.judge for name, phase in config.phases.items()}
+    for field, judge in judges.items():
+        choices = judge.scores if isinstance(judge, ExpectedScoreJudge) else OPTIONS
+        if isinstance(judge, ExpectedScoreJudge | AbJudge):
             try:
-                encoder.choice_ids(judge.assistant_prefix, judge.scores)
+                encoder.choice_ids(judge.assistant_prefix, choices)
             except ConfigError as error:
                 raise ConfigError(f"{field}: {error.what}", error.remedy) from error
+        if isinstance(judge, FunctionJudge):
+            load_function(judge.function, f"{field}.function")
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encode) -> None:

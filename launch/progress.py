@@ -14,6 +14,7 @@ STAGE_NAMES = {
     "rollouts": "sample",
     "judgments": "judge",
     "pairs": "pair",
+    "prepare": "prepare",
     "learn": "learn",
     "heldout-rollouts": "held-out: sample pairs",
     "heldout-judgments": "held-out: judge pairs",

@@ -7,12 +7,13 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ..orchestrator.cluster import Cluster
-from ..orchestrator.config import RESUMABLE_FIELDS, Config
+from ..orchestrator.config import Config, is_resumable
 from ..orchestrator.driver import RoundDriver
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.ledger import Ledger
@@ -20,7 +21,7 @@ from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
 from ..orchestrator.prompts import PromptStore, freeze_prompts
 from ..orchestrator.protocols import Observer
 from ..orchestrator.stages import Stages
-from .composition import build_phase, start_learner, start_rollouts
+from .composition import build_phase, start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
 from .models import ensure_model
 from .preflight import check_packages, check_prompts
@@ -75,7 +76,7 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
     values = compose_overrides(before, overrides)
     old, new = flatten(before), flatten(values)
     for field in sorted({*old, *new}):
-        if old.get(field) != new.get(field) and not field.startswith(RESUMABLE_FIELDS):
+        if old.get(field) != new.get(field) and not is_resumable(field):
             raise ConfigError(
                 f"{field}={new.get(field)!r} would alter finished rounds (this run has {old.get(field)!r})",
                 "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.* and tracking.*",
@@ -115,22 +116,25 @@ def execute(config: Config, ledger: Ledger, observer: Observer) -> None:
 
 async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
     observer.stage(0, "start", 0, 1, 0)
-    cluster = Cluster(config.cluster)
+    cluster = Cluster(config.cluster, scorers=config.needs_scorer)
     try:
         await cluster.place()
         rollouts = start_rollouts(config, cluster, newest_policy(ledger))
         learner = start_learner(config, cluster, ledger)
+        scorers = start_scorers(config, cluster)
         await asyncio.gather(rollouts.ready(), learner.ready())
         observer.stage(0, "start", 1, 1, 0)
-        stages = Stages(ledger=ledger, phase=build_phase(config), rollouts=rollouts, observer=observer)
+        stages = Stages(ledger=ledger, rollouts=rollouts, observer=observer)
         driver = RoundDriver(
             config=config,
+            build=partial(build_phase, scorers=scorers),
             ledger=ledger,
             train=PromptStore(ledger, "train"),
             heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
             stages=stages,
             rollouts=rollouts,
             learner=learner,
+            scorers=scorers,
         )
         await driver.run()
     finally:

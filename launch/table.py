@@ -19,7 +19,7 @@ def rounds_table(ledger: Ledger) -> Table:
     table = Table()
     table.add_column("")
     for manifest in manifests:
-        table.add_column("initial" if manifest["round"] == 0 else f"round {manifest['round']}", justify="right")
+        table.add_column(_heading(manifest), justify="right")
     for label, cell in _ROWS:
         if label is None:
             table.add_section()
@@ -55,7 +55,10 @@ def print_run(console: Console, ledger: Ledger) -> None:
         console.print(rounds_table(ledger))
     console.print(samples(ledger, header["config"]["evaluation"]["samples_shown"]))
     if finished and finished[-1] > 0:
-        console.print(Text(f"\ntrained policy: {ledger.policy_path(finished[-1])}"), soft_wrap=True)
+        made = ledger.manifest(finished[-1])
+        console.print(Text(f"\ntrained policy: {made['policy']['path']}"), soft_wrap=True)
+        if made["reward_model"]:
+            console.print(Text(f"reward model: {made['reward_model']['path']}"), soft_wrap=True)
 
 
 def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
@@ -85,6 +88,24 @@ def _number(*path: str, digits: int = 3, percent: bool = False):
         return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
 
     return cell
+
+
+def _nonzero(*path: str):
+    """A count of what not every objective has."""
+    number = _number(*path)
+
+    def cell(manifest: dict[str, Any]) -> str:
+        text = number(manifest)
+        return DASH if text == "0" else text
+
+    return cell
+
+
+def _heading(manifest: dict[str, Any]) -> str:
+    if manifest["round"] == 0:
+        return "initial"
+    phase = manifest.get("phase")
+    return f"round {manifest['round']}" + (f"\n{phase}" if phase else "")
 
 
 def _parity(manifest: dict[str, Any]) -> str:
@@ -123,13 +144,20 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("  truncated", _number("data", "truncated")),
     ("judged (votes)", _votes),
     ("dropped, by reason", _dropped),
-    ("pairs", _number("data", "pairs")),
+    ("pairs", _nonzero("data", "pairs")),
+    ("groups", _nonzero("data", "groups")),
     ("  score margin", _number("data", "score_margin")),
     ("  length gap (tokens)", _number("data", "length_gap_tokens", digits=1)),
     (None, None),
     ("loss", _number("learn", "loss", digits=4)),
     ("rewards/margins", _number("learn", "rewards/margins", digits=4)),
     ("rewards/accuracies", _number("learn", "rewards/accuracies", percent=True)),
+    ("reward model: accuracy", _number("learn", "accuracy", percent=True)),
+    ("reward model: held-out accuracy", _number("heldout", "accuracy", percent=True)),
+    ("objective/scores", _number("learn", "objective/scores")),
+    ("objective/kl (nats a response)", _number("learn", "objective/kl")),
+    ("policy/entropy_avg", _number("learn", "policy/entropy_avg")),
+    ("policy/clipfrac_avg", _number("learn", "policy/clipfrac_avg", percent=True)),
     ("grad norm", _number("learn", "grad_norm")),
     ("optimizer steps", _number("learn", "steps")),
     ("sync parity (nats)", _parity),
@@ -139,6 +167,8 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("judge: scores 0|1|2|3|4|5", _histogram),
     ("judge: score–length corr.", _number("data", "judge", "score_length_correlation", digits=2)),
     ("judge: mass on scores", _number("data", "judge", "choice_mass", percent=True)),
+    ("judge: same both ways round", _number("data", "judge", "swap_consistency", percent=True)),
+    ("judge: prefers the first", _number("data", "judge", "prefers_first", percent=True)),
     (None, None),
     ("held-out: judge score", _number("evaluation", "judge", "score_mean")),
     ("held-out: mean length", _number("evaluation", "length_mean", digits=1)),
@@ -150,7 +180,7 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     (None, None),
     ("seconds: sample", _seconds("rollouts")),
     ("seconds: judge", _seconds("judgments")),
-    ("seconds: learn", _seconds("learn", "save")),
+    ("seconds: learn", _seconds("prepare", "learn", "select", "save")),
     ("seconds: sync", _seconds("sync")),
     ("seconds: evaluate", _seconds("evaluate")),
     ("seconds: round", _seconds("round")),

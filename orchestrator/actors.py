@@ -1,6 +1,7 @@
 """The rollout engines and the learner's ranks as the driver sees them: each group one object, over Ray actors."""
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from .cluster import Actor, ActorDied
 from .config import ClusterConfig
 from .errors import RunError
 from .ledger import Ledger
-from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample
+from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample, UpdateStart
 from .step_report import StepReport
 from .weight_transfer import HostTransfer, NcclTransfer
 
@@ -90,6 +91,29 @@ class RolloutPool:
         return min(alive, key=lambda index: self._load[index])
 
 
+class ScorerPool:
+    """Actors that all hold the same reward model, or none yet."""
+
+    def __init__(self, actors: Sequence[Actor]):
+        self._actors, self._turns = actors, itertools.cycle(actors)
+        self.reward_model: PolicyRef | None = None
+
+    async def hold(self, reward_model: PolicyRef | None) -> None:
+        if reward_model is not None and reward_model != self.reward_model:
+            await asyncio.gather(*(actor.call("load", reward_model) for actor in self._actors))
+            self.reward_model = reward_model
+
+    async def score(self, sequences: Sequence[TokenSequence]) -> list[float]:
+        """Scores in order. Whatever the number of actors, the same sequences are scored side by side: equal to the bit
+        on another run."""
+        if not sequences:
+            return []
+        return await next(self._turns).call("score", list(sequences))
+
+    async def busy_seconds(self) -> dict[str, float]:
+        return {actor.name: await actor.call("busy_seconds") for actor in self._actors}
+
+
 class LearnerGroup:
     """The learner's ranks. A rank that dies ends the run: the round is learnt again from its start on resume."""
 
@@ -105,13 +129,18 @@ class LearnerGroup:
         master = await self._ranks[0].call("address", timeout_s=start)
         await self._all("connect", master, timeout_s=start)
 
-    async def begin(self, policy: PolicyRef, reference: PolicyRef | None) -> None:
-        await self._all("load_policy", policy)
-        await self._all("load_reference", reference)
+    async def hold(self, policy: PolicyRef) -> None:
+        await self._all("hold", policy)
 
-    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str:
-        notes = await self._all("load_checkpoint", policy, reference, path)
+    async def begin(self, start: UpdateStart) -> None:
+        await self._all("begin", start)
+
+    async def restore(self, start: UpdateStart, path: str) -> str:
+        notes = await self._all("restore", start, path)
         return notes[0]
+
+    async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
+        await self._all("prepare", list(examples), last)
 
     async def checkpoint(self, path: str) -> None:
         await self._all("save_checkpoint", path)
@@ -120,10 +149,15 @@ class LearnerGroup:
         by_rank = await self._all("update", list(examples), flush)
         return [merge_reports(reports) for reports in zip(*by_rank, strict=True)]
 
+    async def measure(self, examples: Sequence[TrainingExample]) -> dict[str, float]:
+        by_rank = await self._all("measure", list(examples))
+        return mean_metrics([row for rows in by_rank for row in rows])
+
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
-        by_rank = await self._all("logps", list(sequences))
-        scored = dict(item for items in by_rank for item in items)
-        return [scored[index] for index in range(len(sequences))]
+        return await self._of_sequences("logps", sequences)
+
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]:
+        return await self._of_sequences("scores", sequences)
 
     async def weights(self) -> HostTransfer | NcclTransfer:
         """The policy's weights on their way: over NCCL between GPUs of their own, else through the object store."""
@@ -134,37 +168,52 @@ class LearnerGroup:
         return HostTransfer(ref=refs[0])
 
     async def save(self, version: int) -> PolicyRef:
-        path = self._ledger.policy_path(version)
-        hashes = await self._all("save_policy", path)
-        return PolicyRef(version=version, path=path, sha256=hashes[0])
+        return await self._save("save_policy", self._ledger.model_path(version, "policy"), version)
+
+    async def save_reward_model(self, version: int) -> PolicyRef:
+        return await self._save("save_reward_model", self._ledger.model_path(version, "reward_model"), version)
+
+    async def save_critic(self, version: int) -> PolicyRef:
+        return await self._save("save_critic", self._ledger.model_path(version, "critic"), version)
 
     async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:
-        path = self._ledger.average_path(version)
-        hashes = await self._all("save_average", reference.path, decay, path)
-        return PolicyRef(version=version, path=path, sha256=hashes[0])
+        path = self._ledger.model_path(version, "average")
+        return await self._save("save_average", path, version, reference.path, decay)
 
     async def busy_seconds(self) -> dict[str, float]:
         return {rank.name: await rank.call("busy_seconds") for rank in self._ranks}
+
+    async def _save(self, method: str, path: str, version: int, *args: Any) -> PolicyRef:
+        hashes = await self._all(method, path, *args)
+        return PolicyRef(version=version, path=path, sha256=hashes[0])
+
+    async def _of_sequences(self, method: str, sequences: Sequence[TokenSequence]) -> list[Any]:
+        """What every rank computes of its share, in the sequences' order."""
+        by_rank = await self._all(method, list(sequences))
+        by_index = dict(item for items in by_rank for item in items)
+        return [by_index[index] for index in range(len(sequences))]
 
     async def _all(self, method: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         return list(await asyncio.gather(*(rank.call(method, *args, timeout_s=timeout_s) for rank in self._ranks)))
 
 
 def merge_reports(reports: Sequence[StepReport]) -> dict[str, float]:
-    """One step's metrics over all ranks: means over the examples of all of them, throughput over the slowest rank.
-
-    NaN says that a metric does not apply to an example (the reward of a chosen response where there is none).
-    """
+    """One step's metrics over all ranks: means over the examples of all of them, throughput over the slowest rank."""
     rows = [row for report in reports for row in report.rows]
     first = reports[0]
     seconds = max(report.seconds for report in reports)
-    columns = {name: [row[name] for row in rows if not math.isnan(row[name])] for name in rows[0]}
-    means = {name: sum(values) / len(values) for name, values in columns.items() if values}
     return {
         "step": first.step,
         "pairs": len(rows),
         "learning_rate": first.learning_rate,
         "grad_norm": first.grad_norm,
         "tokens_per_s": sum(report.tokens for report in reports) / seconds,
-        **means,
+        **mean_metrics(rows),
     }
+
+
+def mean_metrics(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means over examples. NaN says that a metric does not apply to an example (the reward of a chosen response where
+    there is none)."""
+    columns = {name: [row[name] for row in rows if not math.isnan(row[name])] for name in rows[0]}
+    return {name: sum(values) / len(values) for name, values in columns.items() if values}

@@ -22,8 +22,8 @@ class ActorDied(RunError):
     """An actor's process is gone. Rollout engines are replaced; a dead learner ends the run, which can be resumed."""
 
 
-def bundles_of(config: ClusterConfig) -> dict[str, Bundle]:
-    """What every actor needs, by name, in placement order.
+def bundles_of(config: ClusterConfig, *, scorers: bool) -> dict[str, Bundle]:
+    """What every actor needs, by name, in placement order; `scorers` says whether a reward model judges.
 
     Example: {"rollout-0": {"CPU": 1.0}, "learner-0": {"CPU": 1.0}}
     """
@@ -33,7 +33,8 @@ def bundles_of(config: ClusterConfig) -> dict[str, Bundle]:
 
     rollouts = {f"rollout-{i}": bundle(config.rollout.cpus, config.rollout.gpus) for i in range(config.rollout.actors)}
     learners = {f"learner-{i}": bundle(config.learner.cpus, config.learner.gpus) for i in range(config.learner.ranks)}
-    return rollouts | learners
+    judges = {f"scorer-{i}": bundle(config.scorer.cpus, config.scorer.gpus) for i in range(config.scorer.actors)}
+    return rollouts | learners | (judges if scorers else {})
 
 
 def check_placeable(bundles: Mapping[str, Bundle], nodes: Sequence[Mapping[str, float]]) -> None:
@@ -85,8 +86,9 @@ class AsyncHost:
 class Cluster:
     """A connection to Ray and the placement of one run's actors."""
 
-    def __init__(self, config: ClusterConfig):
+    def __init__(self, config: ClusterConfig, *, scorers: bool):
         self.config = config
+        self.bundles = bundles_of(config, scorers=scorers)
         self._group: PlacementGroup | None = None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         common: dict[str, Any] = {"log_to_driver": False, "namespace": None, "logging_level": "ERROR"}
@@ -113,7 +115,7 @@ class Cluster:
         Raises:
             ConfigError: a bundle can never be placed, or is not free within `placement_timeout_s`.
         """
-        bundles = bundles_of(self.config)
+        bundles = self.bundles
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         check_placeable(bundles, nodes)
         self._group = placement_group(list(bundles.values()), strategy=self.config.placement)
@@ -135,13 +137,12 @@ class Cluster:
         Returns at once. The class is imported in the actor only: the driver never loads torch, vLLM or DeepSpeed.
         """
         assert self._group is not None, "place() comes before spawn()"
-        bundles = bundles_of(self.config)
-        bundle = bundles[name]
+        bundle = self.bundles[name]
         options: dict[str, Any] = {
             "num_cpus": bundle["CPU"],
             "num_gpus": bundle.get("GPU", 0.0),
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                placement_group=self._group, placement_group_bundle_index=list(bundles).index(name)
+                placement_group=self._group, placement_group_bundle_index=list(self.bundles).index(name)
             ),
             "runtime_env": {"env_vars": dict(env)},
         }

@@ -1,29 +1,32 @@
 """The configuration's schema: frozen, typed, validated once. Owns no loading (see `launch.config_loading`).
 
 One class a config group; a field's comment gives its unit where the name does not. What a combination of fields makes
-impossible is refused in `check_combinations`, with field, value and remedy.
+impossible is refused by `config_checks`.
 """
 
-import json
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import replace
+from typing import Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .config_types import (
     STRICT,
     BelowOne,
     Fraction,
+    Frozen,
+    FrozenMapping,
     JsonText,
     Name,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    TopP,
 )
 from .errors import ConfigError
-from .objective_config import ObjectiveConfig, check_objective
+from .generation_config import GenerationConfig, SamplingConfig
+from .judge_config import JudgeConfig, RewardModelJudge
+from .objective_config import ObjectiveConfig
+from .pairing_config import PairingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -79,84 +82,12 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class SamplingConfig:
-    """How responses are sampled."""
+class SelectionConfig:
+    """Stop an update early, and keep its best moment, by a measure on the held-out pairs of round 0."""
 
-    temperature: NonNegativeFloat
-    top_p: TopP
-    max_tokens: PositiveInt
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class PlainGeneration:
-    """`samples_per_prompt` responses to the prompt as it is."""
-
-    kind: Literal["plain"]
-    samples_per_prompt: PositiveInt
-    sampling: SamplingConfig
-    truncated: Literal["keep", "drop"]  # whether responses cut at max_tokens may enter pairs
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class AffixPair:
-    """Two opposite descriptions of the assistant's answer."""
-
-    positive: Annotated[str, Field(min_length=1)]
-    negative: Annotated[str, Field(min_length=1)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ContrastGeneration:
-    """RLCD (arXiv 2307.12950): one response under a positive and one under a negative affix of the same prompt."""
-
-    kind: Literal["contrast"]
-    placement: Literal["system", "in_turn"]
-    affixes: Annotated[tuple[AffixPair, ...], Field(min_length=1)]
-    sampling: SamplingConfig
-    truncated: Literal["keep", "drop"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class NoJudge:
-    """Nothing is scored: the pairs are labelled by construction."""
-
-    kind: Literal["none"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ExpectedScoreJudge:
-    """The policy as judge: Σ s·p(s) over the next-token probabilities of the scores, renormalised."""
-
-    kind: Literal["expected_score"]
-    scores: Annotated[tuple[str, ...], Field(min_length=2)]
-    assistant_prefix: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class AdditiveJudge:
-    """The policy as judge: Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020), `votes` answers averaged."""
-
-    kind: Literal["additive"]
-    votes: PositiveInt
-    sampling: SamplingConfig
-    constrain_last_line: bool  # decode the digit after "Score:" among 0–5 only
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class BestWorstPairing:
-    """The best-scored response against the worst; ties, identical texts and unscored candidates give no pair."""
-
-    kind: Literal["best_worst"]
-    min_margin: NonNegativeFloat  # scores; a margin at or under it is a tie
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ContrastPairing:
-    """The positive variant over the negative one, by construction. `shuffle_labels` is the control experiment."""
-
-    kind: Literal["contrast"]
-    shuffle_labels: bool
+    every_steps: PositiveInt
+    metric: Literal["loss", "accuracy"]  # of the objective; accuracy of its implicit rewards, or of a reward model
+    patience: PositiveInt | None  # measurements without a new best before the update stops; null: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -170,7 +101,7 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LearnerConfig:
-    """One round's update: AdamW over the round's pairs, `epochs` times. Each round starts a new optimizer."""
+    """One round's update: AdamW over the round's pairs, `epochs` times."""
 
     learning_rate: PositiveFloat
     schedule: Literal["constant", "linear", "cosine"]
@@ -187,13 +118,26 @@ class LearnerConfig:
     zero_stage: Literal[0, 1, 2, 3]
     deepspeed: JsonText  # further keys of DeepSpeed's own configuration, such as offloading
     gradient_checkpointing: bool
+    optimizer: Literal["fresh", "carried"]  # each round starts a new one, or goes on with the one of the round before
     checkpoint_every_steps: PositiveInt | None  # within a round's update; null: an interrupted one starts again
+    selection: SelectionConfig | None
     lora: LoraConfig | None
 
 
-JudgeConfig: TypeAlias = Annotated[NoJudge | ExpectedScoreJudge | AdditiveJudge, Field(discriminator="kind")]
-GenerationConfig: TypeAlias = Annotated[PlainGeneration | ContrastGeneration, Field(discriminator="kind")]
-PairingConfig: TypeAlias = Annotated[BestWorstPairing | ContrastPairing, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PhaseConfig:
+    """What is composed for some rounds of a recipe. What a recipe leaves out is as at the top of the configuration."""
+
+    rounds: PositiveInt | None  # null: all that are left, for the last phase
+    prompts_per_round: PositiveInt | None  # null: run.prompts_per_round
+    generation: GenerationConfig
+    judge: JudgeConfig
+    pairing: PairingConfig
+    objective: ObjectiveConfig
+    learner: LearnerConfig
+
+
+PHASE_GROUPS = ("generation", "judge", "pairing", "objective", "learner")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -230,6 +174,15 @@ class LearnerActors:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ScorerActors:
+    """The reward model's actors, in runs whose judge it is."""
+
+    actors: PositiveInt
+    cpus: PositiveFloat
+    gpus: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ClusterConfig:
     """Where actors run. `address` null starts Ray on this machine."""
 
@@ -238,6 +191,7 @@ class ClusterConfig:
     device: Literal["cpu", "gpu"]
     rollout: RolloutActors
     learner: LearnerActors
+    scorer: ScorerActors
     colocated: bool  # rollout and learner share devices: the learner waits for the round's last shard
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
     shards_in_flight: PositiveInt
@@ -259,7 +213,11 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class Config:
-    """A whole run, resolved."""
+    """A whole run, resolved.
+
+    A recipe of several phases lists them in `phases`, by name and in order; one without has a single phase, which is
+    what stands at the top. Held-out pairs are always made by what stands at the top.
+    """
 
     recipe: RecipeInfo
     run: RunConfig
@@ -270,9 +228,54 @@ class Config:
     pairing: PairingConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
+    phases: Frozen[PhaseConfig]
     evaluation: EvaluationConfig
     cluster: ClusterConfig
     tracking: TrackingConfig
+
+    def phase_name(self, round: int) -> str | None:
+        """The phase that round `round` (from 1) belongs to; None where the recipe has a single one.
+
+        Raises:
+            ConfigError: the phases end before that round.
+        """
+        first = 1
+        for name, phase in self.phases.items():
+            if phase.rounds is None or round < first + phase.rounds:
+                return name
+            first += phase.rounds
+        if self.phases:
+            raise ConfigError(
+                f"run.rounds={self.run.rounds}, but the phases {', '.join(self.phases)} end after round {first - 1}",
+                f"lower run.rounds (a new run may set phases.{list(self.phases)[-1]}.rounds=null)",
+            )
+        return None
+
+    def in_phase(self, name: str | None) -> "Config":
+        """The configuration of one phase: its groups in place of those at the top."""
+        if name is None:
+            return self
+        phase = self.phases[name]
+        return replace(
+            self,
+            run=replace(self.run, prompts_per_round=phase.prompts_per_round or self.run.prompts_per_round),
+            generation=phase.generation,
+            judge=phase.judge,
+            pairing=phase.pairing,
+            objective=phase.objective,
+            learner=phase.learner,
+            phases=FrozenMapping({}),
+        )
+
+    @property
+    def needs_scorer(self) -> bool:
+        """Whether a reward model judges anything."""
+        judges = [self.evaluation.judge, self.judge, *(phase.judge for phase in self.phases.values())]
+        return any(isinstance(judge, RewardModelJudge) for judge in judges)
+
+    def at(self, round: int) -> "Config":
+        """The configuration of round `round`'s phase; round 0 has what stands at the top."""
+        return self.in_phase(self.phase_name(round)) if round else replace(self, phases=FrozenMapping({}))
 
 
 # Fields that a resume may change: none of them alters what a finished round holds.
@@ -283,131 +286,8 @@ RESUMABLE_FIELDS = (
 )  # fmt: skip
 
 
-# What DeepSpeed's configuration calls what has a field of its own here.
-DEEPSPEED_KEYS = {
-    "train_batch_size": "learner.pairs_per_step",
-    "train_micro_batch_size_per_gpu": "learner.tokens_per_device",
-    "gradient_accumulation_steps": "learner.pairs_per_step",
-    "gradient_clipping": "learner.max_grad_norm",
-    "bf16": "model.dtype",
-    "fp16": "model.dtype",
-    "optimizer": "learner.learning_rate",
-    "scheduler": "learner.schedule",
-    "stage": "learner.zero_stage",
-}
-
-
-def check_combinations(config: Config) -> None:
-    """Refuse combinations that can never run.
-
-    Raises:
-        ConfigError: naming the fields, their values and the remedy.
-    """
-    generation, judge, pairing = config.generation, config.judge, config.pairing
-    if isinstance(pairing, BestWorstPairing):
-        if isinstance(generation, ContrastGeneration):
-            raise ConfigError(
-                "pairing.kind=best_worst needs scored responses to one prompt, but generation.kind=contrast labels "
-                "its two responses by construction",
-                "use pairing=contrast, or generation=plain",
-            )
-        if generation.sampling.temperature == 0:
-            raise ConfigError(
-                "pairing.kind=best_worst needs responses that differ, but generation.sampling.temperature=0",
-                "set generation.sampling.temperature above 0",
-            )
-        if generation.samples_per_prompt < 2:
-            raise ConfigError(
-                f"pairing.kind=best_worst needs two responses a prompt, but generation.samples_per_prompt="
-                f"{generation.samples_per_prompt}",
-                "set generation.samples_per_prompt to 2 or more",
-            )
-        if isinstance(judge, NoJudge):
-            raise ConfigError(
-                "pairing.kind=best_worst needs scores, but judge.kind=none",
-                "choose judge=expected_score or judge=additive",
-            )
-    if isinstance(pairing, ContrastPairing):
-        if config.objective.kind in ("rrhf", "pro"):
-            raise ConfigError(
-                f"objective.kind={config.objective.kind} ranks by score, but pairing.kind=contrast scores nothing",
-                "choose pairing=best_worst with a judge, or a pairwise objective",
-            )
-        if not isinstance(generation, ContrastGeneration):
-            raise ConfigError(
-                f"pairing.kind=contrast needs contrast prompts, but generation.kind={generation.kind}",
-                "choose generation=contrast, or pairing=best_worst",
-            )
-        if not isinstance(judge, NoJudge):
-            raise ConfigError(
-                f"pairing.kind=contrast labels pairs by construction, but judge.kind={judge.kind} would score them "
-                "for nothing",
-                "choose judge=none",
-            )
-    further = json.loads(config.learner.deepspeed)
-    for key, field in DEEPSPEED_KEYS.items():
-        if key in {*further, *further.get("zero_optimization", {})}:
-            raise ConfigError(f"learner.deepspeed sets {key}, which is {field}'s", f"set {field} instead")
-    if config.learner.checkpoint_every_steps and config.learner.zero_stage == 0 and config.model.dtype != "float32":
-        raise ConfigError(
-            f"learner.checkpoint_every_steps={config.learner.checkpoint_every_steps} with learner.zero_stage=0 and "
-            f"model.dtype={config.model.dtype}: DeepSpeed hides the float32 weights then",
-            "set learner.zero_stage=1",
-        )
-    _check_judges(config)
-    _check_reference(config)
-    _check_budget(config)
-
-
-def _check_judges(config: Config) -> None:
-    for field, judge in (("judge", config.judge), ("evaluation.judge", config.evaluation.judge)):
-        if isinstance(judge, ExpectedScoreJudge):
-            for score in judge.scores:
-                if not score.isascii() or not score.isdecimal():
-                    raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
-        if isinstance(judge, AdditiveJudge) and judge.sampling.max_tokens >= config.model.max_model_len:
-            raise ConfigError(
-                f"{field}.sampling.max_tokens={judge.sampling.max_tokens} leaves no room for a case in "
-                f"model.max_model_len={config.model.max_model_len}",
-                f"lower {field}.sampling.max_tokens or raise model.max_model_len",
-            )
-
-
-def _check_reference(config: Config) -> None:
-    check_objective(config.objective)
-    if config.objective.reference.logps == "rollout" and isinstance(config.generation, ContrastGeneration):
-        raise ConfigError(
-            "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
-            "under the affixed prompt, not under the prompt that is trained on",
-            "set objective.reference.logps=recompute",
-        )
-
-
-def _check_budget(config: Config) -> None:
-    generation, cluster = config.generation, config.cluster
-    for name, max_tokens in (
-        ("generation.sampling.max_tokens", generation.sampling.max_tokens),
-        ("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens),
-    ):
-        if max_tokens >= config.model.max_model_len:
-            raise ConfigError(
-                f"{name}={max_tokens} leaves no room for a prompt in model.max_model_len={config.model.max_model_len}",
-                f"lower {name} or raise model.max_model_len",
-            )
-    if cluster.learner.ranks > config.learner.pairs_per_step:
-        raise ConfigError(
-            f"cluster.learner.ranks={cluster.learner.ranks} is more than learner.pairs_per_step="
-            f"{config.learner.pairs_per_step}: some ranks would never see a pair",
-            "lower cluster.learner.ranks or raise learner.pairs_per_step",
-        )
-    if cluster.device == "gpu" and (cluster.rollout.gpus == 0 or cluster.learner.gpus == 0):
-        raise ConfigError(
-            f"cluster.device=gpu with cluster.rollout.gpus={cluster.rollout.gpus} and cluster.learner.gpus="
-            f"{cluster.learner.gpus}",
-            "give both at least a share of a GPU, or set cluster.device=cpu",
-        )
-    if cluster.device == "cpu" and cluster.rollout.tensor_parallel_size > 1:
-        raise ConfigError(
-            f"cluster.rollout.tensor_parallel_size={cluster.rollout.tensor_parallel_size} with cluster.device=cpu",
-            "set cluster.rollout.tensor_parallel_size=1 and raise cluster.rollout.actors instead",
-        )
+def is_resumable(field: str) -> bool:
+    """Whether a resume may change a field, of a phase or at the top."""
+    parts = field.split(".")
+    own = ".".join(parts[2:]) if parts[0] == "phases" else field
+    return own.startswith(RESUMABLE_FIELDS)

@@ -1,9 +1,10 @@
 """Types of configuration fields: numbers in their range, names that are safe as directory names."""
 
 import json
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WrapSerializer
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -25,3 +26,29 @@ def _frozen_json(value: Any) -> Any:
 # A mapping of another library's settings (null: an empty one), kept as its JSON text: nothing in a configuration can be
 # changed.
 JsonText: TypeAlias = Annotated[str, BeforeValidator(_frozen_json)]
+
+V = TypeVar("V")
+
+
+class FrozenMapping(Mapping[str, V]):
+    """A mapping that cannot be changed, and can be hashed; it keeps its order."""
+
+    def __init__(self, items: Mapping[str, V]):
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+
+Frozen: TypeAlias = Annotated[
+    Mapping[str, V], AfterValidator(FrozenMapping), WrapSerializer(lambda value, dump: dump(dict(value)))
+]

@@ -1,4 +1,4 @@
-"""One round's update: pairs in shard order, epoch after epoch, into the learner."""
+"""One round's update: pairs (or groups of responses) in shard order, epoch after epoch, into the learner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,135 +7,246 @@ from typing import Any
 
 from .config import Config
 from .errors import RunError
-from .ledger import round_name
+from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
-from .policies import policy_of, reference_of
-from .protocols import Learner, Observer
-from .records import PairingOutcome, PolicyRef, Shard, TrainingExample
+from .objective_config import PolicyGradientObjective, PpoObjective, RewardModelObjective
+from .policies import critic_of, optimizer_of, policy_of, reference_of
+from .protocols import Learner, Observer, Scorers
+from .records import PairingOutcome, Shard, TrainingExample, UpdateStart
+from .selection import Selection
 from .shards import RoundShards
 from .stages import Stages
 from .stream import map_in_order
 from .training_examples import training_examples
+from .verification import verify_scores
 
 
-async def learn_round(
-    round: int, shards: RoundShards, *, config: Config, stages: Stages, learner: Learner
-) -> PolicyRef:
-    """Sample, judge and pair the round's shards, update the policy on the pairs, and write it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningRound:
+    """What one round's learning works with.
+
+    `config` is that of the round's phase; `shards` are the round's, `heldout` those of the held-out pairs (round 0's).
+    """
+
+    config: Config
+    start: UpdateStart
+    shards: RoundShards
+    heldout: RoundShards
+    stages: Stages
+    learner: Learner
+    scorers: Scorers | None
+
+    def examples(self, shard: Shard, outcomes: Sequence[PairingOutcome], epoch: int) -> list[TrainingExample]:
+        run = self.config.run
+        return training_examples(
+            outcomes,
+            self.config.objective,
+            first=shard.index * run.prompts_per_shard,
+            num_prompts=run.prompts_per_round,
+            epoch=epoch,
+            epochs=self.config.learner.epochs,
+        )
+
+
+def update_start(config: Config, ledger: Ledger, round: int) -> UpdateStart:
+    """What round `round`'s update starts from, by what the ledger says. `config` is the whole run's."""
+    objective = config.at(round).objective
+    policy = policy_of(ledger, round - 1)
+    assert policy is not None, "a round starts after the one before it"
+    return UpdateStart(
+        round=round,
+        policy=policy,
+        reference=reference_of(ledger, objective.reference, round),
+        critic=critic_of(ledger, round) if isinstance(objective, PpoObjective) else None,
+        optimizer=optimizer_of(ledger, config, round),
+    )
+
+
+async def learn_round(work: LearningRound) -> None:
+    """Sample, judge and pair the round's shards, update the policy on what comes of them, and write it.
 
     `learn.json` is written last: with it the round's policy exists, and a resumed run learns this round no more.
 
     Raises:
-        RunError: no prompt gave a pair.
+        RunError: no prompt gave anything to learn from.
     """
-    ledger, objective, epochs = stages.ledger, config.objective, config.learner.epochs
-    before = policy_of(ledger, round - 1)
-    reference = reference_of(ledger, objective.reference, round)
-    assert before is not None and stages.rollouts.policy_version == before.version
-    update = _Update.begin(round, before, reference, config=config, stages=stages, learner=learner)
-    stats = RoundStats()
-    for epoch in range(epochs):
-        stream = _fresh(shards, stages, stats, config) if epoch == 0 else _committed(shards, stages)
+    config, stages, shards = work.config, work.stages, work.shards
+    judge = work.scorers.reward_model if work.scorers else None
+    assert stages.rollouts.policy_version == work.start.policy.version
+    update, stats, epochs = _Update.begin(work), RoundStats(), config.learner.epochs
+    stream = _fresh(shards, stages, stats, config)
+    if isinstance(config.objective, PolicyGradientObjective):  # its advantages are those of the whole round
         async for shard, outcomes in stream:
-            examples = training_examples(
-                outcomes,
-                objective,
-                first=shard.index * config.run.prompts_per_shard,
-                num_prompts=config.run.prompts_per_round,
-                epoch=epoch,
-                epochs=epochs,
-            )
+            await update.prepare(work.examples(shard, outcomes, 0), last=shard.index == len(shards) - 1)
+            stages.observer.stage(work.start.round, "prepare", shard.index + 1, len(shards), 0)
+        stream = _committed(shards, stages)
+    for epoch in range(epochs):
+        async for shard, outcomes in stream:
+            examples = work.examples(shard, outcomes, epoch)
             await update.learn(examples, flush=shard.index == len(shards) - 1)
             tokens = sum(len(s.token_ids) for example in examples for s in example.sequences)
             done = epoch * len(shards) + shard.index + 1
-            stages.observer.stage(round, "learn", done, epochs * len(shards), tokens)
-            stages.observer.pairs(round, outcomes)
+            stages.observer.stage(work.start.round, "learn", done, epochs * len(shards), tokens)
+            stages.observer.pairs(work.start.round, outcomes)
+        stream = _committed(shards, stages)
     if not update.steps:
         raise RunError(
-            f"round {round} gave no pair from {stats.prompts} prompts: {dict(stats.dropped)}",
-            f"read {ledger.path(round_name(round), 'judgments')}: a judge that only ties teaches nothing",
+            f"round {work.start.round} gave nothing to learn from {stats.prompts} prompts: {dict(stats.dropped)}",
+            f"read {stages.ledger.path(round_name(work.start.round), 'judgments')}: a judge that only ties teaches "
+            "nothing",
         )
+    selected = await update.select()
     with stages.clock.active("save"):
-        policy = await learner.save(round)
-        average = None
-        if objective.reference.decay is not None:
-            assert reference is not None
-            average = await learner.save_average(round, reference, objective.reference.decay)
+        made = await _save(work)
     summary: dict[str, Any] = {
-        "policy": asdict(policy),
-        "reference": asdict(reference) if reference else None,
-        "average": asdict(average) if average else None,
+        **made,
+        "reference": asdict(work.start.reference) if work.start.reference else None,
+        "judged_by": asdict(judge) if judge else None,
         "data": stats.summary(),
         "learn": LearningStats.of(update.steps).summary(),
+        "selected_step": selected,
         "seconds": dict(stages.clock.seconds),
     }
-    ledger.write_json(summary, round_name(round), "learn.json")
-    ledger.remove_checkpoint(round)
+    stages.ledger.write_json(summary, round_name(work.start.round), "learn.json")
+    stages.ledger.remove_checkpoint(work.start.round)
     await stages.rollouts.wake()
-    return policy
+
+
+async def _save(work: LearningRound) -> dict[str, Any]:
+    """Write what the update made, and say what lies where: a reward model beside the policy as it was, or a policy."""
+    start, learner, objective = work.start, work.learner, work.config.objective
+    made: dict[str, Any] = {"average": None, "reward_model": None, "critic": None, "optimizer": None}
+    if work.config.learner.optimizer == "carried":
+        made["optimizer"] = work.stages.ledger.model_path(start.round, "optimizer")
+        await learner.checkpoint(made["optimizer"])
+    if isinstance(objective, RewardModelObjective):
+        examples = heldout_examples(work)
+        made["heldout"] = await learner.measure(examples) if examples else {}
+        reward_model = await learner.save_reward_model(start.round)
+        if work.scorers is not None:
+            await work.scorers.hold(reward_model)
+            made["score_parity"] = await verify_scores(
+                reward_model, examples[:4], scorers=work.scorers, learner=learner, dtype=work.config.model.dtype
+            )
+        await learner.hold(start.policy)
+        return {**made, "reward_model": asdict(reward_model), "policy": asdict(start.policy)}
+    if objective.reference.decay is not None:
+        assert start.reference is not None
+        average = await learner.save_average(start.round, start.reference, objective.reference.decay)
+        made["average"] = asdict(average)
+    if isinstance(objective, PpoObjective):
+        made["critic"] = asdict(await learner.save_critic(start.round))
+    return {**made, "policy": asdict(await learner.save(start.round))}
+
+
+def heldout_examples(work: LearningRound) -> list[TrainingExample]:
+    """The held-out pairs of round 0 as the round's objective takes them.
+
+    Raises:
+        RunError: there is none, though the round is selected by them.
+    """
+    examples: list[TrainingExample] = []
+    for shard in work.heldout:
+        outcomes = work.stages.ledger.read_shard("heldout-pairs", shard, PairingOutcome)
+        assert outcomes is not None, "round 0 commits the held-out pairs"
+        examples.extend(
+            training_examples(outcomes, work.config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
+        )
+    if not examples and work.config.learner.selection is not None:
+        raise RunError(
+            "learner.selection measures on held-out pairs, and the initial policy made none",
+            f"read {work.stages.ledger.path(round_name(0), 'heldout-pairs')} for the reasons; raise "
+            "evaluation.num_prompts, or set learner.selection=null",
+        )
+    return examples
 
 
 @dataclass(kw_only=True, slots=True)
 class _Update:
     """A round's update on its way. What a checkpoint holds of it is not learnt again."""
 
-    round: int
-    stages: Stages
-    learner: Learner
-    every: int | None  # optimizer steps between checkpoints
+    work: LearningRound
+    selection: Selection | None
+    heldout: Sequence[TrainingExample]  # what a selection measures on
     steps: list[dict[str, float]]
     held: int  # examples, of those still to come, that the checkpoint holds
     loading: asyncio.Future[None]  # the learner reads its models while the first shards are sampled
 
     @classmethod
-    def begin(
-        cls,
-        round: int,
-        policy: PolicyRef,
-        reference: PolicyRef | None,
-        *,
-        config: Config,
-        stages: Stages,
-        learner: Learner,
-    ) -> "_Update":
+    def begin(cls, work: LearningRound) -> "_Update":
         """From the round's newest checkpoint, or from its start."""
-        steps = stages.ledger.checkpointed_steps(round)
-        frozen = None if config.objective.reference.logps == "rollout" else reference
+        ledger, round = work.stages.ledger, work.start.round
+        steps = ledger.checkpointed_steps(round)
         if steps:
-            path = stages.ledger.checkpoint_path(round, len(steps))
-            loading = _restore(learner, policy, frozen, path, stages.observer)
+            path = ledger.checkpoint_path(round, len(steps))
+            loading = _restore(work.learner, work.start, path, work.stages.observer)
         else:
-            loading = learner.begin(policy, frozen)
+            loading = work.learner.begin(work.start)
+        selection = work.config.learner.selection
         return cls(
-            round=round,
-            stages=stages,
-            learner=learner,
-            every=config.learner.checkpoint_every_steps,
+            work=work,
+            selection=Selection.of(selection, steps) if selection else None,
+            heldout=heldout_examples(work) if selection else (),
             steps=steps,
             held=int(sum(step["pairs"] for step in steps)),
             loading=asyncio.ensure_future(loading),
         )
 
+    async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
+        """Hand the learner what a policy gradient measures before its first step; a checkpoint holds that."""
+        await self.loading
+        if not self.steps:
+            with self.work.stages.clock.active("prepare"):
+                await self.work.learner.prepare(examples, last=last)
+
     async def learn(self, examples: Sequence[TrainingExample], *, flush: bool) -> None:
         """Hand the learner the next examples; record the steps that came of them, and keep a checkpoint."""
-        stages = self.stages
+        work, stages = self.work, self.work.stages
         await self.loading
         fresh, self.held = examples[self.held :], max(0, self.held - len(examples))
+        if self.selection is not None and self.selection.stopped:
+            return
         with stages.clock.active("learn"):
-            new = await self.learner.update(fresh, flush=flush)
-        for step in new:
-            stages.record({"round": self.round, "stage": "learn", **step})
+            new = await work.learner.update(fresh, flush=flush)
         before, self.steps = len(self.steps), [*self.steps, *new]
-        if self.every and len(self.steps) // self.every > before // self.every:
+        if self.selection is not None and self.selection.due(before, len(self.steps)):
+            await self._measure(self.selection)
+        for step in new:
+            stages.record({"round": work.start.round, "stage": "learn", **step})
+        every = work.config.learner.checkpoint_every_steps
+        if every and len(self.steps) // every > before // every:
             with stages.clock.active("save"):
-                await self.learner.checkpoint(stages.ledger.checkpoint_path(self.round, len(self.steps)))
-                stages.ledger.write_checkpoint(self.round, self.steps)
+                await work.learner.checkpoint(self._path(len(self.steps)))
+                best = self.selection.best if self.selection else None
+                stages.ledger.write_checkpoint(work.start.round, self.steps, best)
+
+    async def _measure(self, selection: Selection) -> None:
+        """Measure the update so far on held-out pairs, note that in its last step, and keep what is the best so far."""
+        work = self.work
+        with work.stages.clock.active("select"):
+            measured = await work.learner.measure(self.heldout)
+            self.steps[-1].update({f"heldout/{name}": value for name, value in measured.items()})
+            if selection.add(self.steps[-1], len(self.steps)):
+                await work.learner.checkpoint(self._path(len(self.steps)))
+                # What a resume goes on from keeps its own best, until a newer checkpoint takes its place.
+                resumable = work.stages.ledger.checkpointed_steps(work.start.round)
+                before = Selection.of(selection.config, resumable).best
+                work.stages.ledger.keep_checkpoints(work.start.round, {len(resumable), before, len(self.steps)})
+
+    async def select(self) -> int:
+        """Go back to the best moment of the update; how many steps it is after."""
+        best = self.selection.best if self.selection else None
+        if best is None or best == len(self.steps):
+            return len(self.steps)
+        await _restore(self.work.learner, self.work.start, self._path(best), self.work.stages.observer)
+        return best
+
+    def _path(self, steps: int) -> str:
+        return self.work.stages.ledger.checkpoint_path(self.work.start.round, steps)
 
 
-async def _restore(
-    learner: Learner, policy: PolicyRef, reference: PolicyRef | None, path: str, observer: Observer
-) -> None:
-    observer.note(await learner.restore(policy, reference, path))
+async def _restore(learner: Learner, start: UpdateStart, path: str, observer: Observer) -> None:
+    observer.note(await learner.restore(start, path))
 
 
 async def _fresh(

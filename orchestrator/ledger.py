@@ -7,6 +7,8 @@
     rounds/NNN/checkpoint.json        names the newest of them; written after its files, gone with the update's end
     rounds/NNN/policy/                safetensors, loads with plain transformers
     rounds/NNN/average/               the moving average of policies, where that is the reference
+    rounds/NNN/reward_model/          safetensors, where the round trained one
+    rounds/NNN/critic/, optimizer/    what the next round's update goes on with; gone once that is committed
     rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
     metrics.jsonl
@@ -19,7 +21,7 @@ import hashlib
 import json
 import posixpath
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import fsspec
@@ -192,22 +194,38 @@ class Ledger:
         """Declare a round done: everything else of it is written before."""
         self.write_json(manifest, round_name(round), "manifest.json")
 
-    def policy_path(self, round: int) -> str:
-        """Where round `round`'s policy is: a local path, or a URL that `policies.local_copy` fetches."""
-        return posixpath.join(self.url, round_name(round), "policy")
+    def model_path(self, round: int, name: str) -> str:
+        """Where a model of round `round` is ("policy", "reward_model", …): a local path, or a URL that
+        `policies.local_copy` fetches."""
+        return posixpath.join(self.url, round_name(round), name)
 
-    def prune_policies(self, keep: int) -> list[int]:
-        """Delete the oldest committed policies beyond the newest `keep`.
+    def prune(self, keep: int | None) -> list[int]:
+        """Delete committed policies and reward models beyond the newest `keep` of each (None keeps all), and working
+        state that a newer round has taken up.
 
         Only rounds older than the newest manifest are touched, so the run stays resumable at any moment.
+
+        Returns:
+            the rounds whose policies are gone.
         """
-        rounds = [round for round in self.finished_rounds() if self.exists(round_name(round), "policy")]
-        doomed = rounds[:-keep]
-        for round in doomed:
-            for name in ("average", "policy"):
-                if self.exists(round_name(round), name):
-                    self.fs.rm(self.path(round_name(round), name), recursive=True)
-        return doomed
+        finished = self.finished_rounds()
+        for name in ("critic", "optimizer"):
+            self._remove(finished[:-1], name)
+        if keep is None:
+            return []
+        policies, reward_models = (
+            [round for round in finished if self.exists(round_name(round), name)][:-keep]
+            for name in ("policy", "reward_model")
+        )
+        self._remove(policies, "average")
+        self._remove(policies, "policy")
+        self._remove(reward_models, "reward_model")
+        return policies
+
+    def _remove(self, rounds: Sequence[int], name: str) -> None:
+        for round in rounds:
+            if self.exists(round_name(round), name):
+                self.fs.rm(self.path(round_name(round), name), recursive=True)
 
     def checkpointed_steps(self, round: int) -> list[dict[str, float]]:
         """The optimizer steps up to the newest checkpoint of an unfinished update; empty without one."""
@@ -215,12 +233,17 @@ class Ledger:
             return []
         return self.read_json(round_name(round), CHECKPOINT)["steps"]
 
-    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]]) -> None:
-        """Name the checkpoint after `steps`, whose files are written, as the newest; older ones are deleted."""
-        before = len(self.checkpointed_steps(round))
+    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]], best: int | None = None) -> None:
+        """Name the checkpoint after `steps`, whose files are written, as the newest. Older ones are deleted, but for
+        the one after `best` steps."""
         self.write_json({"steps": list(steps)}, round_name(round), CHECKPOINT)
-        if before:
-            self.fs.rm(self.checkpoint_path(round, before), recursive=True)
+        self.keep_checkpoints(round, {len(steps), best})
+
+    def keep_checkpoints(self, round: int, kept: Collection[int | None]) -> None:
+        """Delete an update's checkpoints but for those after `kept` steps."""
+        for name in self._names(round_name(round), "checkpoint"):
+            if int(name) not in kept:
+                self.fs.rm(self.checkpoint_path(round, int(name)), recursive=True)
 
     def checkpoint_path(self, round: int, steps: int) -> str:
         """Where the learner's files after `steps` optimizer steps of a round are."""
@@ -231,10 +254,6 @@ class Ledger:
         for name in (CHECKPOINT, "checkpoint"):
             if self.exists(round_name(round), name):
                 self.fs.rm(self.path(round_name(round), name), recursive=True)
-
-    def average_path(self, round: int) -> str:
-        """Where the moving average of the policies up to `round` is, as `policy_path`."""
-        return posixpath.join(self.url, round_name(round), "average")
 
     # Metrics ----------------------------------------------------------------------------------------------------
 

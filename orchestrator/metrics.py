@@ -56,7 +56,8 @@ class Mean:
 
 @dataclass
 class JudgeHealth:
-    """Whether a judge can be trusted: parse rate, score histogram, mass on scores, correlation with length."""
+    """Whether a judge can be trusted: parse rate, scores, mass on scores, correlation with length; of a judge that
+    compares, how often it says the same both ways round, and how often it prefers what it is shown first."""
 
     votes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -64,6 +65,9 @@ class JudgeHealth:
     choice_mass: Mean = field(default_factory=Mean)
     histogram: Counter[int] = field(default_factory=Counter)
     length: Correlation = field(default_factory=Correlation)
+    on_scale: bool = True  # whether every score fits the histogram
+    prefers_first: Mean = field(default_factory=Mean)
+    consistent: Mean = field(default_factory=Mean)
 
     def add(self, rollouts: Sequence[Rollout], judgments: Sequence[Judgment]) -> None:
         lengths = {(rollout.prompt_id, rollout.sample): len(rollout.token_ids) for rollout in rollouts}
@@ -74,8 +78,23 @@ class JudgeHealth:
                 self.choice_mass.add(judgment.choice_mass)
             if judgment.score is not None:
                 self.scores.add(judgment.score)
-                self.histogram[min(int(judgment.score), SCORE_BINS - 1)] += 1
+                self.on_scale &= 0 <= judgment.score < SCORE_BINS
+                self.histogram[int(judgment.score)] += 1
                 self.length.add(judgment.score, lengths[judgment.prompt_id, judgment.sample])
+        self._add_comparisons(judgments)
+
+    def _add_comparisons(self, judgments: Sequence[Judgment]) -> None:
+        """A comparison's vote is the sample that it shows first."""
+        asked: dict[str, dict[int, float]] = {}
+        for judgment in judgments:
+            if judgment.probability is not None:
+                asked.setdefault(judgment.prompt_id, {})[judgment.vote] = judgment.probability
+                first = judgment.probability if judgment.vote == judgment.sample else 1 - judgment.probability
+                self.prefers_first.add(first)
+        for by_vote in asked.values():
+            if len(by_vote) == 2:
+                one, other = by_vote.values()
+                self.consistent.add(float((one - 0.5) * (other - 0.5) > 0))
 
     def summary(self) -> dict[str, Any]:
         if not self.votes:
@@ -86,21 +105,26 @@ class JudgeHealth:
             "truncated": self.statuses["truncated"],
             "unparsable": self.statuses["unparsable"],
             "score_mean": self.scores.value,
-            "score_histogram": [self.histogram[index] for index in range(SCORE_BINS)],
+            "score_std": math.sqrt(self.length.xx / self.length.n) if self.length.n else None,
+            "score_histogram": [self.histogram[index] for index in range(SCORE_BINS)] if self.on_scale else None,
             "score_length_correlation": self.length.value,
             "choice_mass": self.choice_mass.value,
+            "swap_consistency": self.consistent.value,
+            "prefers_first": self.prefers_first.value,
         }
 
 
 @dataclass
 class RoundStats:
-    """A round's accounting. Every prompt that entered ends in `pairs` or in one reason of `dropped`."""
+    """A round's accounting. Every prompt that entered ends in `pairs`, in `groups` or in one reason of `dropped`."""
 
     prompts: int = 0
     rollouts: int = 0
     rollout_tokens: int = 0
     truncated: int = 0
     pairs: int = 0
+    groups: int = 0
+    equal_groups: int = 0  # of several responses, all scored alike: they teach a policy gradient nothing
     dropped: Counter[str] = field(default_factory=Counter)
     margins: Mean = field(default_factory=Mean)
     length_gap: Mean = field(default_factory=Mean)
@@ -123,6 +147,10 @@ class RoundStats:
             if outcome.dropped is not None:
                 self.dropped[outcome.dropped.reason] += 1
                 continue
+            if outcome.group is not None:
+                self.groups += 1
+                self.equal_groups += len(outcome.group.scores) > 1 and len(set(outcome.group.scores)) == 1
+                continue
             assert outcome.pair is not None
             self.pairs += 1
             self.length_gap.add(len(outcome.pair.chosen.token_ids) - len(outcome.pair.rejected.token_ids))
@@ -130,16 +158,18 @@ class RoundStats:
                 self.margins.add(outcome.pair.margin)
 
     def summary(self) -> dict[str, Any]:
-        assert self.prompts == self.pairs + self.dropped.total(), "a prompt is unaccounted for"
+        assert self.prompts == self.pairs + self.groups + self.dropped.total(), "a prompt is unaccounted for"
         health = self.judge.summary()
         if health:
-            health["tie_rate"] = self.dropped["tie"] / self.prompts
+            health["tie_rate"] = (self.dropped["tie"] + self.equal_groups) / self.prompts
         return {
             "prompts": self.prompts,
             "rollouts": self.rollouts,
             "rollout_tokens": self.rollout_tokens,
             "truncated": self.truncated,
             "pairs": self.pairs,
+            "groups": self.groups,
+            "equal_groups": self.equal_groups,
             "dropped": dict(sorted(self.dropped.items())),
             "score_margin": self.margins.value,
             "length_gap_tokens": self.length_gap.value,

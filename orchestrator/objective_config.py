@@ -188,13 +188,73 @@ class CutObjective(Objective):
     weight: PositiveFloat
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RewardModelObjective(Objective):
+    """A scalar head on the policy's backbone, trained on pairs. The policy itself stays as it is in such a round."""
+
+    kind: Literal["reward_model"]
+    centring: NonNegativeFloat
+    margin: Literal["none", "score"]  # what the chosen response must be ahead by: nothing, or the pair's score margin
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributeRegressionObjective(Objective):
+    """A head of one score an attribute."""
+
+    kind: Literal["attribute_regression"]
+    attributes: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PolicyGradientObjective(Objective):
+    """What objectives on scored responses share. A response without its end-of-turn token was cut by the token limit:
+    `missing_eos_penalty` is taken from its score (TRL), or `missing_eos_reward` is its score (AlpacaFarm)."""
+
+    clip: PositiveFloat  # of the ratio to the policy that sampled
+    kl_coefficient: NonNegativeFloat  # of the KL to the reference
+    missing_eos_penalty: NonNegativeFloat
+    missing_eos_reward: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PpoObjective(PolicyGradientObjective):
+    """The KL is taken from the reward, token by token."""
+
+    kind: Literal["ppo"]
+    kl_estimator: Literal["k1", "k3"]
+    kl_clamp_min: float | None  # what a token's KL is at least; 0 in RLCD
+    gamma: Fraction
+    lam: Fraction
+    value_clip: PositiveFloat  # in units of value
+    value_weight: PositiveFloat
+    whiten_rewards: bool
+    critic: Literal["separate", "shared"]  # a model of its own, or a head on the policy's
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GrpoObjective(PolicyGradientObjective):
+    """The KL is a term of the loss."""
+
+    kind: Literal["grpo"]
+    scale: Literal["group", "batch", "none"]  # whose standard deviation advantages are divided by
+    normaliser: Literal["grpo", "dr_grpo", "dapo"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RlooObjective(PolicyGradientObjective):
+    """The KL is taken from a response's reward."""
+
+    kind: Literal["rloo"]
+
+
 PairLoss: TypeAlias = (
     DpoObjective | CdpoObjective | RdpoObjective | IpoObjective | HingeObjective | DpopObjective | RDpoObjective
     | MipoObjective | SimpoObjective | OrpoObjective | SlicObjective
 )  # fmt: skip
 ObjectiveConfig: TypeAlias = Annotated[
     PairLoss | SppoObjective | CreamObjective | SpaObjective | WrpoObjective | KtoObjective | RrhfObjective
-    | ProObjective | SftObjective | CutObjective,
+    | ProObjective | SftObjective | CutObjective | RewardModelObjective | AttributeRegressionObjective | PpoObjective
+    | GrpoObjective | RlooObjective,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -207,7 +267,10 @@ class Term:
     loss: Annotated[PairLoss | SftObjective, Field(discriminator="kind")]
 
 
-REFERENCE_FREE = ("simpo", "orpo", "slic", "rrhf", "pro", "sft", "cut")
+REFERENCE_FREE = (
+    "simpo", "orpo", "slic", "rrhf", "pro", "sft", "cut", "reward_model", "attribute_regression"
+)  # fmt: skip
+LISTWISE = ("rrhf", "pro")
 # Losses that mean something else without one. DPO and its kin may be run reference-free.
 REFERENCE_BOUND = ("spa", "kto", "mipo", "sppo", "wrpo", "cream")
 
@@ -217,6 +280,7 @@ WITHOUT_DATA = {
     "wrpo": "responses of a stronger source model beside the policy's own",
     "cut": "judgments in words",
     "cream": "the previous policy's ranking of the responses",
+    "attribute_regression": "judgments of several attributes",
 }
 
 
@@ -232,11 +296,6 @@ def check_objective(objective: ObjectiveConfig) -> None:
             f"objective.kind={objective.kind} needs {WITHOUT_DATA[objective.kind]}, which no phase can give yet",
             "choose another objective; the learner itself computes it (see docs/objectives.md)",
         )
-    if isinstance(objective, SppoObjective) and objective.probabilities == "soft":
-        raise ConfigError(
-            "objective.probabilities=soft needs a pair's win probabilities, which no judge gives yet",
-            "set objective.probabilities=hard",
-        )
     if objective.kind in REFERENCE_FREE and reference.policy != "none":
         raise ConfigError(
             f"objective.kind={objective.kind} has no reference, but objective.reference.policy={reference.policy}",
@@ -247,6 +306,8 @@ def check_objective(objective: ObjectiveConfig) -> None:
             f"objective.kind={objective.kind} is defined by its reference, but objective.reference.policy=none",
             "set objective.reference.policy=previous or initial",
         )
+    if isinstance(objective, PolicyGradientObjective):
+        _check_policy_gradient(objective)
     if (reference.policy == "average") != (reference.decay is not None):
         raise ConfigError(
             f"objective.reference.policy={reference.policy} with objective.reference.decay={reference.decay}: an "
@@ -264,6 +325,28 @@ def check_objective(objective: ObjectiveConfig) -> None:
                 "has none to share",
                 f"make {term.loss.kind} the objective, and {objective.kind} a further loss",
             )
+
+
+def _check_policy_gradient(objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
+    kind, reference = objective.kind, objective.reference
+    if objective.missing_eos_penalty and objective.missing_eos_reward is not None:
+        raise ConfigError(
+            f"objective.missing_eos_penalty={objective.missing_eos_penalty:g} with objective.missing_eos_reward="
+            f"{objective.missing_eos_reward:g}: a truncated response's score is lowered or replaced, not both",
+            "set objective.missing_eos_penalty=0 or objective.missing_eos_reward=null",
+        )
+    if (objective.kl_coefficient > 0) != (reference.policy != "none"):
+        raise ConfigError(
+            f"objective.kind={kind} with objective.kl_coefficient={objective.kl_coefficient:g} and "
+            f"objective.reference.policy={reference.policy}: the KL needs a reference, and nothing else does",
+            "set objective.reference.policy=initial with a coefficient, or none with objective.kl_coefficient=0",
+        )
+    if reference.policy == "previous":
+        raise ConfigError(
+            f"objective.kind={kind} with objective.reference.policy=previous: a KL to the policy that a round starts "
+            "from restrains no run of many rounds",
+            "set objective.reference.policy=initial",
+        )
 
 
 def _check_rollout_logps(objective: ObjectiveConfig) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fsspec
 
+from .config import Config
 from .ledger import Ledger, round_name
 from .objective_config import ReferenceConfig
 from .records import PolicyRef
@@ -38,11 +39,37 @@ def reference_of(ledger: Ledger, config: ReferenceConfig, round: int) -> PolicyR
     """The reference of round `round`'s update, by identity: never a snapshot of what happens to be loaded."""
     if config.policy == "none":
         return None
-    if config.policy == "average" and round > 1:
-        return PolicyRef(**ledger.read_json(round_name(round - 1), "learn.json")["average"])
+    if config.policy == "average" and (average := _made(ledger, round - 1, "average")):
+        return average
     reference = policy_of(ledger, round - 1 if config.policy == "previous" else 0)
     assert reference is not None, "a round starts after the one before it"
     return reference
+
+
+def reward_model_of(ledger: Ledger, round: int) -> PolicyRef | None:
+    """The newest reward model that rounds up to `round` trained, or None."""
+    return next((model for r in range(round, 0, -1) if (model := _made(ledger, r, "reward_model"))), None)
+
+
+def critic_of(ledger: Ledger, round: int) -> PolicyRef | None:
+    """What round `round`'s critic starts from: the critic of the round before, else the newest reward model."""
+    return _made(ledger, round - 1, "critic") or reward_model_of(ledger, round - 1)
+
+
+def optimizer_of(ledger: Ledger, config: Config, round: int) -> str | None:
+    """Where the optimizer is that round `round` goes on with, None for a new one: a phase begins a new one too."""
+    same_phase = round > 1 and config.phase_name(round) == config.phase_name(round - 1)
+    if config.at(round).learner.optimizer == "fresh" or not same_phase:
+        return None
+    return ledger.read_json(round_name(round - 1), "learn.json")["optimizer"]
+
+
+def _made(ledger: Ledger, round: int, name: str) -> PolicyRef | None:
+    """A model that a round's update made beside its policy."""
+    if round < 1 or not ledger.exists(round_name(round), "learn.json"):
+        return None
+    model = ledger.read_json(round_name(round), "learn.json")[name]
+    return PolicyRef(**model) if model else None
 
 
 def weights_hash(path: str) -> str:

@@ -16,6 +16,7 @@ from .records import (
     Shard,
     TokenSequence,
     TrainingExample,
+    UpdateStart,
 )
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
@@ -57,15 +58,37 @@ class Rollouts(Protocol):
     async def busy_seconds(self) -> dict[str, float]: ...
 
 
+class Scorers(Protocol):
+    """The reward model's actors, as one."""
+
+    reward_model: PolicyRef | None
+
+    async def hold(self, reward_model: PolicyRef | None) -> None:
+        """Load `reward_model` wherever another one is loaded."""
+        ...
+
+    async def score(self, sequences: Sequence[TokenSequence]) -> list[float]: ...
+
+    async def busy_seconds(self) -> dict[str, float]: ...
+
+
 class Learner(Protocol):
     """The learner's ranks, as one."""
 
-    async def begin(self, policy: PolicyRef, reference: PolicyRef | None) -> None:
-        """Load `policy` under a new optimizer, and hold `reference` beside it."""
+    async def hold(self, policy: PolicyRef) -> None:
+        """Load `policy` outside of any update, for its log-probs and weights."""
         ...
 
-    async def restore(self, policy: PolicyRef, reference: PolicyRef | None, path: str) -> str:
-        """Go on within the update that began with `policy`, from the checkpoint at `path`; in words, how exactly."""
+    async def begin(self, start: UpdateStart) -> None:
+        """Load what a round's update starts from."""
+        ...
+
+    async def restore(self, start: UpdateStart, path: str) -> str:
+        """Go on within the update that began with `start`, from the checkpoint at `path`; in words, how exactly."""
+        ...
+
+    async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
+        """Compute what a policy gradient needs of the round's responses before its first step; `last` ends them."""
         ...
 
     async def checkpoint(self, path: str) -> None:
@@ -76,8 +99,16 @@ class Learner(Protocol):
         """Take the next examples; the metrics of every optimizer step that came of them."""
         ...
 
+    async def measure(self, examples: Sequence[TrainingExample]) -> dict[str, float]:
+        """The objective's loss and metrics on `examples`, which are not learnt from: means over them."""
+        ...
+
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         """Per-token log-probs under the policy."""
+        ...
+
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]:
+        """Scores under the reward model that is being trained."""
         ...
 
     async def weights(self) -> Any:
@@ -86,6 +117,14 @@ class Learner(Protocol):
 
     async def save(self, version: int) -> PolicyRef:
         """Write the policy into the run directory."""
+        ...
+
+    async def save_reward_model(self, version: int) -> PolicyRef:
+        """Write the trained reward model into the run directory."""
+        ...
+
+    async def save_critic(self, version: int) -> PolicyRef:
+        """Write the critic into the run directory."""
         ...
 
     async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:

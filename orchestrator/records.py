@@ -70,10 +70,11 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgment:
-    """One vote on one rollout. `score` is None unless `status` is "parsed": a failed parse never becomes a number.
+    """One vote on one rollout, or on two: then `probability` is that of `sample` being better than `other`.
 
-    `choice_mass` is the probability the judge put on all scores together (None where text was parsed): how far the
-    score was the judge's own next word.
+    `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number.
+    `choice_mass` is the probability the judge put on all scores or options together (None where text was parsed): how
+    far the answer was the judge's own next word.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
@@ -86,6 +87,8 @@ class Judgment:
     score: float | None
     choice_mass: float | None
     text: str
+    other: int | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +96,8 @@ class PreferencePair:
     """Two responses to one prompt, the first preferred.
 
     `margin` is the score difference (None where no score was given). `label_probability` is the probability that
-    `chosen` is the better one: 1.0 for hard labels.
+    `chosen` is the better one: 1.0 for hard labels. `win_probabilities` are those of chosen and rejected against the
+    whole group of responses, where the objective wants them (SPPO).
 
     Example:
         PreferencePair(prompt=prompt, chosen=a, rejected=b, margin=1.5, label_probability=1.0, provenance="judge")
@@ -105,6 +109,20 @@ class PreferencePair:
     margin: float | None
     label_probability: float
     provenance: Provenance
+    win_probabilities: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseGroup:
+    """The scored responses to one prompt, best first (equals in the order they were sampled).
+
+    Example:
+        ResponseGroup(prompt=prompt, responses=(a, b, c), scores=(4.0, 2.5, 2.5))
+    """
+
+    prompt: Prompt
+    responses: tuple[Rollout, ...]
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +139,7 @@ class Dropped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairingOutcome:
-    """What pairing made of one prompt: exactly one of `pair` and `dropped`.
+    """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`.
 
     Example:
         PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
@@ -129,6 +147,7 @@ class PairingOutcome:
 
     pair: PreferencePair | None
     dropped: Dropped | None
+    group: ResponseGroup | None = None
 
 
 def pairs_of(outcomes: Sequence[PairingOutcome]) -> list[PreferencePair]:
@@ -219,7 +238,8 @@ class TrainingExample:
     What `sequences` are is the objective's: (chosen, rejected); (source, chosen, rejected) for WRPO; best to worst for
     a ranked list; (response, response to another prompt if there is one) for
     KTO, where `desirable` is the response's label; (response,
-    the same response after a judgment) for CUT. `scores` has one entry a sequence where the objective wants them.
+    the same response after a judgment) for CUT; the responses to one prompt for a policy gradient. `scores` has one
+    entry a sequence where the objective wants them (attribute regression: one an attribute, NaN where it is missing).
     `label_probability` is the probability that the first of a pair is the better one. `progress` is the share of the
     round's update before this example, in [0, 1): it sets the learning rate.
 
@@ -250,7 +270,8 @@ class PairLogps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyRef:
-    """A policy by the round that made it (0: the initial one) and where it lies. The hash is over its weights.
+    """A policy (or a reward model, or a critic) by the round that made it (0: the initial one) and where it lies. The
+    hash is over its weights.
 
     Example:
         PolicyRef(version=1, path="runs/demo/rounds/001/policy", sha256="9f…")
@@ -259,3 +280,22 @@ class PolicyRef:
     version: int
     path: str
     sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateStart:
+    """What a round's update starts from, all by identity, never by what happens to be loaded.
+
+    `round` says which phase's objective and learner settings hold. `reference` is None without one; `critic` is what a
+    critic starts from (the round before's, or a reward model), None for the policy. `optimizer` is where the optimizer
+    of the round before lies, None for a new one.
+
+    Example:
+        UpdateStart(round=1, policy=policy, reference=policy, critic=None, optimizer=None)
+    """
+
+    round: int
+    policy: PolicyRef
+    reference: PolicyRef | None
+    critic: PolicyRef | None
+    optimizer: str | None

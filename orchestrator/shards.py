@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from .config import RunConfig
+from .config import Config, RunConfig
 from .prompt_order import round_indices
 from .prompts import PromptStore
 from .records import Shard
@@ -36,11 +36,12 @@ class RoundShards:
         return (self[index] for index in range(len(self)))
 
 
-def train_shards(round: int, store: PromptStore, run: RunConfig) -> RoundShards:
+def train_shards(round: int, store: PromptStore, config: Config) -> RoundShards:
     """The round's slice of the training prompts, in the run's seeded order."""
-    indices = round_indices(num_prompts=len(store), prompts_per_round=run.prompts_per_round, round=round, seed=run.seed)
+    sizes = [config.at(earlier).run.prompts_per_round for earlier in range(1, round + 1)]
+    indices = round_indices(num_prompts=len(store), round_sizes=sizes, seed=config.run.seed)
     return RoundShards(
-        round=round, split="train", store=store, indices=indices, prompts_per_shard=run.prompts_per_shard
+        round=round, split="train", store=store, indices=indices, prompts_per_shard=config.run.prompts_per_shard
     )
 
 

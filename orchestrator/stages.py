@@ -27,9 +27,9 @@ class Stages:
     """Runs stages over shards: a committed shard is read back, another is computed and committed."""
 
     ledger: Ledger
-    phase: Phase
     rollouts: Rollouts
     observer: Observer
+    phase: Phase = field(init=False)  # the round's
     clock: StageClock = field(default_factory=StageClock)
     done: dict[str, int] = field(default_factory=dict)
 
@@ -77,8 +77,8 @@ class Stages:
         self.ledger.append_metrics([row])
         self.observer.metrics(row)
 
-    def start_round(self) -> None:
-        self.clock, self.done = StageClock(), {}
+    def start_round(self, phase: Phase) -> None:
+        self.phase, self.clock, self.done = phase, StageClock(), {}
 
 
 def pair_shard(

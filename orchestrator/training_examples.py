@@ -1,10 +1,11 @@
 """What a shard's pairing outcomes become for the learner: one kind of example an objective."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
-from .objective_config import ObjectiveConfig
-from .records import PairingOutcome, PreferencePair, Rollout, TokenSequence, TrainingExample
+from .objective_config import ObjectiveConfig, PolicyGradientObjective
+from .records import PairingOutcome, PreferencePair, ResponseGroup, Rollout, TokenSequence, TrainingExample
 
 Build: TypeAlias = Callable[[Sequence[tuple[PreferencePair, float]]], list[TrainingExample]]
 
@@ -26,12 +27,10 @@ def training_examples(
 
     Example: the third of four prompts in the second of two epochs has progress (1 + 2/4) / 2 = 0.75.
     """
-    pairs = [
-        (outcome.pair, (epoch + (first + offset) / num_prompts) / epochs)
-        for offset, outcome in enumerate(outcomes)
-        if outcome.pair is not None
-    ]
-    return _BUILDERS.get(objective.kind, _preferences)(pairs)
+    placed = [(outcome, (epoch + (first + offset) / num_prompts) / epochs) for offset, outcome in enumerate(outcomes)]
+    pairs = [(outcome.pair, progress) for outcome, progress in placed if outcome.pair is not None]
+    groups = [_group(outcome.group, progress, objective) for outcome, progress in placed if outcome.group is not None]
+    return groups or _BUILDERS.get(objective.kind, _preferences)(pairs)
 
 
 def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
@@ -45,6 +44,14 @@ def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[Training
             progress=progress,
         )
         for pair, progress in pairs
+    ]
+
+
+def _contests(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
+    """SPPO's: (chosen, rejected) with their win probabilities."""
+    return [
+        replace(example, scores=pair.win_probabilities or ())
+        for example, (pair, _) in zip(_preferences(pairs), pairs, strict=True)
     ]
 
 
@@ -78,10 +85,31 @@ def _demonstrations(pairs: Sequence[tuple[PreferencePair, float]]) -> list[Train
     ]
 
 
+def _group(group: ResponseGroup, progress: float, objective: ObjectiveConfig) -> TrainingExample:
+    """All responses to a prompt with their scores; a policy gradient scores those without an end its own way."""
+    scores = group.scores
+    if isinstance(objective, PolicyGradientObjective):
+        scores = tuple(
+            _without_end(score, objective) if rollout.truncated else score
+            for rollout, score in zip(group.responses, scores, strict=True)
+        )
+    return TrainingExample(
+        id=group.prompt.id,
+        sequences=tuple(_sequence(rollout) for rollout in group.responses),
+        scores=scores,
+        progress=progress,
+    )
+
+
+def _without_end(score: float, objective: PolicyGradientObjective) -> float:
+    replaced = objective.missing_eos_reward
+    return score - objective.missing_eos_penalty if replaced is None else replaced
+
+
 def _sequence(rollout: Rollout) -> TokenSequence:
     return TokenSequence(
         prompt_token_ids=rollout.prompt_token_ids, token_ids=rollout.token_ids, sampler_logps=rollout.logprobs
     )
 
 
-_BUILDERS: dict[str, Build] = {"kto": _labelled, "sft": _demonstrations}
+_BUILDERS: dict[str, Build] = {"kto": _labelled, "sft": _demonstrations, "sppo": _contests}

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from .errors import RunError
-from .protocols import Learner, Rollouts
-from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence
+from .protocols import Learner, Rollouts, Scorers
+from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence, TrainingExample
 
 PROBE_TOKENS = 4
 # Largest tolerated difference in a token's log-prob: the worst token's in float32; in half precision, where single
@@ -49,6 +49,28 @@ async def verify_sync(
             "report it with the model's config.json",
         )
     return gaps[worst]
+
+
+async def verify_scores(
+    reward_model: PolicyRef, examples: Sequence[TrainingExample], *, scorers: Scorers, learner: Learner, dtype: str
+) -> float:
+    """How far the reward model's actors and the learner that trained it are apart on `examples`' responses.
+
+    Raises:
+        RunError: by more than the dtype's tolerance, relative to scores above 1.
+    """
+    sequences = [sequence for example in examples for sequence in example.sequences]
+    if not sequences:
+        return 0.0
+    expected, scored = await asyncio.gather(learner.scores(sequences), scorers.score(sequences))
+    gap = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(scored, expected, strict=True))
+    if not gap <= TOLERANCES[dtype]:
+        raise RunError(
+            f"the scorer and the learner disagree on reward model {reward_model.version} by {gap:.2e} "
+            f"(tolerance {TOLERANCES[dtype]:.0e} in {dtype})",
+            "the reward model was not written or read whole; report it with the model's config.json",
+        )
+    return gap
 
 
 def _gap(scored: Sequence[Sequence[float]], expected: Sequence[Sequence[float]], dtype: str) -> float:

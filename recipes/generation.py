@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..orchestrator.config import AffixPair, ContrastGeneration, SamplingConfig
+from ..orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
 from ..orchestrator.protocols import Generate
 from ..orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
 from ..orchestrator.seeds import derive_seed

@@ -1,4 +1,4 @@
-"""What a learner must remember to go on in the middle of a round, in one safetensors file of whole tensors.
+"""What a learner must remember to go on in the middle of a round, in safetensors files of whole tensors.
 
 Whole tensors, not a rank's share: so another number of ranks or another ZeRO stage can go on from it, and nothing is
 ever unpickled. On the same ranks and stage, going on is bitwise the same as never having stopped.
@@ -26,7 +26,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's
-FILE = "learner.safetensors"
+PART, NOTES = "part-{:05d}.safetensors", "notes.json"
+PART_BYTES = 1 << 29
 
 
 def collect(engine: Any, zero_stage: int) -> Iterator[tuple[str, Tensor]]:
@@ -38,17 +39,43 @@ def collect(engine: Any, zero_stage: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def write(directory: str, tensors: Iterable[tuple[str, Tensor]], notes: dict[str, Any]) -> None:
-    """Write tensors and JSON-able notes."""
+    """Write tensors and JSON-able notes; no more than `PART_BYTES` of tensors are in memory at a time."""
     Path(directory).mkdir(parents=True, exist_ok=True)
-    contents = {name: tensor.contiguous() for name, tensor in tensors}
-    save_file(contents, str(Path(directory, FILE)), metadata={"notes": json.dumps(notes)})
+    for stale in Path(directory).glob("*.safetensors"):
+        stale.unlink()
+    part: dict[str, Tensor] = {}
+    parts = 0
+    for name, tensor in tensors:
+        part[name] = tensor.contiguous()
+        if sum(each.nbytes for each in part.values()) >= PART_BYTES:
+            save_file(part, str(Path(directory, PART.format(parts))))
+            part, parts = {}, parts + 1
+    save_file(part, str(Path(directory, PART.format(parts))))
+    Path(directory, NOTES).write_text(json.dumps(notes))
 
 
-def read(directory: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(directory: str) -> tuple["Tensors", dict[str, Any]]:
     """The tensors and notes of `write`."""
-    with safe_open(str(Path(directory, FILE)), framework="pt") as file:
-        names = file.keys()  # not a mapping: it has no iterator of its own
-        return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["notes"])
+    return Tensors(directory), json.loads(Path(directory, NOTES).read_text())
+
+
+class Tensors(Mapping[str, Tensor]):
+    """A checkpoint's tensors by name, each read when it is asked for."""
+
+    def __init__(self, directory: str):
+        self._files: dict[str, Any] = {}
+        for path in sorted(Path(directory).glob("*.safetensors")):
+            file = safe_open(str(path), framework="pt")
+            self._files |= dict.fromkeys(file.keys(), file)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._files[name].get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""What the learner computes from a model over a packed batch: log-probs of response tokens, scores, values.
+"""What is computed from a model over a packed batch: log-probs of response tokens, values of them, scores.
 
 Owns the heads; the layout of a batch is `packing`'s. Shapes: T tokens of the row, N response tokens, S sequences, H
 hidden, V vocabulary.
@@ -24,15 +24,19 @@ class CompletionModel(nn.Module):
     other log-probs than vLLM: the probe check after start stops such a run.
     """
 
-    def __init__(self, language_model: Any):
+    def __init__(self, language_model: Any, critic: nn.Module | None = None):
+        """`critic`: a model with a head `score`, a linear head on this model's own hidden states, or none."""
         super().__init__()
         self.language_model = language_model
+        self.critic = critic
 
     def forward(self, batch: PackedBatch, extras: tuple[str, ...] = ()) -> dict[str, Tensor]:
-        """`logps` of the batch's response tokens in float32, shape (N,), and what `extras` name, without gradient:
+        """`logps` of the batch's response tokens in float32, shape (N,), and what `extras` name. Without gradient:
 
         `entropy`: of the next-token distribution, shape (N,); `log_collision`: log Σ_v π(v)², shape (N,); `hidden`:
         what the head is given, shape (N, H).
+
+        With gradient: `values`, the critic's of the state before each response token, shape (N,).
         """
         head = self.language_model.get_output_embeddings()
         hidden_NH = hidden_states(self.language_model, batch)[batch.predictors_N]
@@ -43,7 +47,29 @@ class CompletionModel(nn.Module):
             else:
                 parts.append(_token_outputs(head, hidden, targets, extras))
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        if "values" in extras:
+            outputs["values"] = self._values(batch, hidden_NH)
         return {**outputs, "hidden": hidden_NH.detach()} if "hidden" in extras else outputs
+
+    def _values(self, batch: PackedBatch, hidden_NH: Tensor) -> Tensor:
+        assert self.critic is not None, "values are asked of a model that has a critic"
+        if isinstance(self.critic, nn.Linear):
+            return self.critic(hidden_NH).float().squeeze(-1)
+        own_NH = hidden_states(self.critic, batch)[batch.predictors_N]
+        score: Any = self.critic.score
+        return score(own_NH).float().squeeze(-1)
+
+
+class ScoreModel(nn.Module):
+    """A reward model: a backbone whose linear head reads each sequence's last token."""
+
+    def __init__(self, scorer: Any):
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, batch: PackedBatch, extras: tuple[str, ...] = ()) -> dict[str, Tensor]:
+        """`scores` in float32, shape (S, outputs of the head)."""
+        return {"scores": self.scorer.score(hidden_states(self.scorer, batch)[batch.last_S]).float()}
 
 
 def extrapolated_logps(

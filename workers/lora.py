@@ -33,12 +33,12 @@ def add_adapters(model: Any, config: LoraConfig) -> Any:
         lora_dropout=0.0,
     )
     if not config.target_modules:
-        settings.exclude_modules = ["lm_head"]
+        settings.exclude_modules = ["lm_head", "score"]
     return inject_adapter_in_model(settings, model, adapter_name=ADAPTER)
 
 
 def full_weights(model: nn.Module, gather: Gather, *, sharded: bool) -> Iterator[tuple[str, Tensor]]:
-    """(name, full tensor on the CPU) in the names of a plain checkpoint, adapters merged, one weight at a time."""
+    """(name, full tensor) in the names of a plain checkpoint, adapters merged, one weight at a time."""
     layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     for name, parameter in model.named_parameters():
         if ".lora_" in name:
@@ -49,6 +49,5 @@ def full_weights(model: nn.Module, gather: Gather, *, sharded: bool) -> Iterator
             full = parameter.detach()
             if layer is not None:
                 full = full + layer.get_delta_weight(ADAPTER)
-            full = full.cpu()
             # A gathered parameter is taken away again; one that is whole anyway needs no copy of its own.
             yield name.replace(".base_layer", ""), full.clone() if sharded else full

@@ -11,11 +11,30 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..orchestrator.objective_config import Objective, ObjectiveConfig, PairObjective, SpaObjective
+from ..orchestrator.objective_config import (
+    AttributeRegressionObjective,
+    Objective,
+    ObjectiveConfig,
+    PairObjective,
+    PolicyGradientObjective,
+    PpoObjective,
+    RewardModelObjective,
+    SpaObjective,
+)
 from ..orchestrator.records import TokenSequence, TrainingExample
-from ..recipes.objectives import listwise, multi_source, pairwise, reference_free, self_labelled, supervised, unpaired
+from ..recipes.objectives import (
+    listwise,
+    multi_source,
+    pairwise,
+    reference_free,
+    reward_models,
+    self_labelled,
+    supervised,
+    unpaired,
+)
 from ..recipes.objectives.batches import Loss, PairBatch, TokenBatch
 from ..recipes.objectives.weighting import pair_weights, wpo_weights
+from .policy_losses import policy_denominator
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +71,10 @@ def losses(objective: ObjectiveConfig, batch: MicroBatch) -> Loss:
 
 
 def denominator(objective: ObjectiveConfig, examples: Sequence[TrainingExample]) -> float:
-    """What the sum of a step's losses is divided by: its trained tokens for SFT (TRL's mean), else its examples."""
+    """What the sum of a step's losses is divided by: its trained tokens for SFT (TRL's mean), for policy gradients what
+    `policy_denominator` says, else its examples."""
+    if isinstance(objective, PolicyGradientObjective):
+        return policy_denominator(objective, examples)
     if objective.kind != "sft":
         return float(len(examples))
     return sum(_weight(sequence) for example in examples for sequence in example.sequences)
@@ -67,7 +89,36 @@ def extras_of(objective: ObjectiveConfig) -> tuple[str, ...]:
     """What the policy's forward pass must give beside log-probs."""
     wpo = any(isinstance(loss, PairObjective) and loss.weighting != "none" for loss in _all(objective))
     extrapolates = isinstance(objective, SpaObjective) and objective.extrapolation > 0
-    return (("log_collision",) if wpo else ()) + (("hidden",) if extrapolates else ())
+    return (
+        (("log_collision",) if wpo else ())
+        + (("hidden",) if extrapolates else ())
+        + (("entropy",) if isinstance(objective, PolicyGradientObjective) else ())
+        + (("values",) if isinstance(objective, PpoObjective) else ())
+    )
+
+
+def score_losses(
+    objective: RewardModelObjective | AttributeRegressionObjective,
+    examples: Sequence[TrainingExample],
+    scores_SA: Tensor,
+) -> Loss:
+    """One loss an example, shape (E,), from the scores of its sequences."""
+    like = partial(torch.tensor, dtype=scores_SA.dtype, device=scores_SA.device)
+    if isinstance(objective, AttributeRegressionObjective):
+        return reward_models.attribute_regression(scores_SA, like([example.scores for example in examples]))
+    scores = scores_SA.view(-1, 2)
+    probability_B = like([example.label_probability for example in examples])
+    soft = bool((probability_B < 1).any())
+    margins_B = None
+    if objective.margin == "score":
+        margins_B = like([example.scores[0] - example.scores[1] for example in examples])
+    return reward_models.bradley_terry(
+        scores[:, 0],
+        scores[:, 1],
+        margins_B=margins_B,
+        label_probability_B=probability_B if soft else None,
+        centring=objective.centring,
+    )
 
 
 def _hyper(objective: Objective, *without: str) -> dict[str, Any]:

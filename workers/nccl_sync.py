@@ -1,6 +1,7 @@
 """The learner's end of vLLM's NCCL weight transfer. Needs GPUs: written against vLLM 0.32, not exercised by CI."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import deepspeed
@@ -10,24 +11,27 @@ from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
 
 from ..orchestrator.weight_transfer import nccl_layout
+from .lora import full_weights
 
 
 class GatheredSource(WeightSource):
-    """A DeepSpeed module's parameters under checkpoint names; under ZeRO-3 one is gathered at a time."""
+    """A policy's weights under checkpoint names, adapters merged; under ZeRO-3 one is gathered at a time."""
 
-    def __init__(self, module: Any, prefix: str, zero_stage: int):
-        self._module, self._prefix, self._sharded = module, prefix, zero_stage == 3
+    def __init__(self, language_model: Any, zero_stage: int):
+        self._model, self._sharded = language_model, zero_stage == 3
 
     def metadata(self) -> list[ParamMeta]:
         return [
-            ParamMeta(name.removeprefix(self._prefix), p.dtype, tuple(p.ds_shape if self._sharded else p.shape))
-            for name, p in self._module.named_parameters()
+            ParamMeta(name.replace(".base_layer", ""), p.dtype, tuple(p.ds_shape if self._sharded else p.shape))
+            for name, p in self._model.named_parameters()
+            if ".lora_" not in name
         ]
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, parameter in self._module.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self._sharded):
-                yield name.removeprefix(self._prefix), parameter.detach()
+        return full_weights(self._model, self._gather, sharded=self._sharded)
+
+    def _gather(self, parameters: list[torch.nn.Parameter]) -> AbstractContextManager[Any]:
+        return deepspeed.zero.GatheredParameters(parameters, enabled=self._sharded)
 
 
 class RolloutClient:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import NonFiniteError
-from ..orchestrator.objective_config import KtoObjective, ObjectiveConfig, SpaObjective
+from ..orchestrator.objective_config import (
+    AttributeRegressionObjective,
+    KtoObjective,
+    ObjectiveConfig,
+    PolicyGradientObjective,
+    PpoObjective,
+    RewardModelObjective,
+    SpaObjective,
+)
 from ..orchestrator.records import TokenSequence, TrainingExample
 from ..orchestrator.step_report import StepReport
 from ..recipes.objectives.batches import Loss, Metrics, TokenBatch
@@ -20,9 +28,11 @@ from ..recipes.objectives.self_labelled import global_quantile_threshold
 from ..recipes.objectives.unpaired import kto_kl
 from ..recipes.schedules import learning_rate_factor
 from .completion_model import extrapolated_logps
-from .losses import MicroBatch, denominator, extras_of, losses, trained_sequences
+from .losses import MicroBatch, denominator, extras_of, losses, score_losses, trained_sequences
 from .noise import NoiseWindow
 from .packing import PackedBatch, micro_batches, packed_length
+from .policy_losses import policy_losses
+from .prepared import Measured, with_advantages
 
 
 class Update:
@@ -40,6 +50,8 @@ class Update:
         self.reference_is_start = False  # whether the update began with the reference's own weights
         self.known_logps: dict[str, Tensor] = {}  # the reference's, by example
         self.pending: list[TrainingExample] = []
+        self.round: list[TrainingExample] = []  # a policy gradient's, as far as they are prepared
+        self.prepared: dict[str, Measured] = {}  # by example
         self.noise = NoiseWindow.of(config.objective)
         self.steps = 0
 
@@ -59,17 +71,23 @@ class Update:
         }
 
     def known_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """The reference's log-probs that are known so far."""
-        return ((f"reference/{identity}", values) for identity, values in self.known_logps.items())
+        """The reference's log-probs that are known so far, and what a policy gradient prepared."""
+        for identity, values in self.known_logps.items():
+            yield f"reference/{identity}", values
+        for identity, measured in self.prepared.items():
+            for name, values in measured.items():
+                yield f"prepared/{name}/{identity}", values
 
     def go_on(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> str:
         """Go on after `notes["steps"]` steps; in words, how exactly."""
         self.steps = notes["steps"]
-        self.known_logps = {
-            name.removeprefix("reference/"): values.to(self.device)
-            for name, values in tensors.items()
-            if name.startswith("reference/")
-        }
+        for key in tensors:
+            kind, _, rest = key.partition("/")
+            if kind == "reference":
+                self.known_logps[rest] = tensors[key].to(self.device)
+            if kind == "prepared":
+                name, _, identity = rest.partition("/")
+                self.prepared.setdefault(identity, {})[name] = tensors[key].to(self.device)
         same_ranks = notes["world_size"] == self.world_size
         share = len(notes["noise"]) // self.world_size
         for margin in notes["noise"][self.rank * share : (self.rank + 1) * share] if same_ranks else ():
@@ -80,6 +98,47 @@ class Update:
             return f"the update goes on after step {self.steps}, from its checkpoint"
         forgotten = "; SPA's window of margins starts empty" if notes["noise"] and not same_ranks else ""
         return f"the update goes on after step {self.steps} with {', '.join(changed)}: equal up to rounding{forgotten}"
+
+    # Before the steps, and beside them --------------------------------------------------------------------------
+
+    def prepare(self, examples: Sequence[TrainingExample], last: bool) -> None:
+        """Measure a policy gradient's examples under the policy as it is; after the `last` ones, their advantages."""
+        objective = self.config.objective
+        assert isinstance(objective, PolicyGradientObjective) and self.steps == 0
+        self.round.extend(examples)
+        mine: dict[str, Measured] = {}
+        for micro in self._plan(examples) if examples else []:
+            batch = self._pack([example.sequences for example in micro or examples[:1]])
+            extras = ("values",) if isinstance(objective, PpoObjective) else ()
+            with torch.no_grad():
+                outputs = self.engine(batch, extras)
+                old_N = outputs["logps"]
+                reference_N = old_N if self.reference is None else self.reference(batch)["logps"]
+            named = {"old_logps": old_N, "reference": reference_N, **{name: outputs[name] for name in extras}}
+            sizes = [sum(len(sequence.token_ids) for sequence in example.sequences) for example in micro]
+            for index, example in enumerate(micro):
+                mine[example.id] = {name: values.split(sizes)[index].cpu() for name, values in named.items()}
+        for part in self._objects_over_ranks(mine):
+            self.prepared |= {
+                identity: {name: values.to(self.device) for name, values in measured.items()}
+                for identity, measured in part.items()
+            }
+        if last and self.round:
+            self.prepared = with_advantages(objective, self.round, self.prepared)
+            self.round = []
+
+    def measure(self, examples: Sequence[TrainingExample]) -> list[dict[str, float]]:
+        """The objective's loss and metrics on this rank's share of `examples`, a row an example. Nothing is learnt."""
+        # Ids of their own: what the reference says of a trained example is never taken for them.
+        examples = [replace(example, id=f"measured/{example.id}") for example in examples]
+        plan = self._plan(examples)
+        with torch.no_grad():
+            statistics = self._statistics(plan, examples)
+            rows = []
+            for micro in plan:
+                losses_E, metrics = self._losses(micro or examples[:1], statistics)
+                rows.extend(_rows(micro, losses_E, metrics))
+        return rows
 
     # Steps ------------------------------------------------------------------------------------------------------
 
@@ -158,9 +217,22 @@ class Update:
         return rate
 
     def _losses(self, examples: Sequence[TrainingExample], statistics: Mapping[str, float]) -> Loss:
+        losses_E, metrics = self._losses_of(examples, statistics)
+        if not torch.isfinite(losses_E).all():
+            raise NonFiniteError(f"loss {losses_E.tolist()} at step {self.steps} on {_ids(examples)}")
+        return losses_E, metrics
+
+    def _losses_of(self, examples: Sequence[TrainingExample], statistics: Mapping[str, float]) -> Loss:
         objective = self.config.objective
         batch = self._pack([trained_sequences(objective, example) for example in examples])
         outputs = self.engine(batch, extras_of(objective))
+        if isinstance(objective, RewardModelObjective | AttributeRegressionObjective):
+            return score_losses(objective, examples, outputs["scores"])
+        if isinstance(objective, PolicyGradientObjective):
+            tokens = _token_batch(examples, batch, outputs["logps"], objective)
+            prepared = _joined([self.prepared[example.id] for example in examples])
+            max_tokens = self.config.generation.sampling.max_tokens
+            return policy_losses(objective, examples, tokens, outputs, prepared, max_tokens)
         micro = MicroBatch(
             examples=examples,
             tokens=_token_batch(examples, batch, outputs["logps"], objective),
@@ -172,10 +244,7 @@ class Update:
             margins_E = self._denoised_margins(objective, batch, micro)
             threshold = statistics.get("threshold", self.noise.threshold())
             micro = replace(micro, extras={"denoised_margins": margins_E}, step={"threshold": threshold})
-        losses_E, metrics = losses(objective, micro)
-        if not torch.isfinite(losses_E).all():
-            raise NonFiniteError(f"loss {losses_E.tolist()} at step {self.steps} on {_ids(examples)}")
-        return losses_E, metrics
+        return losses(objective, micro)
 
     def _statistics(
         self, plan: Sequence[Sequence[TrainingExample]], step: Sequence[TrainingExample]
@@ -210,9 +279,12 @@ class Update:
         return {}
 
     def _over_ranks(self, values: Sequence[float]) -> list[float]:
+        return [value for part in self._objects_over_ranks(list(values)) for value in part]
+
+    def _objects_over_ranks(self, value: Any) -> list[Any]:
         gathered: list[Any] = [None] * self.world_size
-        torch.distributed.all_gather_object(gathered, list(values))
-        return [value for part in gathered for value in part]
+        torch.distributed.all_gather_object(gathered, value)
+        return gathered
 
     def _denoised_margins(self, objective: SpaObjective, batch: PackedBatch, micro: MicroBatch) -> Tensor:
         """SPA's m̃ = β[(L̃_w − L̃_l) − (R_w − R_l)] with L̃ from extrapolated logits, without gradient, shape (E,)."""
@@ -257,7 +329,8 @@ class Update:
         if self.config.learner.zero_stage == 0:
             return
         batch = self._pack([[TokenSequence(prompt_token_ids=(0,), token_ids=(0,))]])
-        self.engine.backward(self.engine(batch)["logps"].sum() * 0.0)
+        outputs = self.engine(batch, extras_of(self.config.objective))
+        self.engine.backward(sum(values.sum() for values in outputs.values() if values.requires_grad) * 0.0)
         for group in self.engine.optimizer.param_groups:
             group["lr"] = 0.0
         self.engine.step()
@@ -302,6 +375,10 @@ def _token_batch(
         weights_N=torch.tensor(weights, device=logps_N.device),
         num_responses=len(batch.lengths),
     )
+
+
+def _joined(measured: Sequence[Measured]) -> Measured:
+    return {name: torch.cat([each[name] for each in measured]) for name in measured[0]}
 
 
 def _num_tokens(example: TrainingExample) -> int:

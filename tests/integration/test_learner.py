@@ -11,7 +11,7 @@ import ray
 import torch
 import torch.nn.functional as F
 from ray.exceptions import RayTaskError
-from support.learner_host import RemoteLearner, start_host
+from support.learner_host import RemoteLearner, start_host, start_of
 from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM
 
@@ -259,7 +259,7 @@ def test_the_saved_policy_is_what_was_learnt(make_learner, other: PolicyRef, unt
         logprobs = model(torch.tensor([[5, 6, 7, 40, 41, 2]])).logits[0].log_softmax(-1)
     assert logps == pytest.approx([float(logprobs[i, t]) for i, t in ((2, 40), (3, 41), (4, 2))], abs=1e-5)
     before = weights_of(learner)
-    learner.load_policy(saved)
+    learner.hold(saved)
     assert all(torch.equal(before[name], tensor) for name, tensor in weights_of(learner).items())
 
 
@@ -269,12 +269,11 @@ def test_a_reference_is_the_policy_it_names(make_learner, policy: PolicyRef, tin
     learner.update(PAIRS, True)
     path = str(tmp_path / "policy")
     later = PolicyRef(version=1, path=path, sha256=learner.save_policy(path))
-    learner.load_policy(later)
-    learner.load_reference(policy)
+    learner.begin(start_of(later, policy, round=2))
     (report,) = learner.update(PAIRS, True)
     sums = {}
     for name, version in (("policy", later), ("reference", policy)):
-        learner.load_policy(PolicyRef(version=9, path=version.path, sha256=name))
+        learner.hold(PolicyRef(version=9, path=version.path, sha256=name))
         sums[name] = sum(learner.logps([PAIRS[0].sequences[0]])[0][1])
     assert report.rows[0]["rewards/chosen"] == pytest.approx(0.1 * (sums["policy"] - sums["reference"]), abs=1e-4)
     assert abs(report.rows[0]["rewards/chosen"]) > 1e-3
@@ -355,14 +354,14 @@ def test_an_update_goes_on_from_its_checkpoint_as_if_never_stopped(
     broken.update(PAIRS[:5], False)
     broken.save_checkpoint(str(tmp_path / "checkpoint"))
     again = make_learner(config(stage), policy, policy)
-    assert again.load_checkpoint(policy, policy, str(tmp_path / "checkpoint")).endswith("from its checkpoint")
+    assert again.restore(start_of(policy, policy), str(tmp_path / "checkpoint")).endswith("from its checkpoint")
     (report,) = again.update(PAIRS[4:], True)
     assert report.step == 3
     expected = weights_of(whole)
     assert all(torch.equal(expected[name], tensor) for name, tensor in weights_of(again).items())
 
     other = make_learner(config((stage + 1) % 4), policy, policy)
-    note = other.load_checkpoint(policy, policy, str(tmp_path / "checkpoint"))
+    note = other.restore(start_of(policy, policy), str(tmp_path / "checkpoint"))
     assert f"zero_stage {stage} → {(stage + 1) % 4}: equal up to rounding" in note
     other.update(PAIRS[4:], True)
     for name, tensor in weights_of(other).items():
@@ -399,10 +398,10 @@ def test_an_average_is_between_the_reference_and_the_policy(
     before = weights_of(learner)
     learner.update(PAIRS, True)
     path = str(tmp_path / "average")
-    average = PolicyRef(version=1, path=path, sha256=learner.save_average(policy.path, 0.75, path))
+    average = PolicyRef(version=1, path=path, sha256=learner.save_average(path, policy.path, 0.75))
     after = weights_of(learner)
     assert average.sha256 == weights_hash(path)
-    learner.load_policy(average)
+    learner.hold(average)
     for name, tensor in weights_of(learner).items():
         torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name], atol=1e-7, rtol=0)
 

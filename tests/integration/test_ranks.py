@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import ray
 import torch
-from support.learner_host import start_hosts
+from support.learner_host import start_hosts, start_of
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.config import Config
@@ -36,8 +36,7 @@ class Group:
     def __init__(self, hosts: list[Any], config: Config, policy: PolicyRef):
         self.hosts = hosts
         ray.get([host.create.remote(config, rank, len(hosts)) for rank, host in enumerate(hosts)])
-        self.all("load_policy", policy)
-        self.all("load_reference", policy)
+        self.all("begin", start_of(policy, policy))
 
     def all(self, method: str, *args: Any) -> list[Any]:
         return ray.get([host.call.remote(-1, method, *args) for host in self.hosts])
@@ -97,7 +96,7 @@ def test_two_ranks_go_on_where_one_stopped(hosts: list[Any], policy: PolicyRef, 
     alone.all("save_checkpoint", str(tmp_path / "checkpoint"))
     alone.losses(PAIRS[4:])
     together = Group(hosts[1:], config_of(tiny_model, "learner.zero_stage=3"), policy)
-    notes = together.all("load_checkpoint", policy, policy, str(tmp_path / "checkpoint"))
+    notes = together.all("restore", start_of(policy, policy), str(tmp_path / "checkpoint"))
     assert "world_size 1 → 2, zero_stage 1 → 3: equal up to rounding" in notes[0]
     together.losses(PAIRS[4:])
     expected = alone.weights()

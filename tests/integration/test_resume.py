@@ -1,26 +1,15 @@
 """Killed at any point of any stage and resumed, a run ends exactly as if it had never been disturbed."""
 
 import json
-import random
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.runs import finish, kill_everything, pair_keys, prompt_ids, start, tiny_overrides
+from support.runs import finish, has, kill_in, pair_keys, prompt_ids, shards, start, tiny_overrides
 
 from roundelay.orchestrator.ledger import Ledger
 
 pytestmark = pytest.mark.slow
-
-
-def shards(ledger: Ledger, round: int, stage: str) -> int:
-    return len(list(Path(ledger.root, f"rounds/{round:03d}", stage).glob("shard-*.parquet")))
-
-
-def has(ledger: Ledger, *parts: str) -> bool:
-    return Path(ledger.root, *parts).exists()
 
 
 # Each stage of a round, by a sign in the run directory that it is under way. The kill falls a random moment later.
@@ -35,17 +24,6 @@ STAGES: list[tuple[str, Callable[[Ledger], bool]]] = [
     ("evaluate", lambda ledger: shards(ledger, 1, "eval-rollouts") > 0),
     ("second round", lambda ledger: shards(ledger, 2, "rollouts") > 0),
 ]
-
-
-def kill_in(stage: str, reached: Callable[[Ledger], bool], process: subprocess.Popen[str], ledger: Ledger) -> None:
-    """SIGKILL everything a random moment after `stage` was seen to begin."""
-    deadline = time.monotonic() + 300
-    while not reached(ledger):
-        assert process.poll() is None, f"the run ended before {stage}: {process.communicate()[0]}"
-        assert time.monotonic() < deadline, f"the run never reached {stage}"
-        time.sleep(0.001)
-    time.sleep(random.uniform(0.0, 0.1))
-    kill_everything(process)
 
 
 def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_model: Path, tmp_path: Path):

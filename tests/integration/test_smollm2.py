@@ -81,7 +81,7 @@ def test_the_final_policy_loads_everywhere_with_the_learners_logprobs(recipe: st
     """Log-probs of held-out responses by plain transformers and plain vLLM equal the learner's to 1e-4 a token."""
     output = finish(start("run", f"recipe={recipe}", f"run.root={tmp_path}", "run.name=r", *SIZES))
     ledger = Ledger(str(tmp_path / "r"))
-    assert f"trained policy: {ledger.policy_path(2)}" in output
+    assert f"trained policy: {ledger.model_path(2, 'policy')}" in output
     assert all(ledger.manifest(round)["sync_parity"] <= 1e-4 for round in (0, 1, 2))
 
     pairs = pairs_of(list(ledger.read_stage(0, "heldout-pairs", PairingOutcome)))
@@ -91,6 +91,9 @@ def test_the_final_policy_loads_everywhere_with_the_learners_logprobs(recipe: st
     initial = {logps.prompt_id: logps.chosen for logps in ledger.read_stage(0, "eval-logps", PairLogps)}
     assert any(abs(recorded[key].chosen - initial[key]) > 1e-2 for key in initial), "the policy did not change"
 
-    for sums in (transformers_sums(ledger.policy_path(2), sequences), vllm_sums(ledger.policy_path(2), sequences)):
+    for sums in (
+        transformers_sums(ledger.model_path(2, "policy"), sequences),
+        vllm_sums(ledger.model_path(2, "policy"), sequences),
+    ):
         for found, expected, sequence in zip(sums, learner, sequences, strict=True):
             assert abs(found - expected) / len(sequence.token_ids) <= 1e-4

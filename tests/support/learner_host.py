@@ -1,13 +1,19 @@
 """Learners in a process of their own: DeepSpeed's process group and vLLM's do not share one."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef
+from roundelay.orchestrator.records import PolicyRef, UpdateStart
+
+
+def start_of(policy: PolicyRef, reference: PolicyRef | None = None, **changes: Any) -> UpdateStart:
+    """The start of a first round's update, with a new optimizer and no critic but for `changes`."""
+    return replace(UpdateStart(round=1, policy=policy, reference=reference, critic=None, optimizer=None), **changes)
 
 
 class LearnerHost:
@@ -21,8 +27,7 @@ class LearnerHost:
 
         learner = Learner(config, 0, 1, 2)
         learner.connect(learner.address())
-        learner.load_policy(policy)
-        learner.load_reference(reference)
+        learner.begin(start_of(policy, reference))
         self.learners.append(learner)
         return len(self.learners) - 1
 
@@ -49,6 +54,21 @@ class LearnerHost:
         from roundelay.workers.learner import Learner
 
         self.learners.append(Learner(config, rank, world_size, 1))
+
+    def tensor_bytes(self) -> int:
+        """What all tensors of this process hold."""
+        import gc
+
+        import torch
+
+        gc.collect()
+        storages = {
+            storage.data_ptr(): storage.nbytes()
+            for tensor in gc.get_objects()
+            if isinstance(tensor, torch.Tensor)
+            for storage in [tensor.untyped_storage()]
+        }
+        return sum(storages.values())
 
     def call(self, number: int, method: str, *args: Any) -> Any:
         return getattr(self.learners[number], method)(*args)

@@ -1,8 +1,11 @@
 """Running the real command line on tiny models, and reading what it left."""
 
 import os
+import random
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -78,7 +81,33 @@ def pair_keys(ledger: Ledger, round: int) -> list[tuple[str, tuple[int, ...], tu
 
 def prompt_ids(ledger: Ledger, round: int) -> list[str]:
     """The ids of every prompt that the round accounts for, in order."""
-    return [
-        outcome.pair.prompt.id if outcome.pair else outcome.dropped.prompt_id  # pyright: ignore[reportOptionalMemberAccess]
-        for outcome in ledger.read_stage(round, "pairs", PairingOutcome)
-    ]
+    return [prompt_id(outcome) for outcome in ledger.read_stage(round, "pairs", PairingOutcome)]
+
+
+def prompt_id(outcome: PairingOutcome) -> str:
+    made = outcome.pair or outcome.group
+    if made is not None:
+        return made.prompt.id
+    assert outcome.dropped is not None
+    return outcome.dropped.prompt_id
+
+
+def shards(ledger: Ledger, round: int, stage: str) -> int:
+    """How many of a stage's shards are finished."""
+    return len(list(Path(ledger.root, f"rounds/{round:03d}", stage).glob("shard-*.parquet")))
+
+
+def has(ledger: Ledger, *parts: str) -> bool:
+    """Whether a file or directory of the run is there."""
+    return Path(ledger.root, *parts).exists()
+
+
+def kill_in(stage: str, reached: Callable[[Ledger], bool], process: subprocess.Popen[str], ledger: Ledger) -> None:
+    """SIGKILL everything a random moment after `stage` was seen to begin."""
+    deadline = time.monotonic() + 300
+    while not reached(ledger):
+        assert process.poll() is None, f"the run ended before {stage}: {process.communicate()[0]}"
+        assert time.monotonic() < deadline, f"the run never reached {stage}"
+        time.sleep(0.001)
+    time.sleep(random.uniform(0.0, 0.1))
+    kill_everything(process)

@@ -15,10 +15,15 @@ MODULES = [
     if not module.ispkg
 ]
 WITH_EXAMPLES = {
+    "roundelay.orchestrator.prompt_order",
     "roundelay.orchestrator.seeds",
+    "roundelay.orchestrator.weight_transfer",
+    "roundelay.recipes.comparing",
     "roundelay.recipes.generation",
     "roundelay.recipes.judging",
+    "roundelay.recipes.rendering",
     "roundelay.recipes.schedules",
+    "roundelay.recipes.selectors",
     "roundelay.launch.config_loading",
     "roundelay.launch.sweeps",
     "roundelay.launch.tracking",

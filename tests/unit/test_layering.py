@@ -25,7 +25,8 @@ DRIVER_SIDE = [
     "roundelay.launch.cli",
     "roundelay.orchestrator.driver",
     *(f"roundelay.orchestrator.{path.stem}" for path in MODULES if path.parts[0] == "orchestrator"),
-    *(f"roundelay.recipes.{name}" for name in ("generation", "judging", "pairing", "schedules")),
+    # Not the objectives: tensor functions are the workers'.
+    *(f"roundelay.recipes.{path.stem}" for path in MODULES if path.parent == Path("recipes")),
 ]
 
 

@@ -112,6 +112,27 @@ CASES = [
     wrong("model without chat template", "model.path={here}/no-template",
           "model.path={here}/no-template has a tokenizer without a chat template", "chat_template.jinja"),
     wrong("scores that are no single tokens", "judge.scores=['0','100']", "judge", "'100'", "single token"),
+    wrong("more prompts in a phase than there are", "recipe=rlcd phases.ppo.prompts_per_round=4",
+          "phases.reward_model.prompts_per_round=40000", "prompts.train holds 8 prompts",
+          "lower phases.reward_model.prompts_per_round"),
+    wrong("more prompts a round than a phase has", "recipe=rlcd phases.reward_model.prompts_per_round=4 "
+          "phases.ppo.prompts_per_round=null run.prompts_per_round=9",
+          "run.prompts_per_round=9, but prompts.train holds 8", "lower run.prompts_per_round"),
+    wrong("prompts too long in a phase", "recipe=rlcd phases.reward_model.prompts_per_round=4 "
+          "phases.ppo.prompts_per_round=4 phases.ppo.generation.sampling.max_tokens=1020",
+          "prompts.train: prompt ", "generation.sampling.max_tokens=1020", "model.max_model_len=1024", "shorten"),
+    wrong("phase that cannot run", "recipe=rlcd phases.ppo.generation.samples_per_prompt=0",
+          "generation.samples_per_prompt=0", "greater than 0"),
+    wrong("policy gradient of another distribution", "recipe=rlcd phases.ppo.generation.sampling.top_p=0.5",
+          "in phase ppo: objective.kind=ppo", "top_p=0.5", "here: phases.ppo."),
+    wrong("phases that end too early", "recipe=rlcd phases.ppo.rounds=2 run.rounds=9",
+          "run.rounds=9, but the phases reward_model, ppo end after round 3", "lower run.rounds"),
+    wrong("reward model that nobody trains", "judge=reward_model",
+          "judge.kind=reward_model, but no earlier phase trains one", "choose another judge"),
+    wrong("judging function in no module", "judge=function judge.function=no.such.module:score",
+          "judge.function=no.such.module:score: cannot import no.such.module", "PYTHONPATH"),
+    wrong("judging function that is none", "judge@evaluation.judge=function evaluation.judge.function=math:score",
+          "judge.function=math:score: math has no function score", "at its top level"),
 ]  # fmt: skip
 THROUGH_THE_COMMAND = ("unknown key", "run name that escapes", "bad JSON", "model without chat template")
 
@@ -144,7 +165,10 @@ class Shell:
     patch: pytest.MonkeyPatch
 
     def words(self, overrides: Sequence[str]) -> list[str]:
-        return [word.replace("{here}", str(self.here)) for word in (*BASE, f"run.root={self.root}", *overrides)]
+        # rlcd's phases have sizes of their own: one at the top would be refused.
+        phased = "recipe=rlcd" in overrides
+        base = [word for word in BASE if not (phased and word.startswith("run.prompts_per_round="))]
+        return [word.replace("{here}", str(self.here)) for word in (*base, f"run.root={self.root}", *overrides)]
 
     def roundelay(self, *words: str) -> Outcome:
         self.patch.setattr(sys, "argv", ["roundelay", *words])
@@ -168,7 +192,7 @@ class Shell:
 def shell(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shell]:
-    def no_cluster(*_: object) -> None:
+    def no_cluster(*_: object, **__: object) -> None:
         pytest.fail("the command got as far as the cluster")
 
     monkeypatch.setattr("roundelay.launch.runs.Cluster", no_cluster)
@@ -309,6 +333,45 @@ def test_a_wrong_resume_is_refused_and_changes_nothing(case: Case, begun: Ledger
     before = begun.read_bytes("run.yaml")
     check_refusal(case, shell.roundelay("resume", begun.url, *case.overrides), shell.here)
     assert begun.read_bytes("run.yaml") == before
+
+
+@pytest.fixture
+def begun_phases(shell: Shell) -> Ledger:
+    """A run of two phases, whose first is (as far as a resume looks) finished."""
+    sizes = ("phases.reward_model.prompts_per_round=4", "phases.ppo.prompts_per_round=4")
+    ledger = create_run(load_config(shell.words(["recipe=rlcd", *sizes])))
+    for round in range(2):
+        ledger.commit_round(round, {"round": round, "seconds": {}, "sync_parity": 0.0})
+    return ledger
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        wrong("a phase's rate", "phases.ppo.learner.learning_rate=1", "phases.ppo.learner.learning_rate=1",
+              "this run has 1e-05", "start a new run"),
+        wrong("the top's rate", "learner.learning_rate=1", "learner.learning_rate=1", "start a new run"),
+        wrong("a phase's judge", "phases.ppo.judge.kind=function", "phases.ppo.judge.kind='function'", "a new run"),
+        wrong("misspelt phase", "phases.pppo.learner.zero_stage=2", "phases.ppo.learner.zero_stage?"),
+        wrong("impossible in a phase", "phases.ppo.learner.zero_stage=4", "learner.zero_stage=4", "0, 1, 2 or 3"),
+    ],
+    ids=lambda case: case.name,
+)  # fmt: skip
+def test_a_wrong_resume_of_phases_is_refused_and_changes_nothing(
+    case: Case, begun_phases: Ledger, shell: Shell
+) -> None:
+    before = begun_phases.read_bytes("run.yaml")
+    check_refusal(case, shell.roundelay("resume", begun_phases.url, *case.overrides), shell.here)
+    assert begun_phases.read_bytes("run.yaml") == before
+
+
+def test_what_alters_no_finished_round_may_change_in_all_phases_or_in_one(begun_phases: Ledger) -> None:
+    """And stands in run.yaml from then on."""
+    config, ledger = resume_run(begun_phases.url, ["learner.zero_stage=2"])
+    assert [config.at(round).learner.zero_stage for round in (0, 1, 2)] == [2, 2, 2]
+    config, _ = resume_run(ledger.url, ["phases.ppo.learner.zero_stage=3", "run.rounds=43"])
+    assert [config.at(round).learner.zero_stage for round in (0, 1, 2, 43)] == [2, 2, 3, 3]
+    assert resume_run(ledger.url, [])[0] == config
 
 
 def test_a_resume_from_other_weights_is_refused(begun: Ledger, shell: Shell, tiny_model: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from roundelay.launch import cli
 from roundelay.launch.config_loading import CONFIG_ROOT, config_values, load_config, parse_config
 from roundelay.launch.sweeps import expand
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger import Ledger, round_name
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
 from roundelay.orchestrator.records import Rollout, Shard
 
@@ -82,6 +83,51 @@ def test_the_plan_of_contrast_pairs_has_two_responses_a_prompt_and_no_judge(roun
     assert cells(out, "judge") == ["nothing: pairs are labelled by construction"]
 
 
+def test_the_plan_of_a_recipe_of_phases_has_a_table_a_phase(roundelay: Roundelay) -> None:
+    """With the rounds, sizes and parts of each; what trains a reward model syncs no policy, and what judges has an
+    actor."""
+    out = roundelay("run", "--dry-run", "recipe=rlaif", "model=local", "model.path=/m", "run.rounds=7")
+    _, first, second = out.partition("\nactors: rollout-0")[0].split("plan: ")
+    assert first.startswith("phase reward_model: 1 × these stages")
+    assert "40000 prompts × 2 = 80000 rollouts (plain)" in cells(first, "sample")[0]
+    assert "in 1250 shards" in cells(first, "sample")[0]
+    assert cells(first, "judge") == ["80000 judgments (ab)"]
+    assert cells(first, "pair") == ["soft: at most 40000 pairs"]
+    assert "reward model: reward_model (centring 0), reference: none" in cells(first, "learn")[0]
+    assert "16 pairs a step, lr 3e-06, fresh optimizer" in cells(first, "learn")[0]
+    assert cells(first, "sync") == ["nothing: the policy stays as it is"]
+    assert second.startswith("phase ppo: 6 × these stages")
+    assert "512 prompts × 1 = 512 rollouts (plain)" in cells(second, "sample")[0]
+    assert cells(second, "judge") == ["512 judgments (reward_model)"]
+    assert cells(second, "pair") == ["group: at most 512 groups of responses"]
+    assert "2 epoch(s), 256 groups a step, lr 1e-05, carried optimizer" in cells(second, "learn")[0]
+    assert "verified by probe log-probs" in cells(second, "sync")[0]
+    assert all("96 held-out prompts, judge: reward_model" in cells(phase, "evaluate")[0] for phase in (first, second))
+    assert "actors: rollout-0 (1 CPU), learner-0 (1 CPU), scorer-0 (1 CPU)" in out
+
+
+@pytest.mark.parametrize(
+    ("rounds", "phases"),
+    [
+        (1, {"reward_model": 1}),
+        (3, {"reward_model": 1, "ppo": 2}),
+    ],
+)
+def test_a_phase_that_a_run_never_reaches_is_not_planned(
+    rounds: int, phases: dict[str, int], roundelay: Roundelay
+) -> None:
+    out = roundelay("run", "--dry-run", "recipe=rlcd", f"run.rounds={rounds}")
+    found = re.findall(r"plan: phase (\w+): (\d+) × these stages", out)
+    assert found == [(name, str(number)) for name, number in phases.items()]
+
+
+def test_the_plan_counts_a_comparison_once_or_in_both_orders(roundelay: Roundelay) -> None:
+    words = ["run", "--dry-run", "judge=ab", "pairing=soft", "generation.samples_per_prompt=2"]
+    for orders, votes in (("both", 20), ("one", 10)):
+        out = roundelay(*words, "run.prompts_per_round=10", f"judge.orders={orders}")
+        assert cells(out, "judge") == [f"{votes} judgments (ab)"]
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_printed_config_is_the_config(path: Path, roundelay: Roundelay, tmp_path: Path) -> None:
     """`run --cfg` prints YAML that reads back as the config of the same overrides, and creates nothing."""
@@ -104,6 +150,10 @@ def test_recipes_lists_every_recipe_with_its_paper(roundelay: Roundelay) -> None
         title, paper, parts, differs = cells(out, path.stem)
         assert (title, paper, differs) == (info["title"], info["paper"], info["differs"])
         assert len(parts.split(" → ")) == 4
+    lines = out.splitlines()
+    (first,) = (number for number, line in enumerate(lines) if re.match(r"│ rlcd +│", line))
+    assert "contrast → none → contrast → reward_model" in lines[first]
+    assert "plain → reward_model → group → ppo" in lines[first + 1]
 
 
 def test_recipes_lists_the_users_own_too(roundelay: Roundelay, tmp_path: Path) -> None:
@@ -164,14 +214,19 @@ def ledger(tmp_path: Path) -> Ledger:
         "judge": {"votes": 2, "parse_rate": 1.0, "score_mean": 2.5}, "heldout_pairs": 2, "implicit_accuracy": None,
         "implicit_margin": None,
     }  # fmt: skip
-    common = {"seed": 0, "sync_parity": 3.2e-6, "stage_sha256": {}}
-    ledger.commit_round(0, {**common, "round": 0, "evaluation": evaluation, "seconds": {"evaluate": 4.0, "round": 4.4}})
+    common = {
+        "seed": 0, "sync_parity": 3.2e-6, "stage_sha256": {}, "phase": None, "judged_by": None, "reward_model": None,
+    }  # fmt: skip
+    initial = {"version": 0, "path": "/models/initial", "sha256": "0"}
+    first = {**common, "round": 0, "policy": initial, "evaluation": evaluation}
+    ledger.commit_round(0, {**first, "seconds": {"evaluate": 4.0, "round": 4.4}})
     judge = {
         "votes": 1234, "parse_rate": 0.875, "tie_rate": 0.25, "score_histogram": [0, 1, 2, 3, 4, 5], "score_mean": 2.0,
-        "score_length_correlation": -0.125, "choice_mass": 0.1,
+        "score_std": 0.5, "score_length_correlation": -0.125, "choice_mass": 0.1, "swap_consistency": None,
+        "prefers_first": None,
     }  # fmt: skip
     data = {
-        "prompts": 4, "rollouts": 16, "rollout_tokens": 100, "truncated": 3, "pairs": 2,
+        "prompts": 4, "rollouts": 16, "rollout_tokens": 100, "truncated": 3, "pairs": 2, "groups": 0, "equal_groups": 0,
         "dropped": {"tie": 1, "unscored": 1}, "score_margin": 1.5, "length_gap_tokens": -2.5, "judge": judge,
     }  # fmt: skip
     learn = {
@@ -188,10 +243,18 @@ def ledger(tmp_path: Path) -> Ledger:
         "evaluate": 4.0,
         "round": 20.0,
     }
-    ledger.commit_round(
-        1, {**common, "round": 1, "data": data, "learn": learn, "evaluation": later, "seconds": seconds}
-    )
+    policy = {"version": 1, "path": f"{ledger.url}/rounds/001/policy", "sha256": "1"}
+    manifest = {**common, "round": 1, "policy": policy, "data": data, "learn": learn, "evaluation": later}
+    ledger.commit_round(1, {**manifest, "seconds": seconds})
     return ledger
+
+
+def rewrite(ledger: Ledger, round: int, **changes: Any) -> None:
+    """A manifest with some of its entries changed, one level deep."""
+    manifest = ledger.manifest(round)
+    for name, value in changes.items():
+        manifest[name] = {**manifest[name], **value} if isinstance(manifest.get(name), dict) else value
+    ledger.write_json(manifest, round_name(round), "manifest.json")
 
 
 def respond(ledger: Ledger, round: int, *texts: str) -> None:
@@ -249,6 +312,60 @@ def test_show_prints_every_finished_round_beside_the_initial_policy(ledger: Ledg
     assert {label: cells(out, label) for label in expected} == expected
     assert "unscored 1" in out
     assert f"trained policy: {ledger.root}/rounds/001/policy" in out
+
+
+def test_show_prints_what_a_phase_has_and_no_row_that_none_has(ledger: Ledger, roundelay: Roundelay) -> None:
+    """A reward model's round, from comparisons: where it is, how exact it is, and that the policy stayed the initial
+    one. Rows of groups and of a policy gradient are not there."""
+    model = {"version": 1, "path": "/runs/demo/rounds/001/reward_model", "sha256": "2"}
+    rewrite(
+        ledger,
+        1,
+        phase="reward_model",
+        policy=ledger.manifest(0)["policy"],
+        reward_model=model,
+        heldout={"loss": 0.5, "accuracy": 0.75},
+        learn={"accuracy": 0.5625},
+        data={
+            "score_margin": None,
+            "judge": {
+                **ledger.manifest(1)["data"]["judge"],
+                "score_histogram": None,
+                "swap_consistency": 0.875,
+                "prefers_first": 0.625,
+            },
+        },
+    )
+    out = roundelay("show", ledger.url)
+    assert cells(out, "judge: same both ways round") == ["–", "87.5%"]
+    assert cells(out, "judge: prefers the first") == ["–", "62.5%"]
+    assert cells(out, "reward model: accuracy") == ["–", "56.2%"]
+    assert cells(out, "reward model: held-out accuracy") == ["–", "75.0%"]
+    assert re.search(r"[│┃] +round 1 +[│┃]\n[│┃] +[│┃] +initial +[│┃] +reward_model +[│┃]", out)
+    for absent in ("groups", "objective/kl (nats a response)", "judge: scores 0|1|2|3|4|5", "score margin"):
+        assert absent not in out
+    assert out.endswith("trained policy: /models/initial\nreward model: /runs/demo/rounds/001/reward_model\n")
+
+
+def test_show_prints_a_policy_gradients_round_with_its_groups(ledger: Ledger, roundelay: Roundelay) -> None:
+    rewrite(
+        ledger,
+        1,
+        phase="ppo",
+        data={"pairs": 0, "groups": 32},
+        learn={
+            "objective/scores": 0.25, "objective/kl": 1.5, "policy/entropy_avg": 2.0, "policy/clipfrac_avg": 0.125,
+        },
+        seconds={"prepare": 2.0, "select": 4.0},
+    )  # fmt: skip
+    out = roundelay("show", ledger.url)
+    assert cells(out, "groups") == ["–", "32"]
+    assert not re.search(r"[│┃] pairs +[│┃]", out)
+    assert cells(out, "objective/scores") == ["–", "0.250"]
+    assert cells(out, "objective/kl (nats a response)") == ["–", "1.500"]
+    assert cells(out, "policy/clipfrac_avg") == ["–", "12.5%"]
+    assert cells(out, "seconds: learn") == ["–", "10"]
+    assert "reward model" not in out
 
 
 def test_show_prints_a_run_that_has_finished_nothing(ledger: Ledger, roundelay: Roundelay) -> None:

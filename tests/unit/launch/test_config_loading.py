@@ -22,7 +22,7 @@ from roundelay.launch.config_loading import (
     nearest,
     parse_config,
 )
-from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
@@ -31,6 +31,8 @@ from roundelay.orchestrator.objective_config import (
     DpoObjective,
     ObjectiveConfig,
     PairObjective,
+    PolicyGradientObjective,
+    PpoObjective,
     SftObjective,
     SimpoObjective,
 )
@@ -40,29 +42,42 @@ MODELS = sorted(path.stem for path in (CONFIG_ROOT / "model").glob("*.yaml"))
 OBJECTIVES = sorted(path.stem for path in (CONFIG_ROOT / "objective").glob("*.yaml"))
 MEMBERS = sorted((path.parent.name, path.stem) for path in CONFIG_ROOT.glob("*/*.yaml"))
 SHIPPED = sorted(CONFIG_ROOT.rglob("*.yaml"))
+# What is particular to one recipe on one model: no group for a user to choose from.
+SCALING = "scaling"
 # What a member leaves to the user.
 NEEDS = {
     ("model", "local"): ("model.path=/models/mine",),
     ("prompts", "file"): ("prompts.train.path=mine.jsonl",),
+    ("judge", "function"): ("judge.function=mine.rewards:length",),
+    ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
+# A member that has its place in a phase alone.
+PLACES = {("judge", "reward_model"): "judge@phases.ppo.judge"}
+# What a policy gradient needs of self_rewarding.
+POLICY_GRADIENT = (
+    "pairing=group", "pairing.min_responses=2", "generation.sampling.temperature=1", "generation.sampling.top_p=1",
+)  # fmt: skip
 
 
 def load(*overrides: str, config_dir: Path | None = None) -> Config:
     return load_config(overrides, config_dir=config_dir, default_name="test")
 
 
-# What is known to load with no recipe and model. Strict: whoever mends it takes the line out.
 def member_cases() -> Iterator[Any]:
-    for pair in MEMBERS:
-        yield pytest.param(*pair, id="=".join(pair))
+    for group, member in MEMBERS:
+        if group != SCALING:
+            yield pytest.param(group, member, id=f"{group}={member}")
 
 
-# -------------------------------------------------------------------------------------------------- the shipped files
+POLICY_GRADIENTS = ("grpo", "ppo", "rloo")
+
+
+# ---------------------------------------------------------------------------------------------------- the shipped files
 
 
 def test_every_folder_of_the_shipped_configs_is_a_group() -> None:
     """A group that the loader does not know would never be suggested, and its files never tested."""
-    assert sorted({group for group, _ in MEMBERS}) == sorted(GROUPS)
+    assert sorted({group for group, _ in MEMBERS}) == sorted([*GROUPS, SCALING])
 
 
 @pytest.mark.parametrize(("group", "member"), list(member_cases()))
@@ -72,7 +87,7 @@ def test_every_shipped_member_loads_within_a_whole_config(group: str, member: st
     for recipe, model in itertools.product(RECIPES, MODELS):
         chosen = {"recipe": recipe, "model": model, group: member}
         needed = itertools.chain(*(NEEDS.get(pair, ()) for pair in chosen.items()))
-        overrides = [*(f"{name}={value}" for name, value in chosen.items()), *needed]
+        overrides = [*(f"{PLACES.get(pair, pair[0])}={pair[1]}" for pair in chosen.items()), *needed]
         try:
             config = load(*overrides)
         except ConfigError as error:
@@ -92,6 +107,22 @@ def test_every_recipe_goes_with_every_model(recipe: str, model: str) -> None:
     assert config.run.prompts_per_shard <= config.run.prompts_per_round
 
 
+@pytest.mark.parametrize("name", [member for group, member in MEMBERS if group == SCALING])
+def test_what_is_particular_to_a_recipe_on_a_model_is_found_by_their_names(name: str) -> None:
+    """Otherwise it would be left out in silence. It scales: sizes and rates, nothing that makes the method."""
+    ((recipe, model),) = [pair for pair in itertools.product(RECIPES, MODELS) if "_".join(pair) == name]
+    of_pair = load(f"recipe={recipe}", f"model={model}")
+    assert of_pair == load(f"recipe={recipe}", f"model={model}", f"scaling={name}")
+    elsewhere = load(f"recipe={recipe}", "model=local", "model.path=/m")
+    assert of_pair != elsewhere
+    assert list(of_pair.phases) == list(elsewhere.phases)
+    kinds = [
+        [getattr(getattr(config.at(round), group), "kind", None) for round in (0, 1, 2) for group in PHASE_GROUPS]
+        for config in (of_pair, elsewhere)
+    ]
+    assert kinds[0] == kinds[1]
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIG_ROOT)))
 def test_every_shipped_file_begins_by_saying_what_it_is(path: Path) -> None:
     """The first line (after Hydra's package directive) is a comment in words."""
@@ -108,7 +139,7 @@ def test_the_starter_prompts_are_found_wherever_the_package_is(
     assert Path(getattr(load().prompts, split).path).is_file()
 
 
-# ------------------------------------------------------------------------------------------------------- the result
+# ----------------------------------------------------------------------------------------------------------- the result
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -117,15 +148,19 @@ def leaves(value: Any) -> Iterator[Any]:
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             yield from leaves(getattr(value, field.name))
-    elif isinstance(value, tuple):
-        for item in value:
+    elif isinstance(value, tuple | Mapping):
+        for item in value.values() if isinstance(value, Mapping) else value:
             yield from leaves(item)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_config_is_frozen_all_the_way_down(recipe: str) -> None:
-    """No field of any part can be assigned, and no part is a container that could be changed."""
-    for part in leaves(load(f"recipe={recipe}")):
+    """No field of any part can be assigned, and no part is a container that could be changed. (The phases' own: see the
+    next test.)"""
+    config = load(f"recipe={recipe}")
+    for part in leaves(config):
+        if part is config.phases:
+            continue
         if dataclasses.is_dataclass(part):
             for field in dataclasses.fields(part):
                 with pytest.raises(dataclasses.FrozenInstanceError):
@@ -134,8 +169,17 @@ def test_a_config_is_frozen_all_the_way_down(recipe: str) -> None:
             assert part is None or type(part) in (tuple, str, int, float, bool)
 
 
+def test_no_phase_can_be_put_in_anothers_place() -> None:
+    """Nothing in a configuration can be changed, and so it can be hashed."""
+    config = load("recipe=rlcd")
+    phases: Any = config.phases
+    with pytest.raises(TypeError):
+        phases["ppo"] = phases["reward_model"]
+    assert hash(config) == hash(load("recipe=rlcd"))
+
+
 def test_nothing_of_omegaconf_leaves_the_loader() -> None:
-    """The composed values are plain Python containers with every interpolation resolved."""
+    """The composed values are plain Python containers with every interpolation resolved, in phases too."""
 
     def check(value: Any) -> None:
         assert value is None or type(value) in (dict, list, str, int, float, bool)
@@ -146,6 +190,7 @@ def test_nothing_of_omegaconf_leaves_the_loader() -> None:
         assert not isinstance(value, str) or "${" not in value
 
     check(compose_dict([], default_name="test"))
+    check(compose_dict(["recipe=rlcd"], default_name="test"))
 
 
 def test_the_command_lines_name_is_used_only_where_no_override_gives_one() -> None:
@@ -168,7 +213,7 @@ def test_whole_numbers_pass_for_fractions_but_not_the_other_way_round() -> None:
             load(override)
 
 
-# ---------------------------------------------------------------------------------------------------- objectives
+# ----------------------------------------------------------------------------------------------------------- objectives
 
 
 def objective_of(*overrides: str) -> ObjectiveConfig:
@@ -182,11 +227,15 @@ def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
-    """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it."""
-    config = load("recipe=self_rewarding", f"objective={name}")
+    """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it. (A policy gradient
+    wants groups of scored samples of the policy itself.)"""
+    needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else ()
+    config = load("recipe=self_rewarding", f"objective={name}", *needed)
     assert config.objective.kind == name
+    assert isinstance(config.objective, PolicyGradientObjective) == bool(needed)
     assert parse_config(config_values(config)) == config
-    assert (config.objective.reference.policy == "none") == (name in REFERENCE_FREE)
+    without = (*REFERENCE_FREE, "grpo")  # whose KL has the weight 0 in TRL
+    assert (config.objective.reference.policy == "none") == (name in without)
     if isinstance(config.objective, PairObjective):
         assert (config.objective.weighting, config.objective.plus) == ("none", ())
 
@@ -267,7 +316,252 @@ def test_a_limit_on_pairs_in_a_forward_pass_may_be_left_out() -> None:
         load("learner.tokens_per_device=null")
 
 
-# ------------------------------------------------------------------------------------------- the user's own directory
+# --------------------------------------------------------------------------------------------------------------- phases
+
+PHASED = """\
+# @package _global_
+# Demonstrations first, then ours.
+defaults:
+  - /objective@phases.warm.objective: sft
+  - override /generation: plain
+  - override /judge: expected_score
+  - override /pairing: best_worst
+  - override /objective: dpo
+
+recipe: {title: Ours, paper: none yet, differs: it is ours}
+run: {rounds: 5, prompts_per_round: 64, prompts_per_shard: 8}
+generation: {samples_per_prompt: 3, sampling: {temperature: 0.5, top_p: 0.8}}
+learner: {learning_rate: 3.0e-6, weight_decay: 0.25}
+phases:
+  warm:
+    rounds: 2
+    prompts_per_round: 16
+    generation: {sampling: {temperature: 0.9}}
+    judge: {kind: function, function: "mine.rewards:length"}
+    pairing: {kind: best_worst, min_margin: 0.5}
+    learner: {adam_betas: [0.8, 0.95], zero_stage: 3, lora: {rank: 4, alpha: 8, target_modules: []}}
+  main: {}
+"""
+
+
+def values_of(text: str, directory: Path, *overrides: str) -> dict[str, Any]:
+    """What a recipe of this text composes to."""
+    (directory / "recipe").mkdir(exist_ok=True)
+    (directory / "recipe" / "phased.yaml").write_text(text)
+    chosen = ("recipe=phased", "model=local", "model.path=/m")
+    return compose_dict([*chosen, *overrides], config_dir=directory, default_name="test")
+
+
+@pytest.fixture
+def phased(tmp_path: Path) -> dict[str, Any]:
+    return values_of(PHASED, tmp_path)
+
+
+def test_a_phase_has_every_group_that_it_leaves_out_from_the_top(phased: dict[str, Any]) -> None:
+    """And no number of rounds or prompts of its own. Its groups are copies: no change of one is a change of another."""
+    main = phased["phases"]["main"]
+    assert main == {"rounds": None, "prompts_per_round": None, **{group: phased[group] for group in PHASE_GROUPS}}
+    main["generation"]["sampling"]["temperature"] = 2.0
+    assert phased["generation"]["sampling"]["temperature"] == 0.5
+    assert phased["phases"]["warm"]["generation"]["sampling"]["temperature"] == 0.9
+
+
+def test_a_group_of_the_same_kind_is_changed_in_the_keys_that_a_phase_sets(phased: dict[str, Any]) -> None:
+    """Down to nested ones; whether or not it says its kind again. Lists are values, and are replaced whole."""
+    warm = phased["phases"]["warm"]
+    assert (warm["rounds"], warm["prompts_per_round"]) == (2, 16)
+    assert warm["generation"] == {
+        **phased["generation"],
+        "sampling": {**phased["generation"]["sampling"], "temperature": 0.9},
+    }
+    assert warm["pairing"] == {"kind": "best_worst", "min_margin": 0.5}
+    assert warm["learner"] == {
+        **phased["learner"],
+        "adam_betas": [0.8, 0.95],
+        "zero_stage": 3,
+        "lora": {"rank": 4, "alpha": 8, "target_modules": []},
+    }
+    assert (warm["learner"]["learning_rate"], warm["learner"]["weight_decay"]) == (3.0e-6, 0.25)
+
+
+def test_a_group_of_another_kind_stands_in_the_place_of_the_tops(phased: dict[str, Any]) -> None:
+    """Nothing of the other kind is left in it: neither the judge's scores nor the objective's beta."""
+    warm = phased["phases"]["warm"]
+    assert warm["judge"] == {"kind": "function", "function": "mine.rewards:length"}
+    assert warm["objective"] == {"kind": "sft", "reference": {"policy": "none", "logps": "recompute"}}
+
+
+def test_a_mapping_may_stand_where_the_top_has_none_and_none_where_it_has_one(tmp_path: Path) -> None:
+    text = PHASED.replace("weight_decay: 0.25}", "weight_decay: 0.25, lora: {rank: 2, alpha: 4, target_modules: []}}")
+    text = text.replace("  main: {}", "  main: {learner: {lora: null}}")
+    phases = values_of(text, tmp_path)["phases"]
+    assert phases["warm"]["learner"]["lora"] == {"rank": 4, "alpha": 8, "target_modules": []}
+    assert phases["main"]["learner"]["lora"] is None
+
+
+def test_the_top_may_be_changed_for_all_phases_that_have_nothing_else(tmp_path: Path) -> None:
+    """By the command line as by a model."""
+    phases = values_of(PHASED, tmp_path, "learner.zero_stage=2", "generation.sampling.top_p=1.0")["phases"]
+    assert [phase["learner"]["zero_stage"] for phase in phases.values()] == [3, 2]
+    assert [phase["generation"]["sampling"]["top_p"] for phase in phases.values()] == [1.0, 1.0]
+
+
+def test_a_phases_key_can_be_overridden_though_the_recipe_leaves_it_as_at_the_top(tmp_path: Path) -> None:
+    """And in that phase alone. Hydra's own spellings of it mean the same."""
+    for prefix in ("", "+", "++"):
+        values = values_of(PHASED, tmp_path, f"{prefix}phases.main.learner.learning_rate=7e-6")
+        rates = [part["learner"]["learning_rate"] for part in (values, *values["phases"].values())]
+        assert rates == [3e-6, 3e-6, 7e-6]
+    config = load("recipe=rlcd", "phases.ppo.learner.weight_decay=0.5", "phases.ppo.generation.truncated=keep")
+    assert [config.at(round).learner.weight_decay for round in (0, 1, 2)] == [0.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("override", "what", "remedy"),
+    [
+        ("phases.main.learner.lerning_rate=1e-6", "unknown key phases.main.learner.lerning_rate=1e-06",
+         "did you mean phases.main.learner.learning_rate?"),
+        ("phases.warm.generation.sampling.temprature=1", "unknown key phases.warm.generation.sampling.temprature=1",
+         "did you mean phases.warm.generation.sampling.temperature?"),
+        ("phases.main.lerner.epochs=2", "unknown key phases.main.lerner=", "did you mean phases.main.learner?"),
+        ("phases.main.objective.bta=2", "unknown key phases.main.objective.bta=2", "phases.main.objective.beta?"),
+        ("phases.main.learner.learning_rate=-1", "phases.main.learner.learning_rate=-1: ",
+         "set phases.main.learner.learning_rate to such a value"),
+        ("phases.main.learner.epochs=many", "phases.main.learner.epochs='many': ", "set phases.main.learner.epochs"),
+        ("phases.main.objective.kind=dop", "phases.main.objective.kind=dop: no such kind", "'dpo'"),
+        ("phases.main.rounds=0", "phases.main.rounds=0: ", "set phases.main.rounds"),
+        ("phases.main.learner=null", "phases.main.learner=None: ", "set phases.main.learner"),
+        # A kind without its keys: the group's member brings them.
+        ("phases.main.objective.kind=spa", "phases.main.objective.", "set it: phases.main.objective."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_phase_is_named_by_its_place(override: str, what: str, remedy: str, tmp_path: Path) -> None:
+    values = values_of(PHASED.replace("  main: {}", "  main: {judge: {kind: expected_score}}"), tmp_path, override)
+    with pytest.raises(ConfigError) as error:
+        parse_config(values)
+    assert what in error.value.what
+    assert remedy in error.value.remedy
+
+
+IN_PHASES = [
+    # The names of rlcd's phases are kinds too.
+    ("recipe=rlcd phases.ppo.learner.lerning_rate=1", "unknown key phases.ppo.learner.lerning_rate=1",
+     "did you mean phases.ppo.learner.learning_rate?"),
+    ("recipe=rlcd phases.reward_model.objective.centrin=1", "unknown key phases.reward_model.objective.centrin=1",
+     "did you mean phases.reward_model.objective.centring?"),
+    ("recipe=rlcd phases.ppo.learner.epochs=0", "phases.ppo.learner.epochs=0: ", "set phases.ppo.learner.epochs"),
+    # So is a field that is called as its kind.
+    ("judge=function judge.function=length", "judge.function='length': ", "set judge.function"),
+    # A phase that the recipe does not have.
+    ("recipe=self_rewarding phases.main.learner.epochs=2", "phases.main", ""),
+    ("recipe=rlcd phases.pppo.learner.epochs=2", "phases.pppo", "did you mean phases.ppo"),
+    # No mapping.
+    ("recipe=rlcd phases=null", "phases=", ""),
+    ("recipe=rlcd phases.ppo=null", "phases.ppo=", ""),
+    ("recipe=rlcd phases.ppo=3", "phases.ppo=3", ""),
+    # As the user wrote it.
+    ("recipe=rlcd phases.ppo.learner.epochs=1,2", "'phases.ppo.learner.epochs=1,2'", "quote values with commas"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("overrides", "what", "remedy"), IN_PHASES)
+def test_what_is_wrong_in_a_shipped_recipes_phase_is_named_by_its_place(overrides: str, what: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(*overrides.split())
+    assert what in error.value.what
+    assert remedy in error.value.remedy
+
+
+def test_what_cannot_run_in_a_phase_is_refused_in_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^in phase ppo: objective\.kind=ppo.*temperature=0\.7") as error:
+        load("recipe=rlcd", "phases.ppo.generation.sampling.temperature=0.7")
+    assert error.value.remedy.endswith("(here: phases.ppo.…)")
+
+
+# ------------------------------------------------------------------------------------------------- the recipes' numbers
+
+PPO_RECIPES = {
+    "rlcd": ("contrast", "none", "contrast"),
+    "rlcd_rescore": ("contrast", "ab", "soft"),
+    "rlaif": ("plain", "ab", "soft"),
+}
+
+
+@pytest.mark.parametrize("recipe", PPO_RECIPES)
+def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
+    """A reward model on 40,000 pairs (lr 3e-6, cosine, warm-up 0.03, 16 pairs a step, one epoch), then PPO on batches
+    of 512 responses of up to 300 tokens (lr 1e-5, 256 a step, two epochs) with AlpacaFarm's constants as RLCD's code
+    sets them: arXiv 2307.12950."""
+    config = load(f"recipe={recipe}", "model=local", "model.path=/m")
+    assert list(config.phases) == ["reward_model", "ppo"]
+    assert [config.phase_name(round) for round in (1, 2, config.run.rounds)] == ["reward_model", "ppo", "ppo"]
+    assert 40 <= config.run.rounds - 1 <= 80
+
+    first = config.at(1)
+    assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
+    assert first.objective.kind == "reward_model"
+    assert first.run.prompts_per_round == 40_000
+    assert (first.generation.sampling.temperature, first.generation.sampling.top_p) == (1.0, 1.0)
+    learner = first.learner
+    assert (learner.learning_rate, learner.schedule, learner.warmup_fraction) == (3e-6, "cosine", 0.03)
+    assert (learner.final_lr_fraction, learner.epochs, learner.pairs_per_step) == (0.0, 1, 16)
+
+    ppo = config.at(2)
+    assert (ppo.judge.kind, ppo.pairing.kind, ppo.run.prompts_per_round) == ("reward_model", "group", 512)
+    assert ppo.generation.kind == "plain" and ppo.generation.samples_per_prompt == 1
+    sampling = ppo.generation.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (1.0, 1.0, 300)
+    learner = ppo.learner
+    assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (1e-5, 2, 256)
+    assert (learner.schedule, learner.optimizer) == ("constant", "carried")
+    objective = ppo.objective
+    assert isinstance(objective, PpoObjective)
+    assert (objective.kl_coefficient, objective.kl_estimator, objective.kl_clamp_min) == (0.0067, "k1", 0.0)
+    assert (objective.gamma, objective.lam, objective.clip, objective.value_clip) == (1.0, 1.0, 0.2, 0.2)
+    assert (objective.value_weight, objective.whiten_rewards, objective.missing_eos_reward) == (0.1, True, -1.0)
+    assert objective.reference.policy == "initial"
+
+    assert config.evaluation.judge.kind == "reward_model" and config.needs_scorer
+
+
+@pytest.mark.parametrize("recipe", PPO_RECIPES)
+def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str) -> None:
+    """A few hundred prompts for the reward model, then rounds of 48 short responses, which are cut so often that the
+    paper's reward for that would drown the others."""
+    config = load(f"recipe={recipe}", "model=smollm2_135m")
+    assert config.run.rounds == 5
+    assert [config.at(round).run.prompts_per_round for round in (1, 2, 5)] == [320, 24, 24]
+    first, ppo = config.at(1), config.at(2)
+    assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
+    assert (first.learner.learning_rate, first.learner.pairs_per_step) == (1e-4, 8)
+    assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (1e-5, 8, 2)
+    assert {part.generation.sampling.max_tokens for part in (config.at(0), first, ppo)} == {48}
+    assert (ppo.generation.sampling.temperature, ppo.generation.sampling.top_p) == (1.0, 1.0)
+    objective = ppo.objective
+    assert isinstance(objective, PpoObjective)
+    assert (objective.kl_coefficient, objective.missing_eos_reward) == (0.02, None)
+    assert objective.missing_eos_penalty == 0.0
+
+
+def test_the_responses_of_all_rlcd_baselines_are_equally_long() -> None:
+    """At most 300 tokens in the paper, for what the reward model learns from too."""
+    configs = [load(f"recipe={recipe}", "model=local", "model.path=/m") for recipe in PPO_RECIPES]
+    assert {config.at(1).generation.sampling.max_tokens for config in configs} == {300}
+
+
+def test_context_distillation_has_the_papers_numbers() -> None:
+    """On all positive responses: three epochs at 2e-5, 128 a step; on a laptop fewer of them."""
+    config = load("recipe=context_distillation", "model=local", "model.path=/m")
+    assert (config.generation.kind, config.judge.kind, config.objective.kind) == ("contrast", "none", "sft")
+    assert (config.run.rounds, config.run.prompts_per_round, config.phases) == (1, 40_000, {})
+    learner = config.learner
+    assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (2e-5, 3, 128)
+    small = load("recipe=context_distillation", "model=smollm2_135m")
+    assert (small.run.rounds, small.run.prompts_per_round) == (1, 320)
+    assert (small.learner.learning_rate, small.learner.epochs, small.learner.pairs_per_step) == (2e-5, 1, 16)
+
+
+# --------------------------------------------------------------------------------------------- the user's own directory
 
 OWN_RECIPE = """\
 # @package _global_
@@ -358,7 +652,7 @@ def test_a_users_file_that_is_no_yaml_is_named(own: Path) -> None:
         load("recipe=ours", config_dir=own)
 
 
-# --------------------------------------------------------------------------------------------------------- on resume
+# ------------------------------------------------------------------------------------------------------------ on resume
 
 VALUES: Mapping[str, Any] = {
     "run": {"name": "demo", "rounds": 2, "keep": None},
@@ -386,6 +680,55 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
 def test_an_override_means_what_it_means_on_the_command_line(override: str, value: object) -> None:
     changed = compose_overrides(VALUES, [f"run.name{override}"])["run"]["name"]
     assert changed == value and type(changed) is type(value)
+
+
+def test_on_resume_a_phase_that_has_what_stands_at_the_top_follows_it(phased: dict[str, Any]) -> None:
+    """Warm has a ZeRO stage of its own, main has the run's. What is overridden in a phase changes there alone."""
+    assert phased["learner"]["zero_stage"] == 1
+
+    def stages(*overrides: str) -> list[int]:
+        changed = compose_overrides(phased, overrides)
+        assert all(is_resumable(field) for field in flatten(changed) if flatten(changed)[field] != before[field])
+        return [part["learner"]["zero_stage"] for part in (changed, *changed["phases"].values())]
+
+    before = flatten(phased)
+    assert stages() == [1, 3, 1]
+    assert stages("learner.zero_stage=2") == [2, 3, 2]
+    assert stages("phases.main.learner.zero_stage=2") == [1, 3, 2]
+    assert stages("phases.warm.learner.zero_stage=0") == [1, 0, 1]
+    assert stages("learner.zero_stage=2", "phases.main.learner.zero_stage=0") == [2, 3, 0]
+    assert flatten(phased) == before
+
+
+def test_on_resume_what_a_run_of_phases_holds_is_a_run_still(phased: dict[str, Any]) -> None:
+    """As it stands in run.yaml."""
+    config = parse_config(phased)
+    changed = parse_config(compose_overrides(config_values(config), ["learner.zero_stage=2"]))
+    assert [changed.at(round).learner.zero_stage for round in (0, 1, 3)] == [2, 3, 2]
+    assert parse_config(config_values(config)) == config
+
+
+def test_on_resume_the_word_on_a_phase_counts_more_than_that_on_the_top(phased: dict[str, Any]) -> None:
+    """In whatever order they were given, as at the start of a run."""
+    changed = compose_overrides(phased, ["phases.main.learner.zero_stage=0", "learner.zero_stage=2"])
+    assert changed["phases"]["main"]["learner"]["zero_stage"] == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "remedy"),
+    [
+        ("phases.main.learner.zero_stag=2", "did you mean phases.main.learner.zero_stage?"),
+        ("phases.mian.learner.zero_stage=2", "did you mean phases.main.learner.zero_stage?"),
+        ("phases.more.rounds=2", "did you mean phases."),
+        ("phases.main=null", ""),
+        ("phases.warm.learner.lora=null", ""),
+    ],
+)
+def test_a_resume_adds_no_phase_and_no_key_to_one(override: str, remedy: str, phased: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as error:
+        compose_overrides(phased, [override])
+    assert override in error.value.what
+    assert remedy in error.value.remedy
 
 
 def test_the_last_override_of_a_key_counts_and_none_is_no_change() -> None:
@@ -425,7 +768,7 @@ def test_text_that_looks_like_an_interpolation_survives_a_resume() -> None:
     assert compose_overrides(values, ["run.rounds=3"])["prompts"] == {"system": "Write ${name} for names."}
 
 
-# ------------------------------------------------------------------------------------------------------------ helpers
+# -------------------------------------------------------------------------------------------------------------- helpers
 
 
 def test_flatten_gives_dotted_keys_and_keeps_lists_whole() -> None:

@@ -5,36 +5,47 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-
-from roundelay.orchestrator.config import (
-    AdditiveJudge,
-    AffixPair,
-    BestWorstPairing,
-    ClusterConfig,
-    Config,
-    ContrastGeneration,
-    ContrastPairing,
-    EvaluationConfig,
-    ExpectedScoreJudge,
-    LearnerActors,
-    LearnerConfig,
-    ModelConfig,
-    NoJudge,
-    PlainGeneration,
-    PromptsConfig,
-    PromptSource,
-    RecipeInfo,
-    RolloutActors,
-    RunConfig,
-    SamplingConfig,
-    TrackingConfig,
-    check_combinations,
+from support.configs import (
+    AB,
+    ADDITIVE,
+    BY_CONSTRUCTION,
+    BY_FUNCTION,
+    BY_REWARD_MODEL,
+    BY_SPPO,
+    CONTRAST,
+    DPO,
+    EXPECTED,
+    GROUP,
+    GRPO,
+    INITIAL,
+    NO_JUDGE,
+    NO_REFERENCE,
+    ON_POLICY,
+    POLICY_GRADIENT,
+    PPO,
+    PREVIOUS,
+    REWARD_MODEL,
+    RLOO,
+    SCORED,
+    SELECTION,
+    SOFT,
+    SWEET_SPOT,
+    base,
+    changed,
+    phase,
+    with_phases,
 )
+
+from roundelay.orchestrator.config import Config, LoraConfig
+from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.generation_config import AffixPair
 from roundelay.orchestrator.objective_config import (
+    LISTWISE,
     REFERENCE_BOUND,
     REFERENCE_FREE,
     WITHOUT_DATA,
+    AttributeRegressionObjective,
     CreamObjective,
     CutObjective,
     DpoObjective,
@@ -55,35 +66,25 @@ from roundelay.orchestrator.objective_config import (
     WrpoObjective,
 )
 
-SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
-NO_JUDGE = NoJudge(kind="none")
-EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1"), assistant_prefix="Score: ")
-ADDITIVE = AdditiveJudge(kind="additive", votes=3, sampling=SAMPLING, constrain_last_line=False)
-PLAIN = PlainGeneration(kind="plain", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
-CONTRAST = ContrastGeneration(
-    kind="contrast",
-    placement="system",
-    affixes=(AffixPair(positive="being kind", negative="being rude"),),
-    sampling=SAMPLING,
-    truncated="keep",
-)
-PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
-DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
 SFT_TERM = Term(weight=0.2, loss=SftObjective(kind="sft"))
 SPA = SpaObjective(
     kind="spa", beta=0.1, label_smoothing=0.1, threshold="official_code", noisy_fraction=0.1, window=50, start=0.2,
     extrapolation=0.5, reference=PREVIOUS,
 )  # fmt: skip
+RRHF = RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0)
+PRO = ProObjective(kind="pro", sft_weight=0.05)
 FREE: list[ObjectiveConfig] = [
     SimpoObjective(kind="simpo", beta=2.0, gamma=1.0),
     OrpoObjective(kind="orpo", weight=0.1),
     SlicObjective(kind="slic", delta=1.0, weight=0.1),
-    RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0),
-    ProObjective(kind="pro", sft_weight=0.05),
+    RRHF,
+    PRO,
     SftObjective(kind="sft"),
     CutObjective(kind="cut", threshold=1.1, weight=1.0),
+    REWARD_MODEL,
+    AttributeRegressionObjective(kind="attribute_regression", attributes=5),
 ]
 BOUND: list[ObjectiveConfig] = [
     SPA,
@@ -93,78 +94,14 @@ BOUND: list[ObjectiveConfig] = [
     WrpoObjective(kind="wrpo", beta=0.01, final_alpha=0.1, reference=PREVIOUS),
     CreamObjective(kind="cream", beta=0.1, reference=PREVIOUS),
 ]
-BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
-BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
-
-
-def base() -> Config:
-    """A run that can run: self-rewarding on one machine."""
-    return Config(
-        recipe=RecipeInfo(title="t", paper="p", differs="d"),
-        run=RunConfig(
-            name="r", root="runs", seed=0, rounds=2, prompts_per_round=8, prompts_per_shard=4, keep_policies=None
-        ),
-        prompts=PromptsConfig(
-            train=PromptSource(path="train.jsonl"),
-            heldout=PromptSource(path="heldout.jsonl"),
-            prompt_column="prompt",
-            id_column=None,
-            system=None,
-        ),
-        model=ModelConfig(path="m", package=None, dtype="float32", max_model_len=256, trust_remote_code=False),
-        generation=PLAIN,
-        judge=EXPECTED,
-        pairing=BEST_WORST,
-        objective=DPO,
-        learner=LearnerConfig(
-            learning_rate=1e-6,
-            schedule="cosine",
-            warmup_fraction=0.0,
-            final_lr_fraction=0.1,
-            epochs=1,
-            pairs_per_step=8,
-            tokens_per_device=4096,
-            pairs_per_device=None,
-            max_grad_norm=1.0,
-            weight_decay=0.0,
-            adam_betas=(0.9, 0.999),
-            adam_eps=1e-8,
-            zero_stage=1,
-            deepspeed="{}",
-            gradient_checkpointing=False,
-            checkpoint_every_steps=None,
-            lora=None,
-        ),
-        evaluation=EvaluationConfig(num_prompts=8, sampling=SAMPLING, judge=EXPECTED, samples_shown=3),
-        cluster=ClusterConfig(
-            address=None,
-            num_cpus=2,
-            device="cpu",
-            rollout=RolloutActors(
-                actors=1, cpus=1, gpus=0, tensor_parallel_size=1, memory_fraction=0.9, kv_cache_gib=1, max_num_seqs=8
-            ),
-            learner=LearnerActors(ranks=2, cpus=1, gpus=0, threads=None),
-            colocated=True,
-            placement="PACK",
-            shards_in_flight=2,
-            shard_attempts=3,
-            placement_timeout_s=30,
-            start_timeout_s=600,
-            call_timeout_s=1800,
-            dashboard=False,
-        ),
-        tracking=TrackingConfig(wandb=False, project="p", pair_samples=0),
-    )
-
-
-def changed(config: Any, **changes: Any) -> Any:
-    """`config` with dotted fields changed (a double underscore stands for the dot)."""
-    for field, value in changes.items():
-        head, _, rest = field.partition("__")
-        config = dataclasses.replace(
-            config, **{head: changed(getattr(config, head), **{rest: value}) if rest else value}
-        )
-    return config
+SOFT_SPPO = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
+RANKED = dataclasses.replace(GROUP, ties="drop")
+SINGLES = dataclasses.replace(GROUP, min_responses=1)
+LORA = LoraConfig(rank=4, alpha=8, target_modules=())
+REWARD_MODEL_THEN_PPO = {
+    "rm": phase(rounds=1, objective=REWARD_MODEL),
+    "ppo": phase(objective=PPO, judge=BY_REWARD_MODEL, **POLICY_GRADIENT),
+}
 
 
 # --------------------------------------------------------------------------------------------------------- combinations
@@ -193,10 +130,41 @@ def changed(config: Any, **changes: Any) -> Any:
             "cluster__learner__gpus": 1,
             "cluster__rollout__tensor_parallel_size": 4,
         },
+        *({"pairing": pairing} for pairing in SCORED),
+        *({"pairing": pairing, "objective": RRHF} for pairing in SCORED),
+        {"pairing": changed(SWEET_SPOT, chosen_at="mu-sigma", rejected_at="mu-2sigma")},
+        {"pairing": BY_SPPO, "objective": SOFT_SPPO},
+        {"judge": BY_FUNCTION, "evaluation__judge": BY_FUNCTION},
+        {"judge": AB, "pairing": SOFT, "generation__samples_per_prompt": 2},
+        {"judge": AB, "pairing": SOFT, "generation": CONTRAST, "objective": REWARD_MODEL},
+        {"objective": REWARD_MODEL, "evaluation__judge": BY_REWARD_MODEL},
+        {"objective": GRPO, **POLICY_GRADIENT},
+        {"objective": dataclasses.replace(GRPO, kl_coefficient=0.04, reference=INITIAL), **POLICY_GRADIENT},
+        {"objective": RLOO, **POLICY_GRADIENT, "judge": BY_FUNCTION},
+        {"objective": dataclasses.replace(RLOO, missing_eos_reward=-1.0), **POLICY_GRADIENT},
+        {"objective": PPO, **POLICY_GRADIENT, "pairing": SINGLES, "generation__samples_per_prompt": 1},
+        {"objective": PPO, **POLICY_GRADIENT, "generation__truncated": "drop"},
+        {"objective": PPO, **POLICY_GRADIENT, "learner__optimizer": "carried"},
+        {
+            "objective": dataclasses.replace(
+                PPO, reference=ReferenceConfig(policy="average", logps="recompute", decay=0.9)
+            ),
+            **POLICY_GRADIENT,
+        },
+        {"objective": RRHF, "pairing": RANKED},
+        {"objective": PRO},
+        {"learner__selection": SELECTION},
+        {"learner__optimizer": "carried", "model__dtype": "bfloat16"},
+        {"learner__optimizer": "carried", "learner__zero_stage": 0},
+        {"learner__zero_stage": 0, "model__dtype": "bfloat16"},
+        {"phases": {"only": phase(rounds=2)}},
+        {"phases": {"one": phase(rounds=1), "two": phase(rounds=1)}},
+        {"phases": REWARD_MODEL_THEN_PPO, "evaluation__judge": BY_REWARD_MODEL},
     ],
 )
 def test_what_can_run_is_let_through(changes: dict[str, Any]) -> None:
-    """Also at the limits: two samples, a response one token short of the model's length, one pair a rank."""
+    """Also at the limits: two samples, a response one token short of the model's length, one pair a rank, phases that
+    end with the run's last round."""
     check_combinations(changed(base(), **changes))
 
 
@@ -282,6 +250,242 @@ REFUSED = [
         ["objective.reference.logps=rollout", "objective.extrapolation=0.5"],
         ["objective.reference.logps=recompute", "objective.extrapolation=0"],
     ),
+    # Judges: of what is not compared, not trained, not counted.
+    (
+        {"evaluation__judge": AB},
+        ["evaluation.judge.kind=ab", "one a prompt is evaluated"],
+        ["judge@evaluation.judge=expected_score"],
+    ),
+    (
+        {"judge__scores": ("0", "5", "ten")},
+        ["judge.scores: 'ten' is no whole number"],
+        ["list numbers, such as 0 to 5"],
+    ),
+    (
+        {"evaluation__judge": changed(EXPECTED, scores=("1", "٢"))},
+        ["evaluation.judge.scores: '٢' is no whole number"],
+        ["list numbers"],
+    ),
+    (
+        {"judge": changed(ADDITIVE, sampling__max_tokens=256)},
+        ["judge.sampling.max_tokens=256", "model.max_model_len=256"],
+        ["lower judge.sampling.max_tokens"],
+    ),
+    (
+        {"evaluation__judge": changed(ADDITIVE, sampling__max_tokens=400)},
+        ["evaluation.judge.sampling.max_tokens=400", "model.max_model_len=256"],
+        ["lower evaluation.judge.sampling.max_tokens"],
+    ),
+    (
+        {"judge": BY_REWARD_MODEL},
+        ["judge.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)"],
+        ["put such a phase before it", "choose another judge"],
+    ),
+    (
+        # What a single phase trains judges its evaluation, but nothing that it is trained on.
+        {"judge": BY_REWARD_MODEL, "objective": REWARD_MODEL},
+        ["judge.kind=reward_model, but no earlier phase trains one"],
+        ["choose another judge"],
+    ),
+    (
+        {"evaluation__judge": BY_REWARD_MODEL},
+        ["evaluation.judge.kind=reward_model, but no phase trains one (objective.kind=reward_model)"],
+        ["choose another evaluation.judge"],
+    ),
+    # Pairing: what it needs of generation and judge.
+    (
+        {"pairing": SOFT, "generation__samples_per_prompt": 2},
+        ["pairing.kind=soft", "judge.kind=expected_score"],
+        ["judge=ab"],
+    ),
+    (
+        {"pairing": SOFT, "judge": AB},
+        ["pairing.kind=soft compares two responses", "generation.samples_per_prompt=4"],
+        ["set generation.samples_per_prompt=2"],
+    ),
+    (
+        {"pairing": SOFT, "judge": AB, "generation__samples_per_prompt": 1},
+        ["pairing.kind=soft", "generation.samples_per_prompt=1"],
+        ["set generation.samples_per_prompt=2"],
+    ),
+    (
+        {"judge": AB},
+        ["pairing.kind=best_worst needs scores", "judge.kind=ab gives none"],
+        ["judge=expected_score", "judge=reward_model", "judge=function"],
+    ),
+    *(
+        (
+            {"pairing": pairing, "judge": NO_JUDGE},
+            [f"pairing.kind={pairing.kind} needs scores", "judge.kind=none gives none"],
+            ["judge=expected_score", "judge=reward_model", "judge=function"],
+        )
+        for pairing in SCORED
+    ),
+    *(
+        (
+            {"pairing": pairing, "generation__samples_per_prompt": 1},
+            [f"pairing.kind={pairing.kind} needs 2 responses a prompt", "generation.samples_per_prompt=1"],
+            ["set generation.samples_per_prompt to 2 or more"],
+        )
+        for pairing in SCORED
+    ),
+    *(
+        (
+            {"pairing": changed(SWEET_SPOT, chosen_at=chosen, rejected_at=rejected)},
+            [f"pairing.chosen_at={chosen} is not above pairing.rejected_at={rejected}"],
+            ["order them as min, mu-2sigma, mu-sigma, mu, mu+sigma, mu+2sigma, max"],
+        )
+        for chosen, rejected in (("mu", "mu"), ("mu-sigma", "mu+sigma"), ("min", "max"), ("mu-2sigma", "mu-sigma"))
+    ),
+    (
+        {"objective": GRPO, **POLICY_GRADIENT, "judge": NO_JUDGE},
+        ["pairing.kind=group needs scores", "judge.kind=none gives none"],
+        ["judge=expected_score", "judge=reward_model", "judge=function"],
+    ),
+    (
+        {"objective": GRPO, "pairing": GROUP, "generation": CONTRAST},
+        ["pairing.kind=group", "generation.kind=contrast"],
+        ["pairing=contrast", "generation=plain"],
+    ),
+    (
+        {"objective": RRHF, "pairing": dataclasses.replace(RANKED, min_responses=5)},
+        ["pairing.kind=group needs 5 responses a prompt", "generation.samples_per_prompt=4"],
+        ["set generation.samples_per_prompt to 5 or more"],
+    ),
+    (
+        {"generation__sampling__temperature": 0.0},
+        ["pairing.kind=best_worst needs responses that differ", "generation.sampling.temperature=0"],
+        ["set generation.sampling.temperature above 0"],
+    ),
+    (
+        {"objective": RRHF, "pairing": RANKED, "generation__sampling__temperature": 0.0},
+        ["pairing.kind=group needs responses that differ", "generation.sampling.temperature=0"],
+        ["set generation.sampling.temperature above 0"],
+    ),
+    # What an objective needs of pairing.
+    *(
+        (
+            {"objective": objective, "generation__sampling": ON_POLICY},
+            [f"objective.kind={objective.kind} learns from every scored response", "pairing.kind=best_worst"],
+            ["choose pairing=group"],
+        )
+        for objective in (PPO, GRPO, RLOO)
+    ),
+    (
+        {"pairing": GROUP},
+        ["pairing.kind=group gives lists of responses", "objective.kind=dpo takes pairs"],
+        ["pairing=best_worst", "objective=ppo, grpo, rloo, rrhf or pro"],
+    ),
+    (
+        {"pairing": GROUP, "objective": REWARD_MODEL},
+        ["pairing.kind=group gives lists of responses", "objective.kind=reward_model takes pairs"],
+        ["pairing=best_worst"],
+    ),
+    *(
+        (
+            {"objective": objective, "pairing": pairing},
+            [
+                f"objective.kind={objective.kind} learns from differences of score",
+                f"pairing.min_responses={pairing.min_responses} and pairing.ties={pairing.ties}",
+            ],
+            ["set pairing.min_responses=2 (or more) and pairing.ties=drop"],
+        )
+        for objective in (RRHF, PRO)
+        for pairing in (GROUP, SINGLES, dataclasses.replace(RANKED, min_responses=1))
+    ),
+    *(
+        (
+            {"objective": SOFT_SPPO, "pairing": pairing},
+            ["objective.probabilities=soft needs win probabilities", f"pairing.kind={pairing.kind} gives none"],
+            ["set pairing=sppo, or objective.probabilities=hard"],
+        )
+        for pairing in SCORED
+        if pairing is not BY_SPPO
+    ),
+    (
+        {"objective": RRHF, "pairing": SOFT, "judge": AB, "generation__samples_per_prompt": 2},
+        ["objective.kind=rrhf ranks by score", "pairing.kind=soft scores nothing"],
+        ["pairing=group or best_worst"],
+    ),
+    # Policy gradients.
+    (
+        {"objective": GRPO, "pairing": GROUP},
+        ["objective.kind=grpo", "generation.sampling.temperature=0.7 and top_p=0.9"],
+        ["set generation.sampling.temperature=1.0 and generation.sampling.top_p=1.0"],
+    ),
+    *(
+        (
+            {"objective": PPO, **POLICY_GRADIENT, "generation__sampling": changed(ON_POLICY, **{name: 0.5})},
+            [f"{name}=0.5"],
+            [f"generation.sampling.{name}=1.0"],
+        )
+        for name in ("temperature", "top_p")
+    ),
+    *(
+        (
+            {"objective": objective, **POLICY_GRADIENT, "pairing": SINGLES},
+            [f"objective.kind={objective.kind} compares the responses to one prompt", "pairing.min_responses=1"],
+            ["set pairing.min_responses=2 (or more)"],
+        )
+        for objective in (GRPO, RLOO)
+    ),
+    *(
+        (
+            {
+                "objective": dataclasses.replace(RLOO, **{field: value}),
+                **POLICY_GRADIENT,
+                "generation__truncated": "drop",
+            },
+            ["generation.truncated=drop with a reward for truncated responses"],
+            ["generation.truncated=keep", "objective.missing_eos_penalty=0", "missing_eos_reward=null"],
+        )
+        for field, value in (("missing_eos_penalty", 1.0), ("missing_eos_reward", 0.0))
+    ),
+    (
+        {"objective": PPO, **POLICY_GRADIENT, "learner__selection": SELECTION},
+        ["learner.selection measures on held-out pairs, which objective.kind=ppo does not take"],
+        ["set learner.selection=null"],
+    ),
+    (
+        {
+            "objective": dataclasses.replace(RLOO, missing_eos_penalty=0.5, missing_eos_reward=0.0),
+            **POLICY_GRADIENT,
+        },
+        ["objective.missing_eos_penalty=0.5 with objective.missing_eos_reward=0", "not both"],
+        ["set objective.missing_eos_penalty=0 or objective.missing_eos_reward=null"],
+    ),
+    *(
+        (
+            {"objective": dataclasses.replace(GRPO, kl_coefficient=kl, reference=reference), **POLICY_GRADIENT},
+            [f"objective.kl_coefficient={kl:g} and objective.reference.policy={reference.policy}"],
+            ["objective.reference.policy=initial with a coefficient", "none with objective.kl_coefficient=0"],
+        )
+        for kl, reference in ((0.04, NO_REFERENCE), (0.0, INITIAL))
+    ),
+    (
+        {"objective": dataclasses.replace(PPO, reference=PREVIOUS), **POLICY_GRADIENT},
+        ["objective.kind=ppo with objective.reference.policy=previous"],
+        ["set objective.reference.policy=initial"],
+    ),
+    (
+        {"objective": dataclasses.replace(PPO, reference=ROLLOUT), **POLICY_GRADIENT},
+        ["objective.kind=ppo with objective.reference.policy=previous"],
+        ["set objective.reference.policy=initial"],
+    ),
+    # The learner.
+    *(
+        (
+            {"learner__zero_stage": 0, "model__dtype": "bfloat16", f"learner__{field}": value},
+            ["learner.zero_stage=0 and model.dtype=bfloat16", f"learner.{field}"],
+            ["set learner.zero_stage=1"],
+        )
+        for field, value in (("checkpoint_every_steps", 5), ("selection", SELECTION), ("optimizer", "carried"))
+    ),
+    (
+        {"learner__optimizer": "carried", "learner__lora": LORA},
+        ["learner.optimizer=carried with learner.lora"],
+        ["set learner.optimizer=fresh"],
+    ),
 ]
 
 
@@ -295,7 +499,134 @@ def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
     assert all(remedy in caught.value.remedy for remedy in remedies), caught.value.remedy
 
 
-# ------------------------------------------------------------------------------------------- objectives and references
+# --------------------------------------------------------------------------------------------------------------- phases
+
+PHASES_REFUSED = [
+    (
+        {"first": phase(), "second": phase(), "third": phase()},
+        "phases.first.rounds=null, but third comes after it",
+        "give phases.first its number of rounds",
+    ),
+    (
+        {"first": phase(rounds=1), "second": phase(), "third": phase(rounds=1)},
+        "phases.second.rounds=null, but third comes after it",
+        "give phases.second its number of rounds",
+    ),
+    (
+        {"a": phase(rounds=1), "b": phase(rounds=1)},
+        "run.rounds=3, but the phases a, b end after round 2",
+        "lower run.rounds (a new run may set phases.b.rounds=null)",
+    ),
+    (
+        {"ppo": REWARD_MODEL_THEN_PPO["ppo"]},
+        "phases.ppo.judge.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)",
+        "put such a phase before it, or choose another judge",
+    ),
+    (
+        {"ppo": phase(rounds=1, judge=BY_REWARD_MODEL), "rm": phase(objective=REWARD_MODEL)},
+        "phases.ppo.judge.kind=reward_model, but no earlier phase trains one",
+        "put such a phase before it, or choose another judge",
+    ),
+    (
+        {"rm": phase(objective=REWARD_MODEL, judge=BY_REWARD_MODEL)},
+        "phases.rm.judge.kind=reward_model, but no earlier phase trains one",
+        "put such a phase before it, or choose another judge",
+    ),
+]
+
+
+@pytest.mark.parametrize(("phases", "what", "remedy"), PHASES_REFUSED)
+def test_phases_that_cannot_follow_each_other_are_refused(phases: dict[str, Any], what: str, remedy: str) -> None:
+    """All rounds belong to a phase, and nothing is judged by a reward model before a phase has trained it."""
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(with_phases(**phases), run__rounds=3))
+    assert what in caught.value.what
+    assert caught.value.remedy == remedy
+
+
+def test_held_out_pairs_cannot_be_made_by_a_reward_model() -> None:
+    """They are made in round 0 by what stands at the top, and nothing is trained then."""
+    with pytest.raises(ConfigError, match=r"judge\.kind=reward_model at the top.*held-out pairs of round 0") as caught:
+        check_combinations(changed(with_phases(**REWARD_MODEL_THEN_PPO), judge=BY_REWARD_MODEL))
+    assert caught.value.remedy == "set the judge in the phase that has a reward model"
+
+
+@pytest.mark.parametrize(("changes", "fields", "remedies"), [case for case in REFUSED if "pairing" in case[0]])
+def test_what_a_phase_cannot_run_is_refused_in_its_name(
+    changes: dict[str, Any], fields: list[str], remedies: list[str]
+) -> None:
+    """The same checks hold in every phase, and the message says in which: the others can run."""
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(with_phases(good=phase(rounds=1), bad=phase(**changes)))
+    assert caught.value.what.startswith("in phase bad: ")
+    assert all(field in caught.value.what for field in fields), caught.value.what
+    assert all(remedy in caught.value.remedy for remedy in remedies), caught.value.remedy
+    assert caught.value.remedy.endswith(" (here: phases.bad.…)")
+
+
+def test_the_held_out_pairs_of_the_top_must_be_possible_too() -> None:
+    """Though every phase has its own generation, judge and pairing."""
+    phases = {"one": phase()}
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(with_phases(**phases), generation=CONTRAST))
+    assert caught.value.what.startswith("pairing.kind=best_worst needs scored responses to one prompt")
+    with pytest.raises(ConfigError, match=r"^evaluation\.judge\.kind=reward_model, but no phase trains one"):
+        check_combinations(changed(with_phases(**phases), evaluation__judge=BY_REWARD_MODEL))
+
+
+# What would fail in the middle of a run, or learn from numbers that mean something else.
+LATE = [
+    pytest.param(
+        changed(base(), objective=changed(REWARD_MODEL, margin="score"), generation=CONTRAST, judge=NO_JUDGE,
+                pairing=BY_CONSTRUCTION),
+        ["objective.margin=score", "pairing.kind=contrast"],
+        id="margin of pairs by construction",
+    ),
+    pytest.param(
+        changed(base(), objective=changed(REWARD_MODEL, margin="score"), judge=AB, pairing=SOFT,
+                generation__samples_per_prompt=2),
+        ["objective.margin=score", "pairing.kind=soft"],
+        id="margin of soft pairs",
+    ),
+    pytest.param(
+        with_phases(one=phase(objective=SOFT_SPPO, pairing=BY_SPPO, learner__selection=SELECTION)),
+        ["pairing.kind=best_worst", "objective.probabilities=soft"],
+        id="margins of held-out pairs as win probabilities",
+    ),
+    pytest.param(
+        changed(with_phases(rm=phase(rounds=1, objective=REWARD_MODEL), last=phase()), pairing=GROUP),
+        ["pairing.kind=group"],
+        id="held-out groups for a reward model",
+    ),
+    pytest.param(
+        changed(base(), objective=SftObjective(kind="sft"), learner__selection=changed(SELECTION, metric="accuracy")),
+        ["learner.selection.metric=accuracy", "objective.kind=sft"],
+        id="selection by an accuracy that there is not",
+    ),
+    pytest.param(
+        changed(with_phases(one=phase()), judge=changed(EXPECTED, scores=("low", "high"))),
+        ["judge.scores: 'low'"],
+        id="scores of the held-out pairs' judge",
+    ),
+    pytest.param(
+        changed(
+            with_phases(**REWARD_MODEL_THEN_PPO),
+            cluster__device="gpu", cluster__rollout__gpus=0.5, cluster__learner__gpus=0.5, cluster__scorer__gpus=0,
+        ),
+        ["cluster.device=gpu", "cluster.scorer.gpus=0"],
+        id="scorer without a GPU",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "fields"), LATE)
+def test_what_would_fail_later_or_learn_from_other_numbers_is_refused(config: Config, fields: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(config)
+    assert all(field in caught.value.what for field in fields), caught.value.what
+
+
+# -------------------------------------------------------------------------------------------- objectives and references
 
 
 def test_every_kind_that_has_no_reference_or_needs_one_is_covered_here() -> None:
@@ -312,18 +643,11 @@ def test_an_objective_that_no_phase_can_feed_is_refused(objective: ObjectiveConf
     assert f"objective.kind={objective.kind} needs" in caught.value.what
 
 
-def test_soft_win_probabilities_are_refused_where_nobody_gives_them() -> None:
-    """A judge's margin would be taken for a probability."""
-    soft = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
-    with pytest.raises(ConfigError, match=r"objective\.probabilities=soft"):
-        check_combinations(changed(base(), objective=soft))
-
-
-@pytest.mark.parametrize("objective", [one for one in FREE if one.kind in ("rrhf", "pro")], ids=lambda one: one.kind)
+@pytest.mark.parametrize("objective", [one for one in FREE if one.kind in LISTWISE], ids=lambda one: one.kind)
 def test_ranking_losses_need_scores(objective: ObjectiveConfig) -> None:
-    contrast = changed(base(), generation=CONTRAST, judge=NoJudge(kind="none"), objective=objective)
+    contrast = changed(base(), generation=CONTRAST, judge=NO_JUDGE, objective=objective)
     with pytest.raises(ConfigError, match="ranks by score"):
-        check_combinations(changed(contrast, pairing=ContrastPairing(kind="contrast", shuffle_labels=False)))
+        check_combinations(changed(contrast, pairing=BY_CONSTRUCTION))
 
 
 def test_a_further_loss_with_a_reference_is_refused_where_the_main_one_has_none() -> None:
@@ -440,6 +764,11 @@ def test_a_further_loss_that_would_be_computed_otherwise_than_written_is_refused
         {"learner__pairs_per_device": 0},
         {"pairing__min_margin": -1.0},
         {"judge__scores": ("5",)},
+        {"learner__optimizer": "kept"},
+        {"learner__selection": {"every_steps": 0, "metric": "loss", "patience": None}},
+        {"learner__selection": {"every_steps": 1, "metric": "margin", "patience": None}},
+        {"learner__selection": {"every_steps": 1, "metric": "loss", "patience": 0}},
+        {"cluster__scorer__actors": 0},
     ],
     ids=str,
 )
@@ -447,6 +776,49 @@ def test_a_value_outside_a_fields_range_is_refused_by_its_name(changes: dict[str
     ((field, _),) = changes.items()
     with pytest.raises(ValidationError, match=field.rpartition("__")[2]):
         changed(base(), **changes)
+
+
+@pytest.mark.parametrize("function", ["", "length", "mine:", ":length", "mine.rewards:length()", "a/b:c", "mine:a.b"])
+def test_a_judging_function_is_named_by_module_and_name(function: str) -> None:
+    with pytest.raises(ValidationError, match="function"):
+        changed(BY_FUNCTION, function=function)
+    assert changed(BY_FUNCTION, function="mine.rewards_2:_length").kind == "function"
+
+
+def test_a_comparison_without_instructions_is_refused() -> None:
+    with pytest.raises(ValidationError, match="instructions"):
+        changed(AB, instructions=())
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        (PPO, {"clip": 0.0}),
+        (PPO, {"kl_coefficient": -0.1}),
+        (PPO, {"missing_eos_penalty": -1.0}),
+        (PPO, {"gamma": 1.1}),
+        (PPO, {"lam": -0.1}),
+        (PPO, {"kl_estimator": "k2"}),
+        (PPO, {"critic": "none"}),
+        (GRPO, {"scale": "std"}),
+        (GRPO, {"normaliser": "tokens"}),
+        (REWARD_MODEL, {"margin": "judge"}),
+        (REWARD_MODEL, {"centring": -1.0}),
+        (GROUP, {"min_responses": 0}),
+        (GROUP, {"ties": "drop_all"}),
+        (SWEET_SPOT, {"chosen_at": "mu+3sigma"}),
+        (SCORED[2], {"few": 0}),
+        (SCORED[3], {"rho": 0.6}),
+        (SCORED[3], {"max_chosen_chars": 0}),
+        (SCORED[5], {"choice": "min_max"}),
+        (SCORED[5], {"length_penalty": -0.1}),
+    ],
+    ids=str,
+)
+def test_a_hyperparameter_outside_its_range_is_refused(part: Any, changes: dict[str, Any]) -> None:
+    ((field, _),) = changes.items()
+    with pytest.raises(ValidationError, match=field):
+        changed(part, **changes)
 
 
 def test_a_contrast_without_affixes_is_refused() -> None:

@@ -42,12 +42,20 @@ def drops(*names: str) -> list[Dropped]:
     return [Dropped(prompt_id=name, reason="tie") for name in names]
 
 
+def add_model(ledger: Ledger, round: int, name: str) -> None:
+    ledger.write_bytes(b"weights", f"rounds/{round:03d}", name, "model.safetensors")
+
+
 def add_policy(ledger: Ledger, round: int) -> None:
-    ledger.write_bytes(b"weights", f"rounds/{round:03d}", "policy", "model.safetensors")
+    add_model(ledger, round, "policy")
+
+
+def rounds_with(ledger: Ledger, name: str, rounds: Sequence[int]) -> list[int]:
+    return [round for round in rounds if ledger.exists(f"rounds/{round:03d}", name, "model.safetensors")]
 
 
 def policies(ledger: Ledger, rounds: Sequence[int]) -> list[int]:
-    return [round for round in rounds if ledger.exists(f"rounds/{round:03d}", "policy", "model.safetensors")]
+    return rounds_with(ledger, "policy", rounds)
 
 
 # -------------------------------------------------------------------------------------------------------------- the run
@@ -247,21 +255,101 @@ def test_pruning_keeps_the_newest_committed_policies_and_what_is_not_committed(l
         add_policy(ledger, round)
         ledger.commit_round(round, {})
     add_policy(ledger, 5)
-    assert ledger.prune_policies(2) == [1, 2]
+    assert ledger.prune(2) == [1, 2]
     assert policies(ledger, range(6)) == [3, 4, 5]
     assert ledger.finished_rounds() == [0, 1, 2, 3, 4]
-    assert ledger.prune_policies(2) == []
+    assert ledger.prune(2) == []
     ledger.commit_round(5, {})
-    assert ledger.prune_policies(1) == [3, 4]
+    assert ledger.prune(1) == [3, 4]
     assert policies(ledger, range(6)) == [5]
 
 
 def test_pruning_fewer_policies_than_are_kept_deletes_none(ledger: Ledger) -> None:
-    assert ledger.prune_policies(1) == []
+    assert ledger.prune(1) == []
     add_policy(ledger, 1)
     ledger.commit_round(1, {})
-    assert ledger.prune_policies(3) == []
+    assert ledger.prune(3) == []
     assert policies(ledger, [1]) == [1]
+
+
+def test_reward_models_are_kept_by_their_own_number(ledger: Ledger) -> None:
+    """Rounds 1 and 3 trained a reward model and left the policy as it was: the newest of them judges on, however many
+    policies came after it. An average goes with the policy beside it."""
+    for round in range(7):
+        if round in (1, 3):
+            add_model(ledger, round, "reward_model")
+        elif round:
+            add_policy(ledger, round)
+            add_model(ledger, round, "average")
+        ledger.commit_round(round, {})
+    assert ledger.prune(2) == [2, 4]
+    assert policies(ledger, range(7)) == rounds_with(ledger, "average", range(7)) == [5, 6]
+    assert rounds_with(ledger, "reward_model", range(7)) == [1, 3]
+    assert ledger.prune(1) == [5]
+    assert rounds_with(ledger, "reward_model", range(7)) == [3]
+
+
+@pytest.mark.parametrize("keep", [None, 1, 5])
+def test_working_state_is_kept_until_the_next_round_is_committed(ledger: Ledger, keep: int | None) -> None:
+    """Round 3 goes on with round 2's critic and optimizer, and is not committed yet: nothing older is wanted, however
+    many policies are kept."""
+    for round in (1, 2, 3):
+        for name in ("policy", "critic", "optimizer"):
+            add_model(ledger, round, name)
+    for round in range(3):
+        ledger.commit_round(round, {})
+    ledger.prune(keep)
+    for name in ("critic", "optimizer"):
+        assert rounds_with(ledger, name, range(4)) == [2, 3]
+    assert policies(ledger, range(4)) == ([2, 3] if keep == 1 else [1, 2, 3])
+
+
+def test_where_a_model_lies_is_a_path_or_a_url_that_can_be_opened(url: str, ledger: Ledger) -> None:
+    add_model(ledger, 2, "reward_model")
+    path = ledger.model_path(2, "reward_model")
+    assert path == f"{url}/rounds/002/reward_model"
+    fs, root = fsspec.core.url_to_fs(path)
+    assert fs.cat_file(f"{root}/model.safetensors") == b"weights"
+
+
+# ---------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def add_checkpoint(ledger: Ledger, steps: int) -> None:
+    ledger.write_bytes(b"state", "rounds/001/checkpoint", str(steps), "learner.safetensors")
+
+
+def checkpoints(ledger: Ledger) -> list[int]:
+    return [n for n in range(20) if ledger.exists("rounds/001/checkpoint", str(n), "learner.safetensors")]
+
+
+def test_the_newest_checkpoint_is_the_one_that_is_named_and_older_ones_go(url: str, ledger: Ledger) -> None:
+    """Files without a name are no checkpoint: a crash while they were written leaves the one before."""
+    assert ledger.checkpointed_steps(1) == []
+    add_checkpoint(ledger, 2)
+    assert ledger.checkpointed_steps(1) == []
+    steps = [{"step": 1, "pairs": 4, "loss": 0.5}, {"step": 2, "pairs": 4, "loss": 0.25}]
+    ledger.write_checkpoint(1, steps)
+    add_checkpoint(ledger, 12)
+    assert Ledger(url).checkpointed_steps(1) == steps
+    assert checkpoints(ledger) == [2, 12]
+    ledger.write_checkpoint(1, [{"pairs": 4.0}] * 12)
+    assert checkpoints(ledger) == [12]
+    ledger.remove_checkpoint(1)
+    assert ledger.checkpointed_steps(1) == []
+    assert checkpoints(ledger) == []
+
+
+def test_the_best_moment_of_an_update_is_kept_beside_the_newest(ledger: Ledger) -> None:
+    """After 4 steps was the best measurement so far, after 9 the newest checkpoint."""
+    for steps in (2, 4, 9):
+        add_checkpoint(ledger, steps)
+    ledger.write_checkpoint(1, [{"pairs": 4.0}] * 9, best=4)
+    assert checkpoints(ledger) == [4, 9]
+    add_checkpoint(ledger, 10)
+    ledger.keep_checkpoints(1, {9, 10})
+    assert checkpoints(ledger) == [9, 10]
+    assert len(ledger.checkpointed_steps(1)) == 9
 
 
 # -------------------------------------------------------------------------------------------------------------- metrics

@@ -26,6 +26,7 @@ from roundelay.orchestrator.records import (
     PairingOutcome,
     PreferencePair,
     Prompt,
+    ResponseGroup,
     Rollout,
     Shard,
 )
@@ -53,6 +54,21 @@ def judgment(
     return Judgment(prompt_id=prompt, sample=sample, vote=0, status=status, score=score, choice_mass=mass, text="")
 
 
+def comparison(first: int, probability: float | None, *, prompt: str = "p") -> Judgment:
+    """One question on samples 0 and 1 that showed `first` as (A): P(sample 0 is better)."""
+    return Judgment(
+        prompt_id=prompt,
+        sample=0,
+        other=1,
+        vote=first,
+        status="unparsable" if probability is None else "parsed",
+        score=None,
+        probability=probability,
+        choice_mass=0.5,
+        text="",
+    )
+
+
 def made(chosen: Rollout, rejected: Rollout, margin: float | None) -> PairingOutcome:
     pair = PreferencePair(
         prompt=Prompt(id=chosen.prompt_id, messages=(Message(role="user", content="Hi"),)),
@@ -63,6 +79,12 @@ def made(chosen: Rollout, rejected: Rollout, margin: float | None) -> PairingOut
         provenance="judge",
     )
     return PairingOutcome(pair=pair, dropped=None)
+
+
+def grouped(responses: Sequence[Rollout], *scores: float) -> PairingOutcome:
+    prompt = Prompt(id=responses[0].prompt_id, messages=(Message(role="user", content="Hi"),))
+    group = ResponseGroup(prompt=prompt, responses=tuple(responses), scores=scores)
+    return PairingOutcome(pair=None, dropped=None, group=group)
 
 
 def lost(prompt_id: str, reason: str) -> PairingOutcome:
@@ -115,8 +137,9 @@ def test_the_mean_of_nothing_is_undefined_and_not_zero() -> None:
 
 
 def test_judge_health_counts_failures_apart_from_scores() -> None:
-    """Four votes, two parsed (scores 1 and 4): parse rate 1/2, mean 2.5; failures enter no mean and no histogram.
-    Scores 1, 4 go with lengths 10, 40: correlation 1. The masses .2 and .4 have the mean .3."""
+    """Four votes, two parsed (scores 1 and 4): parse rate 1/2, mean 2.5, deviation 1.5 (both are 1.5 off it); failures
+    enter no mean and no histogram. Scores 1, 4 go with lengths 10, 40: correlation 1. The masses .2 and .4 have the
+    mean .3. Nothing was compared."""
     health = JudgeHealth()
     health.add(
         [rollout("p", sample, num_tokens) for sample, num_tokens in enumerate((10, 99, 40, 7))],
@@ -136,7 +159,10 @@ def test_judge_health_counts_failures_apart_from_scores() -> None:
         "truncated": 1,
         "unparsable": 1,
         "score_mean": 2.5,
+        "score_std": 1.5,
         "score_histogram": [0, 1, 0, 0, 1, 0],
+        "swap_consistency": None,
+        "prefers_first": None,
     }
 
 
@@ -153,6 +179,60 @@ def test_a_judge_that_parses_nothing_has_no_score_and_a_parse_rate_of_zero() -> 
     health.add([rollout("p", 0, 3)], [judgment(0, None, status="unparsable")])
     summary = health.summary()
     assert (summary["parse_rate"], summary["score_mean"], summary["choice_mass"]) == (0.0, None, None)
+    assert (summary["score_std"], summary["score_histogram"]) == (None, [0] * 6)
+
+
+@pytest.mark.parametrize("odd", [-0.25, 6.0, 1e9, -1e9])
+def test_scores_that_are_off_the_scale_have_no_histogram(odd: float) -> None:
+    """A reward of −0.25 would stand among the zeros, one of 6 nowhere. Mean and deviation hold for any scale: of 1 and
+    x they are (1 + x)/2 and |1 − x|/2. A later shard on the scale changes nothing of that."""
+    health = JudgeHealth()
+    health.add([rollout("p", 0, 3), rollout("p", 1, 4)], [judgment(0, 1.0), judgment(1, odd)])
+    summary = health.summary()
+    assert summary["score_histogram"] is None
+    assert summary["score_mean"] == (1 + odd) / 2
+    assert summary["score_std"] == pytest.approx(abs(1 - odd) / 2)
+    health.add([rollout("q", 0, 3)], [judgment(0, 1.0, prompt="q")])
+    assert health.summary()["score_histogram"] is None
+
+
+def test_a_judge_that_compares_is_consistent_where_both_orders_prefer_the_same_response() -> None:
+    """a: sample 0 both times; b: sample 1 both times; c: whichever is first; d: even once, which prefers nothing:
+    2 of 4 are consistent."""
+    health = JudgeHealth()
+    for prompt_id, (first, second) in {"a": (0.9, 0.6), "b": (0.4, 0.1), "c": (0.8, 0.3), "d": (0.5, 0.9)}.items():
+        health.add([], [comparison(0, first, prompt=prompt_id), comparison(1, second, prompt=prompt_id)])
+    summary = health.summary()
+    assert summary["swap_consistency"] == 0.5
+    assert (summary["votes"], summary["parse_rate"], summary["choice_mass"]) == (8, 1.0, 0.5)
+    assert (summary["score_mean"], summary["score_length_correlation"]) == (None, None)
+
+
+def test_what_was_not_asked_or_not_answered_both_ways_is_neither_consistent_nor_not() -> None:
+    """One question a prompt, or two of which one has no answer."""
+    health = JudgeHealth()
+    health.add([], [comparison(0, 0.9, prompt="a"), comparison(1, 0.9, prompt="b")])
+    health.add([], [comparison(0, 0.9, prompt="c"), comparison(1, None, prompt="c")])
+    summary = health.summary()
+    assert summary["swap_consistency"] is None
+    assert (summary["votes"], summary["unparsable"], summary["parse_rate"]) == (4, 1, 0.75)
+    health.add([], [comparison(1, 0.2, prompt="d"), comparison(0, 0.1, prompt="d")])
+    assert health.summary()["swap_consistency"] == 1.0
+
+
+def test_how_much_a_judge_prefers_what_it_is_shown_first_is_a_mean_over_questions() -> None:
+    """P(sample 0) = .75 with sample 0 as (A) is .75 for the first; .5 with sample 1 as (A) is .5 for it, .25 is .75.
+    Mean of .75, .5 and .75: 2/3. A judge that sees the place alone has p for any text, in both orders."""
+    health = JudgeHealth()
+    health.add([], [comparison(0, 0.75, prompt="a"), comparison(1, 0.5, prompt="a"), comparison(1, 0.25, prompt="b")])
+    assert health.summary()["prefers_first"] == pytest.approx(2 / 3)
+    by_place = JudgeHealth()
+    by_place.add([], [comparison(0, 0.8), comparison(1, 1 - 0.8)])
+    assert by_place.summary()["prefers_first"] == pytest.approx(0.8)
+    assert by_place.summary()["swap_consistency"] == 0.0
+    fair = JudgeHealth()
+    fair.add([], [comparison(0, 0.9), comparison(1, 0.9)])
+    assert fair.summary()["prefers_first"] == pytest.approx(0.5)
 
 
 def test_without_a_judge_there_is_no_judge_health() -> None:
@@ -191,11 +271,42 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
         "rollout_tokens": 24,
         "truncated": 1,
         "pairs": 2,
+        "groups": 0,
+        "equal_groups": 0,
         "dropped": {"tie": 1, "unscored": 1},
         "score_margin": 2.0,
         "length_gap_tokens": 2.0,
     }
     assert (judge["votes"], judge["tie_rate"]) == (2, 0.25)
+
+
+def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
+    """Five prompts: one ranked, two of two responses scored alike, a single response (whose score a critic may still
+    tell from its value), one dropped as a tie. Ties are what teaches nothing: (2 + 1)/5."""
+    stats = RoundStats()
+    two = {name: [rollout(name, 0, 3), rollout(name, 1, 4)] for name in "abcde"}
+    judged = [judgment(0, 1.0, prompt="a"), judgment(1, -2.0, prompt="a")]
+    stats.add(
+        shard("a", "b", "c"),
+        [*two["a"], *two["b"], *two["c"]],
+        judged,
+        [grouped(two["a"], 1.0, -2.0), grouped(two["b"], 3.0, 3.0), grouped(two["c"], -1.0, -1.0)],
+    )
+    stats.add(shard("d", "e"), [*two["d"], *two["e"]], [], [grouped(two["d"][:1], 0.5), lost("e", "tie")])
+    summary = stats.summary()
+    assert summary.pop("judge")["tie_rate"] == 0.6
+    assert summary == {
+        "prompts": 5,
+        "rollouts": 10,
+        "rollout_tokens": 35,
+        "truncated": 0,
+        "pairs": 0,
+        "groups": 4,
+        "equal_groups": 2,
+        "dropped": {"tie": 1},
+        "score_margin": None,
+        "length_gap_tokens": None,
+    }
 
 
 def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:

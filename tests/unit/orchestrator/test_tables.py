@@ -58,7 +58,16 @@ def test_every_record_comes_back_from_parquet_as_it_was_written(cls: type, data:
 
 def test_every_record_class_is_covered_by_the_round_trip() -> None:
     names = {cls.__name__ for cls in STORED}
-    assert {"Prompt", "Rollout", "Judgment", "PreferencePair", "Dropped", "PairingOutcome", "TrainingExample"} <= names
+    assert {
+        "Prompt",
+        "Rollout",
+        "Judgment",
+        "PreferencePair",
+        "Dropped",
+        "PairingOutcome",
+        "TrainingExample",
+        "ResponseGroup",
+    } <= names
 
 
 def test_no_records_are_a_table_of_no_rows_with_the_same_columns() -> None:
@@ -70,7 +79,7 @@ def test_no_records_are_a_table_of_no_rows_with_the_same_columns() -> None:
 def test_only_optional_fields_may_be_empty() -> None:
     """A missing score is stored as missing, not as a number; an id or a status can not be missing."""
     nullable = {field.name for field in arrow_schema(Judgment) if field.nullable}
-    assert nullable == {"score", "choice_mass"}
+    assert nullable == {"score", "choice_mass", "other", "probability"}
     judgment = Judgment(prompt_id="p", sample=0, vote=0, status="unparsable", score=None, choice_mass=None, text="?")
     assert to_table(Judgment, [judgment]).column("score").null_count == 1
 

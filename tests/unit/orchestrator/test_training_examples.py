@@ -1,22 +1,30 @@
 """Examples as the learner takes them: which tokens, which log-probs, how far the round has gone."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from support.configs import GRPO, PPO, REWARD_MODEL, RLOO
 
 from roundelay.orchestrator.objective_config import (
     DpoObjective,
     KtoObjective,
     ObjectiveConfig,
+    ProObjective,
     ReferenceConfig,
+    RrhfObjective,
     SftObjective,
+    SppoObjective,
 )
 from roundelay.orchestrator.records import (
     Dropped,
+    FinishReason,
     Message,
     PairingOutcome,
     PreferencePair,
     Prompt,
+    ResponseGroup,
     Rollout,
     TokenSequence,
     TrainingExample,
@@ -27,6 +35,8 @@ PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
 SFT = SftObjective(kind="sft")
+RRHF = RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0)
+PRO = ProObjective(kind="pro", sft_weight=0.05)
 
 
 def rollout(
@@ -34,6 +44,7 @@ def rollout(
     token_ids: tuple[int, ...],
     logprobs: tuple[float, ...],
     prompt_token_ids: tuple[int, ...] = (10, 11),
+    finish_reason: FinishReason = "stop",
 ) -> Rollout:
     return Rollout(
         prompt_id=prompt_id,
@@ -44,7 +55,7 @@ def rollout(
         token_ids=token_ids,
         logprobs=logprobs,
         text="",
-        finish_reason="stop",
+        finish_reason=finish_reason,
         policy_version=0,
         seed=0,
     )
@@ -69,6 +80,16 @@ def made(
         provenance="judge",
     )
     return PairingOutcome(pair=pair, dropped=None)
+
+
+def grouped(prompt_id: str, *responses: tuple[float, int, FinishReason]) -> PairingOutcome:
+    """A group of responses, best first, by score, last token and finish reason."""
+    group = ResponseGroup(
+        prompt=Prompt(id=prompt_id, messages=(Message(role="user", content="Hi"),)),
+        responses=tuple(rollout(prompt_id, (20, token), (-0.5, -0.25), (10, 11), end) for _, token, end in responses),
+        scores=tuple(score for score, _, _ in responses),
+    )
+    return PairingOutcome(pair=None, dropped=None, group=group)
 
 
 def lost(prompt_id: str) -> PairingOutcome:
@@ -98,15 +119,27 @@ def test_a_pair_is_trained_under_the_original_prompt_and_not_under_the_affixed_o
     ]
 
 
+def test_win_probabilities_go_in_the_place_of_scores() -> None:
+    """Of chosen and rejected against the whole group, where pairing knows them: what SPPO is computed from."""
+    judged = made("a", margin=2.5).pair
+    assert judged is not None
+    pair = dataclasses.replace(judged, win_probabilities=(0.75, 0.0))
+    objective = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
+    (example,) = taken([PairingOutcome(pair=pair, dropped=None)], objective)
+    assert (example.sequences, example.scores, example.label_probability) == ((CHOSEN, REJECTED), (0.75, 0.0), 1.0)
+
+
 def test_a_pairs_margin_and_label_probability_go_with_it() -> None:
     """The margin is the chosen response's score above the rejected one's; pairs that nobody scored have no scores."""
     (judged,) = taken([made("a", margin=1.5, label_probability=0.75)])
     assert (judged.scores, judged.label_probability) == ((1.5, 0.0), 0.75)
     (contrast,) = taken([made("a", margin=None)])
     assert (contrast.scores, contrast.label_probability) == ((), 1.0)
+    (soft,) = taken([made("a", margin=None, label_probability=0.8)], REWARD_MODEL)
+    assert (soft.sequences, soft.scores, soft.label_probability) == ((CHOSEN, REJECTED), (), 0.8)
 
 
-# ----------------------------------------------------------------------------------------------------- KTO and SFT
+# ---------------------------------------------------------------------------------------------------------- KTO and SFT
 
 THREE = [
     made("a"),
@@ -164,12 +197,64 @@ def test_sft_takes_the_chosen_responses_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize("objective", [DPO, KTO, SFT], ids=lambda objective: objective.kind)
+@pytest.mark.parametrize("objective", [DPO, KTO, SFT, RRHF, PPO, REWARD_MODEL], ids=lambda objective: objective.kind)
 def test_a_shard_without_pairs_gives_no_examples(objective: ObjectiveConfig) -> None:
     assert taken([], objective) == taken([lost("a"), lost("b")], objective) == []
 
 
-# --------------------------------------------------------------------------------------------------------- progress
+# --------------------------------------------------------------------------------------------------------------- groups
+
+
+def response(last: int) -> TokenSequence:
+    return TokenSequence(prompt_token_ids=(10, 11), token_ids=(20, last), sampler_logps=(-0.5, -0.25))
+
+
+GROUPS = [
+    grouped("a", (2.5, 1, "stop"), (0.5, 2, "length"), (-1.0, 3, "stop")),
+    lost("b"),
+    grouped("c", (4.0, 4, "length")),
+]
+
+
+@pytest.mark.parametrize("objective", [RRHF, PRO, PPO, GRPO, RLOO], ids=lambda objective: objective.kind)
+def test_a_group_is_one_example_of_all_its_responses_with_their_scores(objective: ObjectiveConfig) -> None:
+    """Best first, under the prompt as it is, at the prompt's own progress; a response cut by the token limit has the
+    score that it was given, unless the objective says otherwise."""
+    assert taken(GROUPS, objective) == [
+        TrainingExample(
+            id="a", sequences=(response(1), response(2), response(3)), scores=(2.5, 0.5, -1.0), progress=0.0
+        ),
+        TrainingExample(id="c", sequences=(response(4),), scores=(4.0,), progress=0.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "scores"),
+    [
+        ({"missing_eos_penalty": 1.5}, [(2.5, 0.5 - 1.5, -1.0), (4.0 - 1.5,)]),
+        ({"missing_eos_reward": -1.0}, [(2.5, -1.0, -1.0), (-1.0,)]),
+        ({"missing_eos_reward": 0.0}, [(2.5, 0.0, -1.0), (0.0,)]),
+        ({"missing_eos_reward": 9.0}, [(2.5, 9.0, -1.0), (9.0,)]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("objective", [PPO, GRPO, RLOO], ids=lambda objective: objective.kind)
+def test_a_policy_gradient_scores_a_response_without_an_end_its_own_way(
+    objective: Any, changes: dict[str, float], scores: list[tuple[float, ...]]
+) -> None:
+    """Lowered by a penalty (TRL), or replaced (AlpacaFarm; also by 0, which is a reward like any other). The responses
+    that ended keep theirs, whatever they are, and all keep their places: the order says nothing to a gradient."""
+    examples = taken(GROUPS, dataclasses.replace(objective, **changes))
+    assert [example.scores for example in examples] == scores
+    assert examples[0].sequences == (response(1), response(2), response(3))
+
+
+def test_groups_of_a_later_epoch_have_a_later_progress() -> None:
+    """The first and the third of four prompts in the second of two epochs: (1 + 0/4)/2 and (1 + 2/4)/2."""
+    assert [example.progress for example in taken(GROUPS, PPO, epoch=1, epochs=2)] == [0.5, 0.75]
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
 
 
 def test_dropped_prompts_give_no_pair_and_keep_their_share_of_the_progress() -> None:

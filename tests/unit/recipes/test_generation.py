@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.config import AffixPair, ContrastGeneration, SamplingConfig
+from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
 from roundelay.recipes.generation import contrast_prompt, sample_contrast, sample_plain
 

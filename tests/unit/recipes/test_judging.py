@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.config import AdditiveJudge, ExpectedScoreJudge, SamplingConfig
+from roundelay.orchestrator.generation_config import SamplingConfig
+from roundelay.orchestrator.judge_config import AdditiveJudge, ExpectedScoreJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from roundelay.recipes.judging import (
-    escape_delimiters,
-    expected_score,
-    judge_additive,
-    judge_expected_score,
-    parse_score,
-)
+from roundelay.recipes.judging import expected_score, judge_additive, judge_expected_score, parse_score
 
 EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1", "2", "3", "4", "5"), assistant_prefix="Score: ")
 ATTACKS = (
@@ -198,23 +193,7 @@ def test_of_many_scores_the_last_alone_decides(scores: list[int], prose: str) ->
     assert parse_score(text, complete=True) == expected
 
 
-# ----------------------------------------------------------------------------------------- escaping and expected scores
-
-
-def test_every_spelling_of_a_tag_is_escaped_and_other_markup_is_left_alone() -> None:
-    assert escape_delimiters("a</response>b<prompt>c") == "a&lt;/response&gt;b&lt;prompt&gt;c"
-    assert escape_delimiters("</RESPONSE \n>") == "&lt;/RESPONSE \n&gt;"
-    assert escape_delimiters("</ Prompt>") == "&lt;/ Prompt&gt;"
-    assert escape_delimiters("if a<b: print('<b>responses</b>')") == "if a<b: print('<b>responses</b>')"
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(["<", "/", "response", "RESPONSE", "prompt", ">", "x"]), max_size=20).map("".join))
-def test_no_text_keeps_a_tag_and_none_arises_by_escaping(text: str) -> None:
-    escaped = escape_delimiters(text)
-    for tag in ("<response>", "</response>", "<prompt>", "</prompt>"):
-        assert tag not in escaped.lower()
-    assert escaped.replace("&lt;", "<").replace("&gt;", ">") == text
+# ------------------------------------------------------------------------------------------------------- expected_score
 
 
 def test_the_expected_score_is_the_mean_under_the_renormalised_probabilities() -> None:

@@ -1,0 +1,362 @@
+"""Combinations of configuration fields that can never run: refused before any actor starts, with value and remedy.
+
+What one field may be is `config`'s; what an objective alone makes impossible is `objective_config`'s.
+"""
+
+import json
+from typing import get_args
+
+from .config import Config
+from .errors import ConfigError
+from .generation_config import ContrastGeneration
+from .judge_config import AbJudge, AdditiveJudge, ExpectedScoreJudge, JudgeConfig, NoJudge, RewardModelJudge
+from .objective_config import (
+    LISTWISE,
+    GrpoObjective,
+    PolicyGradientObjective,
+    PpoObjective,
+    RewardModelObjective,
+    RlooObjective,
+    SppoObjective,
+    check_objective,
+)
+from .pairing_config import (
+    Anchor,
+    ContrastPairing,
+    GroupPairing,
+    ScoredPairing,
+    SoftPairing,
+    SppoPairing,
+    SweetSpotPairing,
+)
+
+# Objectives whose metrics hold no accuracy.
+WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")
+
+# What DeepSpeed's configuration calls what has a field of its own here.
+DEEPSPEED_KEYS = {
+    "train_batch_size": "learner.pairs_per_step",
+    "train_micro_batch_size_per_gpu": "learner.tokens_per_device",
+    "gradient_accumulation_steps": "learner.pairs_per_step",
+    "gradient_clipping": "learner.max_grad_norm",
+    "bf16": "model.dtype",
+    "fp16": "model.dtype",
+    "optimizer": "learner.learning_rate",
+    "scheduler": "learner.schedule",
+    "stage": "learner.zero_stage",
+}
+
+
+def check_combinations(config: Config) -> None:
+    """Refuse combinations that can never run, in any phase.
+
+    Raises:
+        ConfigError: naming the phase, the fields, their values and the remedy.
+    """
+    _check_judges("evaluation.judge", config, config.evaluation.judge)
+    _check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
+    _check_cluster(config)
+    _check_order(config)
+    if config.phases:  # the held-out pairs are made by what stands at the top
+        _check_data(config)
+        _check_judges("judge", config, config.judge)
+        _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+    for name in config.phases or (None,):
+        try:
+            _check_phase(config.in_phase(name))
+            _check_heldout(config.in_phase(name), config)
+        except ConfigError as error:
+            if name is None:
+                raise
+            raise ConfigError(f"in phase {name}: {error.what}", f"{error.remedy} (here: phases.{name}.…)") from error
+
+
+def _check_phase(config: Config) -> None:
+    _check_data(config)
+    _check_judges("judge", config, config.judge)
+    _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+    check_objective(config.objective)
+    _check_pairing_of_objective(config)
+    _check_scores_of_pairs(config)
+    _check_reference(config)
+    if isinstance(config.objective, PolicyGradientObjective):
+        _check_policy_gradient(config, config.objective)
+    _check_learner(config)
+
+
+def _check_order(config: Config) -> None:
+    """Rounds belong to phases, and nothing is judged by a reward model that is not trained yet."""
+    names = list(config.phases)
+    for name in names[:-1]:
+        if config.phases[name].rounds is None:
+            raise ConfigError(
+                f"phases.{name}.rounds=null, but {names[-1]} comes after it", f"give phases.{name} its number of rounds"
+            )
+    config.phase_name(config.run.rounds)
+    trains = [isinstance(config.in_phase(name).objective, RewardModelObjective) for name in names or (None,)]
+    for index, name in enumerate(names or (None,)):
+        if isinstance(config.in_phase(name).judge, RewardModelJudge) and not any(trains[:index]):
+            where = f"phases.{name}.judge" if name else "judge"
+            raise ConfigError(
+                f"{where}.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)",
+                "put such a phase before it, or choose another judge",
+            )
+    if isinstance(config.evaluation.judge, RewardModelJudge) and not any(trains):
+        raise ConfigError(
+            "evaluation.judge.kind=reward_model, but no phase trains one (objective.kind=reward_model)",
+            "choose another evaluation.judge",
+        )
+    if names and isinstance(config.judge, RewardModelJudge):
+        raise ConfigError(
+            "judge.kind=reward_model at the top, where the held-out pairs of round 0 are made: there is none yet",
+            "set the judge in the phase that has a reward model",
+        )
+
+
+def _check_data(config: Config) -> None:
+    """What pairing needs of generation and judge."""
+    pairing = config.pairing
+    if isinstance(pairing, ScoredPairing | GroupPairing):
+        _check_scored(config, pairing)
+    if isinstance(pairing, SweetSpotPairing):
+        anchors = get_args(Anchor)
+        if anchors.index(pairing.chosen_at) <= anchors.index(pairing.rejected_at):
+            raise ConfigError(
+                f"pairing.chosen_at={pairing.chosen_at} is not above pairing.rejected_at={pairing.rejected_at}",
+                f"order them as {', '.join(anchors)}",
+            )
+    if isinstance(pairing, SoftPairing):
+        if not isinstance(config.judge, AbJudge):
+            raise ConfigError(
+                "pairing.kind=soft needs a probability that one response is better, but judge.kind="
+                f"{config.judge.kind}",
+                "choose judge=ab",
+            )
+        if config.generation.kind == "plain" and config.generation.samples_per_prompt != 2:
+            raise ConfigError(
+                f"pairing.kind=soft compares two responses, but generation.samples_per_prompt="
+                f"{config.generation.samples_per_prompt}",
+                "set generation.samples_per_prompt=2",
+            )
+    if isinstance(pairing, ContrastPairing):
+        if not isinstance(config.generation, ContrastGeneration):
+            raise ConfigError(
+                f"pairing.kind=contrast needs contrast prompts, but generation.kind={config.generation.kind}",
+                "choose generation=contrast, or pairing=best_worst",
+            )
+        if not isinstance(config.judge, NoJudge):
+            raise ConfigError(
+                f"pairing.kind=contrast labels pairs by construction, but judge.kind={config.judge.kind} would score "
+                "them for nothing",
+                "choose judge=none",
+            )
+
+
+def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
+    generation, judge = config.generation, config.judge
+    needed = pairing.min_responses if isinstance(pairing, GroupPairing) else 2
+    if isinstance(generation, ContrastGeneration):
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind=contrast labels "
+            "its two responses by construction",
+            "use pairing=contrast, or generation=plain",
+        )
+    if generation.sampling.temperature == 0 and needed > 1:
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} needs responses that differ, but generation.sampling.temperature=0",
+            "set generation.sampling.temperature above 0",
+        )
+    if generation.samples_per_prompt < needed:
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} needs {needed} responses a prompt, but generation.samples_per_prompt="
+            f"{generation.samples_per_prompt}",
+            f"set generation.samples_per_prompt to {needed} or more",
+        )
+    if isinstance(judge, NoJudge | AbJudge):
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none",
+            "choose judge=expected_score, judge=additive, judge=reward_model or judge=function",
+        )
+
+
+def _check_pairing_of_objective(config: Config) -> None:
+    objective, pairing = config.objective, config.pairing
+    grouped = isinstance(pairing, GroupPairing)
+    if isinstance(objective, PolicyGradientObjective) and not grouped:
+        raise ConfigError(
+            f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
+            "choose pairing=group",
+        )
+    if grouped and objective.kind not in LISTWISE and not isinstance(objective, PolicyGradientObjective):
+        raise ConfigError(
+            f"pairing.kind=group gives lists of responses, but objective.kind={objective.kind} takes pairs",
+            "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
+        )
+    if objective.kind in LISTWISE:
+        if not isinstance(pairing, ScoredPairing | GroupPairing):
+            raise ConfigError(
+                f"objective.kind={objective.kind} ranks by score, but pairing.kind={pairing.kind} scores nothing",
+                "choose pairing=group or best_worst with a judge, or a pairwise objective",
+            )
+        if isinstance(pairing, GroupPairing) and (pairing.min_responses < 2 or pairing.ties == "keep"):
+            raise ConfigError(
+                f"objective.kind={objective.kind} learns from differences of score, but pairing.min_responses="
+                f"{pairing.min_responses} and pairing.ties={pairing.ties}",
+                "set pairing.min_responses=2 (or more) and pairing.ties=drop",
+            )
+
+
+def _is_soft_sppo(config: Config) -> bool:
+    return isinstance(config.objective, SppoObjective) and config.objective.probabilities == "soft"
+
+
+def _check_heldout(phase: Config, config: Config) -> None:
+    """What is measured on the held-out pairs of round 0 must be able to take them."""
+    trains_judge, selection = isinstance(phase.objective, RewardModelObjective), phase.learner.selection
+    if not trains_judge and selection is None:
+        return
+    kind, pairing = phase.objective.kind, config.pairing
+    wrong = isinstance(pairing, GroupPairing) and kind not in LISTWISE
+    if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
+        raise ConfigError(
+            f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
+            f"objective.kind={kind}{' with objective.probabilities=soft' if _is_soft_sppo(phase) else ''} cannot be "
+            "measured on them",
+            "set the pairing at the top to one that this phase could have"
+            + ("" if trains_judge else ", or learner.selection=null"),
+        )
+    if selection is not None and phase.objective.reference.logps == "rollout":
+        raise ConfigError(
+            "learner.selection with objective.reference.logps=rollout: the held-out pairs were sampled by the initial "
+            "policy, and their log-probs are not those of the previous one",
+            "set objective.reference.logps=recompute",
+        )
+    if selection is not None and selection.metric == "accuracy" and kind in WITHOUT_ACCURACY:
+        raise ConfigError(
+            f"learner.selection.metric=accuracy, but objective.kind={kind} has none",
+            "set learner.selection.metric=loss",
+        )
+
+
+def _check_scores_of_pairs(config: Config) -> None:
+    objective = config.objective
+    with_margin = isinstance(objective, RewardModelObjective) and objective.margin == "score"
+    if with_margin and not isinstance(config.pairing, ScoredPairing):
+        raise ConfigError(
+            f"objective.margin=score needs pairs with a score margin, but pairing.kind={config.pairing.kind} has none",
+            "set objective.margin=none, or a pairing of scored responses",
+        )
+    if _is_soft_sppo(config) and not isinstance(config.pairing, SppoPairing):
+        raise ConfigError(
+            "objective.probabilities=soft needs win probabilities against a group of responses, but pairing.kind="
+            f"{config.pairing.kind} gives none",
+            "set pairing=sppo, or objective.probabilities=hard",
+        )
+
+
+def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
+    sampling = config.generation.sampling
+    if (sampling.temperature, sampling.top_p) != (1.0, 1.0):
+        raise ConfigError(
+            f"objective.kind={objective.kind} with generation.sampling.temperature={sampling.temperature:g} and "
+            f"top_p={sampling.top_p:g}: responses from another distribution than the policy's own bias its gradient",
+            "set generation.sampling.temperature=1.0 and generation.sampling.top_p=1.0",
+        )
+    assert isinstance(config.pairing, GroupPairing)
+    if not isinstance(objective, PpoObjective) and config.pairing.min_responses < 2:
+        raise ConfigError(
+            f"objective.kind={objective.kind} compares the responses to one prompt, but pairing.min_responses="
+            f"{config.pairing.min_responses}",
+            "set pairing.min_responses=2 (or more)",
+        )
+    if config.generation.truncated == "drop" and (
+        objective.missing_eos_penalty or objective.missing_eos_reward is not None
+    ):
+        raise ConfigError(
+            "generation.truncated=drop with a reward for truncated responses: none would ever get it",
+            "set generation.truncated=keep, or objective.missing_eos_penalty=0 and missing_eos_reward=null",
+        )
+    if config.learner.selection is not None:
+        raise ConfigError(
+            f"learner.selection measures on held-out pairs, which objective.kind={objective.kind} does not take",
+            "set learner.selection=null",
+        )
+
+
+def _check_learner(config: Config) -> None:
+    learner = config.learner
+    further = json.loads(learner.deepspeed)
+    for key, field in DEEPSPEED_KEYS.items():
+        if key in {*further, *further.get("zero_optimization", {})}:
+            raise ConfigError(f"learner.deepspeed sets {key}, which is {field}'s", f"set {field} instead")
+    keeps = learner.checkpoint_every_steps or learner.selection or learner.optimizer == "carried"
+    if keeps and learner.zero_stage == 0 and config.model.dtype != "float32":
+        raise ConfigError(
+            f"learner.checkpoint_every_steps={learner.checkpoint_every_steps}, learner.selection or "
+            f"learner.optimizer={learner.optimizer} with learner.zero_stage=0 and model.dtype={config.model.dtype}: "
+            "DeepSpeed hides the float32 weights then",
+            "set learner.zero_stage=1",
+        )
+    if learner.optimizer == "carried" and learner.lora is not None:
+        raise ConfigError(
+            "learner.optimizer=carried with learner.lora: every round begins new adapters, which the moments of the "
+            "old ones do not fit",
+            "set learner.optimizer=fresh",
+        )
+    if config.cluster.learner.ranks > learner.pairs_per_step:
+        raise ConfigError(
+            f"cluster.learner.ranks={config.cluster.learner.ranks} is more than learner.pairs_per_step="
+            f"{learner.pairs_per_step}: some ranks would never see a pair",
+            "lower cluster.learner.ranks or raise learner.pairs_per_step",
+        )
+
+
+def _check_judges(field: str, config: Config, judge: JudgeConfig) -> None:
+    if isinstance(judge, ExpectedScoreJudge):
+        for score in judge.scores:
+            if not score.isascii() or not score.isdecimal():
+                raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
+    if isinstance(judge, AdditiveJudge):
+        _check_budget(f"{field}.sampling.max_tokens", judge.sampling.max_tokens, config)
+    if isinstance(judge, AbJudge) and field == "evaluation.judge":
+        raise ConfigError(
+            "evaluation.judge.kind=ab compares two responses, but one a prompt is evaluated",
+            "choose judge@evaluation.judge=expected_score",
+        )
+
+
+def _check_reference(config: Config) -> None:
+    if config.objective.reference.logps == "rollout" and isinstance(config.generation, ContrastGeneration):
+        raise ConfigError(
+            "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
+            "under the affixed prompt, not under the prompt that is trained on",
+            "set objective.reference.logps=recompute",
+        )
+
+
+def _check_budget(field: str, max_tokens: int, config: Config) -> None:
+    if max_tokens >= config.model.max_model_len:
+        raise ConfigError(
+            f"{field}={max_tokens} leaves no room for a prompt in model.max_model_len={config.model.max_model_len}",
+            f"lower {field} or raise model.max_model_len",
+        )
+
+
+def _check_cluster(config: Config) -> None:
+    cluster = config.cluster
+    if cluster.device == "gpu" and (cluster.rollout.gpus == 0 or cluster.learner.gpus == 0):
+        raise ConfigError(
+            f"cluster.device=gpu with cluster.rollout.gpus={cluster.rollout.gpus} and cluster.learner.gpus="
+            f"{cluster.learner.gpus}",
+            "give both at least a share of a GPU, or set cluster.device=cpu",
+        )
+    if cluster.device == "gpu" and config.needs_scorer and cluster.scorer.gpus == 0:
+        raise ConfigError(
+            "cluster.device=gpu with cluster.scorer.gpus=0, and a reward model judges",
+            "give it a share of a GPU (0.1, beside a learner's rank), or set cluster.device=cpu",
+        )
+    if cluster.device == "cpu" and cluster.rollout.tensor_parallel_size > 1:
+        raise ConfigError(
+            f"cluster.rollout.tensor_parallel_size={cluster.rollout.tensor_parallel_size} with cluster.device=cpu",
+            "set cluster.rollout.tensor_parallel_size=1 and raise cluster.rollout.actors instead",
+        )

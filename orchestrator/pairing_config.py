@@ -1,0 +1,104 @@
+"""The schema of the `pairing` group: what objectives learn from is made of scored responses by one of these rules."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from .config_types import STRICT, NonNegativeFloat, PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class BestWorstPairing:
+    """The best-scored response against the worst; ties, identical texts and unscored candidates give no pair."""
+
+    kind: Literal["best_worst"]
+    min_margin: NonNegativeFloat  # scores; a margin at or under it is a tie
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ContrastPairing:
+    """The positive variant over the negative one, by construction. `shuffle_labels` is the control experiment."""
+
+    kind: Literal["contrast"]
+    shuffle_labels: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SoftPairing:
+    """Two responses with the judge's probability that the chosen one is better; an even one gives no pair."""
+
+    kind: Literal["soft"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GroupPairing:
+    """All scored responses to a prompt, best first: for objectives on ranked lists, and for policy gradients."""
+
+    kind: Literal["group"]
+    min_responses: PositiveInt  # a prompt with fewer scored responses is dropped
+    ties: Literal["keep", "drop"]  # whether a group whose scores are all equal is kept; it ranks nothing
+
+
+# Points of the distribution of a prompt's scores, from the lowest to the highest.
+Anchor: TypeAlias = Literal["min", "mu-2sigma", "mu-sigma", "mu", "mu+sigma", "mu+2sigma", "max"]
+Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_min_p"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SweetSpotPairing:
+    """The responses nearest to two points of the prompt's score distribution (arXiv 2502.16825)."""
+
+    kind: Literal["sweet_spot"]
+    chosen_at: Anchor
+    rejected_at: Anchor  # a lower one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WorstOfFewPairing:
+    """The best of all responses over the worst of a few drawn by seed: the scalable rule of arXiv 2502.16825."""
+
+    kind: Literal["worst_of_few"]
+    few: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LengthControlledPairing:
+    """The shortest good response over the longest bad one: Meta-Rewarding's length control (arXiv 2407.19594)."""
+
+    kind: Literal["length_controlled"]
+    rho: Annotated[float, Field(ge=0, le=0.5)]  # share of the score range that counts as good, and as bad
+    max_chosen_chars: PositiveInt | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WpoTiesPairing:
+    """Best over worst, ties broken by length (WPO's later data)."""
+
+    kind: Literal["wpo_ties"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ByChoicePairing:
+    """Two responses by RLHFlow's `choose_type` (arXiv 2405.07863)."""
+
+    kind: Literal["by_choice"]
+    choice: Choice
+    length_penalty: NonNegativeFloat  # of max_min_p: scores a character
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SppoPairing:
+    """Best over worst, with their win probabilities against the whole group (SPPO, arXiv 2405.00675)."""
+
+    kind: Literal["sppo"]
+
+
+# What takes a pair out of several scored responses.
+ScoredPairing: TypeAlias = (
+    BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
+    | ByChoicePairing | SppoPairing
+)  # fmt: skip
+PairingConfig: TypeAlias = Annotated[
+    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing, Field(discriminator="kind")
+]

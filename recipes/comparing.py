@@ -1,0 +1,113 @@
+"""The policy as judge of two responses: what it is asked, and what the probabilities of its answer mean.
+
+Nothing is read from text: a judgment is the probability of one option's letter against the other's. What is shown to
+the judge is escaped as in `rendering`.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ..orchestrator.judge_config import AbJudge
+from ..orchestrator.protocols import Generate
+from ..orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
+from ..orchestrator.seeds import derive_seed
+from .judging import SCORE_DECIMALS, expected_score
+from .rendering import DISCLAIMER, render_prompt, render_response
+
+OPTIONS = ("A", "B")
+
+_TASK = "Compare two responses to the user, (A) and (B).\n"
+
+
+async def judge_ab(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    config: AbJudge,
+    seed_parts: tuple[int | str, ...],
+) -> list[Judgment]:
+    """One judgment a question on every prompt with two responses (samples 0 and 1): the probability that sample 0 is
+    the better one, from the next-token probabilities of (A) and (B): the RLAIF baseline of RLCD, arXiv 2307.12950.
+
+    `seed_parts` are those that the responses were sampled with. The instruction is then drawn as `sample_contrast`
+    draws the affix pair, and with as many instructions as affixes it has the same index (the paper's RLCD-Rescore).
+    A question's vote is the sample that it shows as (A): drawn by seed with orders "one", each once with "both".
+    """
+    responses: dict[str, list[Rollout]] = {}
+    for rollout in sorted(rollouts, key=lambda rollout: rollout.sample):
+        responses.setdefault(rollout.prompt_id, []).append(rollout)
+    slots: list[tuple[Prompt, int]] = []
+    requests = []
+    for prompt in shard.prompts:
+        compared = responses.get(prompt.id, [])
+        if [rollout.sample for rollout in compared] != [0, 1]:
+            continue
+        instruction = config.instructions[derive_seed(*seed_parts, prompt.id, "affix") % len(config.instructions)]
+        both = config.orders == "both"
+        for first in (0, 1) if both else (derive_seed(*seed_parts, prompt.id, "order") % 2,):
+            slots.append((prompt, first))
+            requests.append(_question(prompt, compared[first], compared[1 - first], instruction, config))
+    answers = await generate(requests)
+    return [_ab_judgment(prompt, first, answer) for (prompt, first), answer in zip(slots, answers, strict=True)]
+
+
+def preference(logprob_a: float, logprob_b: float) -> tuple[float, float]:
+    """(p(A) / (p(A) + p(B)), p(A) + p(B)) from the log-probs of the two options.
+
+    Example:
+        >>> preference(math.log(0.3), math.log(0.1))
+        (0.75, 0.4)
+    """
+    return expected_score((logprob_a, logprob_b), (1.0, 0.0))
+
+
+def _question(prompt: Prompt, a: Rollout, b: Rollout, instruction: str, config: AbJudge) -> GenerationRequest:
+    """What is the same for all cases comes first, and is cached once; both orders share the prompt too."""
+    case = render_prompt(prompt) + render_response(a, OPTIONS[0]) + render_response(b, OPTIONS[1])
+    question = f"Which response is {instruction}: (A) or (B)? Answer with the letter only."
+    return GenerationRequest(
+        messages=(Message(role="user", content=f"{_TASK}{DISCLAIMER}{case}\n{question}"),),
+        seed=0,
+        temperature=0.0,
+        top_p=1.0,
+        max_tokens=1,
+        assistant_prefix=config.assistant_prefix,
+        choices=OPTIONS,
+    )
+
+
+def _ab_judgment(prompt: Prompt, first: int, answer: Generation) -> Judgment:
+    if answer.finish_reason == "prompt_too_long":
+        return _judgment(prompt, first, "truncated", None, None)
+    if not any(math.isfinite(logprob) for logprob in answer.choice_logprobs):
+        return _judgment(prompt, first, "unparsable", None, 0.0)
+    probability, mass = preference(*answer.choice_logprobs)
+    if first == 1:
+        probability = round(1.0 - probability, SCORE_DECIMALS)
+    return _judgment(prompt, first, "parsed", probability, mass)
+
+
+def _judgment(
+    prompt: Prompt, vote: int, status: JudgmentStatus, probability: float | None, choice_mass: float | None
+) -> Judgment:
+    return Judgment(
+        prompt_id=prompt.id,
+        sample=0,
+        other=1,
+        vote=vote,
+        status=status,
+        score=None,
+        probability=probability,
+        choice_mass=choice_mass,
+        text="",
+    )

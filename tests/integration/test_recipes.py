@@ -1,0 +1,190 @@
+"""Every recipe plays small rounds on the real engines, and what it learns from obeys its paper's rule.
+
+The rules are written here from methods and numbers in the ledger alone: nothing of `recipes` is used.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TypeAlias
+
+import pytest
+from support.one_engine import OneEngine
+
+from roundelay.launch.config_loading import group_members, load_config
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair, ResponseGroup, Rollout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+Scored: TypeAlias = list[tuple[Rollout, float]]  # a prompt's responses with the means of their parsed votes
+PairRule: TypeAlias = Callable[[PreferencePair, Scored], bool]
+
+SIZES = (
+    "model.max_model_len=1024",
+    "run.prompts_per_shard=4",
+    "evaluation.num_prompts=4",
+    "evaluation.sampling.max_tokens=10",
+    "generation.sampling.max_tokens=10",
+)
+# Steps of two prompts: warmed up from zero, the first of several steps moves nothing.
+ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=2")
+TWO_PHASES = (
+    "run.rounds=2",
+    "phases.reward_model.prompts_per_round=8",
+    "phases.ppo.prompts_per_round=8",
+    "phases.ppo.generation.sampling.max_tokens=10",
+    "phases.ppo.learner.pairs_per_step=4",
+)
+
+
+def best_over_worst(pair: PreferencePair, scored: Scored) -> bool:
+    scores = [score for _, score in scored]
+    of = {rollout.sample: score for rollout, score in scored}
+    return (of[pair.chosen.sample], of[pair.rejected.sample]) == (max(scores), min(scores)) and min(scores) < max(
+        scores
+    )
+
+
+def ties_by_length(pair: PreferencePair, scored: Scored) -> bool:
+    """The shortest of the best, and of the worst the nearest to it in length."""
+    top, bottom = max(score for _, score in scored), min(score for _, score in scored)
+    best = [len(rollout.text) for rollout, score in scored if score == top]
+    gaps = [abs(len(rollout.text) - len(pair.chosen.text)) for rollout, score in scored if score == bottom]
+    return (
+        best_over_worst(pair, scored)
+        and len(pair.chosen.text) == min(best)
+        and abs(len(pair.rejected.text) - len(pair.chosen.text)) == min(gaps)
+    )
+
+
+def sweet_spot(pair: PreferencePair, scored: Scored) -> bool:
+    """The best, over the other response nearest to μ − 2σ."""
+    scores = [score for _, score in scored]
+    of = {rollout.sample: score for rollout, score in scored}
+    target = fmean(scores) - 2 * pstdev(scores)
+    nearest = min(abs(score - target) for sample, score in of.items() if sample != pair.chosen.sample)
+    return of[pair.chosen.sample] == max(scores) and abs(abs(of[pair.rejected.sample] - target) - nearest) < 1e-5
+
+
+def by_construction(pair: PreferencePair, scored: Scored) -> bool:
+    return (pair.chosen.variant, pair.rejected.variant, scored) == ("positive", "negative", [])
+
+
+def with_win_probabilities(pair: PreferencePair, scored: Scored) -> bool:
+    wins = pair.win_probabilities
+    return best_over_worst(pair, scored) and wins is not None and 1 > wins[0] > 0.5 > wins[1] > 0
+
+
+PAIR_RULES: dict[str, PairRule] = {
+    "self_rewarding": best_over_worst,
+    "simpo": best_over_worst,
+    "ilr_dpo": best_over_worst,
+    "mipo": best_over_worst,
+    "slic": best_over_worst,
+    "best_of_n": best_over_worst,
+    "wpo": ties_by_length,
+    "sppo": with_win_probabilities,
+    "sweet_spot": sweet_spot,
+    "rlcd_dpo": by_construction,
+    "context_distillation": by_construction,
+}
+RANKED = ("rrhf", "pro")
+REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
+
+
+def test_every_shipped_recipe_is_played_here() -> None:
+    assert sorted([*PAIR_RULES, *RANKED, *REWARD_MODELS]) == group_members("recipe")
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path) -> Iterator[OneEngine]:
+    words = ["model=local", f"model.path={tiny_model}", "model.max_model_len=1024"]
+    one = OneEngine(load_config(words, default_name="x"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., Ledger]:
+    def run(recipe: str, *overrides: str) -> Ledger:
+        words = ["model=local", f"model.path={tiny_model}", f"recipe={recipe}", *SIZES, *overrides]
+        return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"]))
+
+    return run
+
+
+def scored_responses(ledger: Ledger, round: int) -> dict[str, Scored]:
+    votes: dict[tuple[str, int], list[float]] = {}
+    for judgment in ledger.read_stage(round, "judgments", Judgment):
+        if judgment.score is not None:
+            votes.setdefault((judgment.prompt_id, judgment.sample), []).append(judgment.score)
+    found: dict[str, Scored] = {}
+    for rollout in ledger.read_stage(round, "rollouts", Rollout):
+        scores = votes.get((rollout.prompt_id, rollout.sample))
+        if scores:
+            found.setdefault(rollout.prompt_id, []).append((rollout, fmean(scores)))
+    return found
+
+
+def outcomes(ledger: Ledger, round: int) -> Sequence[PairingOutcome]:
+    """One for each of the round's eight prompts."""
+    found = list(ledger.read_stage(round, "pairs", PairingOutcome))
+    assert len(found) == 8
+    return found
+
+
+@pytest.mark.parametrize("recipe", PAIR_RULES)
+def test_a_recipes_pairs_obey_its_papers_rule(recipe: str, play: Callable[..., Ledger]) -> None:
+    more = ("generation.samples_per_prompt=12",) if recipe == "sweet_spot" else ()
+    ledger = play(recipe, *ONE_PHASE, *more)
+    scored = scored_responses(ledger, 1)
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(pairs) >= 4, "a round of ties shows nothing"
+    for pair in pairs:
+        assert PAIR_RULES[recipe](pair, scored.get(pair.prompt.id, [])), pair
+    learned = ledger.manifest(1)["learn"]
+    assert learned["pairs_trained"] == len(pairs) * ledger.header()["config"]["learner"]["epochs"]
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+
+
+@pytest.mark.parametrize("recipe", RANKED)
+def test_a_ranking_recipe_learns_from_all_responses_best_first(recipe: str, play: Callable[..., Ledger]) -> None:
+    ledger = play(recipe, *ONE_PHASE)
+    scored = scored_responses(ledger, 1)
+    groups: list[ResponseGroup] = [o.group for o in outcomes(ledger, 1) if o.group is not None]
+    assert len(groups) >= 4
+    for group in groups:
+        of = {rollout.sample: score for rollout, score in scored[group.prompt.id]}
+        assert {response.sample for response in group.responses} == of.keys()
+        assert list(group.scores) == sorted(group.scores, reverse=True) and group.scores[0] > group.scores[-1]
+        assert group.scores == pytest.approx([of[response.sample] for response in group.responses], abs=1e-6)
+    assert "rewards/accuracies" in ledger.manifest(1)["learn"]
+
+
+@pytest.mark.parametrize("recipe", REWARD_MODELS)
+def test_a_reward_model_is_learnt_from_its_labels_and_judges_the_next_phase(
+    recipe: str, play: Callable[..., Ledger]
+) -> None:
+    """RLCD's labels are hard and by construction; RLAIF's and Rescore's are the probabilities of the two questions'
+    answers, averaged, and never even."""
+    ledger = play(recipe, *TWO_PHASES)
+    first, second = ledger.manifest(1), ledger.manifest(2)
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    asked: dict[str, list[float]] = {}
+    for judgment in ledger.read_stage(1, "judgments", Judgment):
+        if judgment.probability is not None:
+            asked.setdefault(judgment.prompt_id, []).append(judgment.probability)
+    assert pairs
+    for pair in pairs:
+        assert pair.provenance == REWARD_MODELS[recipe]
+        if pair.provenance == "contrast":
+            assert pair.label_probability == 1.0 and by_construction(pair, [])
+            continue
+        mean = fmean(asked[pair.prompt.id])
+        assert len(asked[pair.prompt.id]) == 2 and pair.label_probability > 0.5
+        assert pair.label_probability == pytest.approx(max(mean, 1 - mean), abs=1e-6)
+        assert (pair.chosen.sample == 0) == (mean > 0.5)
+    assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
+    assert second["judged_by"] == first["reward_model"]
+    assert second["data"]["groups"] == 8 and "objective/scores" in second["learn"]

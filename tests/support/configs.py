@@ -1,0 +1,201 @@
+"""Configurations made in Python: one that can run, its parts, and changes to it."""
+
+import dataclasses
+from typing import Any
+
+from roundelay.orchestrator.config import (
+    ClusterConfig,
+    Config,
+    EvaluationConfig,
+    LearnerActors,
+    LearnerConfig,
+    ModelConfig,
+    PhaseConfig,
+    PromptsConfig,
+    PromptSource,
+    RecipeInfo,
+    RolloutActors,
+    RunConfig,
+    ScorerActors,
+    SelectionConfig,
+    TrackingConfig,
+)
+from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, PlainGeneration, SamplingConfig
+from roundelay.orchestrator.judge_config import (
+    AbJudge,
+    AdditiveJudge,
+    ExpectedScoreJudge,
+    FunctionJudge,
+    NoJudge,
+    RewardModelJudge,
+)
+from roundelay.orchestrator.objective_config import (
+    DpoObjective,
+    GrpoObjective,
+    PpoObjective,
+    ReferenceConfig,
+    RewardModelObjective,
+    RlooObjective,
+)
+from roundelay.orchestrator.pairing_config import (
+    BestWorstPairing,
+    ByChoicePairing,
+    ContrastPairing,
+    GroupPairing,
+    LengthControlledPairing,
+    ScoredPairing,
+    SoftPairing,
+    SppoPairing,
+    SweetSpotPairing,
+    WorstOfFewPairing,
+    WpoTiesPairing,
+)
+
+SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
+ON_POLICY = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=48)
+NO_JUDGE = NoJudge(kind="none")
+EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1"), assistant_prefix="Score: ")
+ADDITIVE = AdditiveJudge(kind="additive", votes=3, sampling=SAMPLING, constrain_last_line=False)
+AB = AbJudge(kind="ab", instructions=("kinder",), orders="both", assistant_prefix="(")
+BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
+BY_FUNCTION = FunctionJudge(kind="function", function="mine.rewards:length")
+PLAIN = PlainGeneration(kind="plain", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
+CONTRAST = ContrastGeneration(
+    kind="contrast",
+    placement="system",
+    affixes=(AffixPair(positive="being kind", negative="being rude"),),
+    sampling=SAMPLING,
+    truncated="keep",
+)
+BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
+BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
+SOFT = SoftPairing(kind="soft")
+GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
+SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
+BY_SPPO = SppoPairing(kind="sppo")
+SCORED: list[ScoredPairing] = [  # all that take a pair out of several scored responses
+    BEST_WORST,
+    SWEET_SPOT,
+    WorstOfFewPairing(kind="worst_of_few", few=2),
+    LengthControlledPairing(kind="length_controlled", rho=0.32, max_chosen_chars=None),
+    WpoTiesPairing(kind="wpo_ties"),
+    ByChoicePairing(kind="by_choice", choice="max_random", length_penalty=0.0),
+    BY_SPPO,
+]
+SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
+
+NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")
+PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
+INITIAL = ReferenceConfig(policy="initial", logps="recompute")
+DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
+REWARD_MODEL = RewardModelObjective(kind="reward_model", centring=0.0, margin="none")
+PPO = PpoObjective(
+    kind="ppo", clip=0.2, kl_coefficient=0.0067, missing_eos_penalty=0.0, missing_eos_reward=None, reference=INITIAL,
+    kl_estimator="k1", kl_clamp_min=0.0, gamma=1.0, lam=1.0, value_clip=0.2, value_weight=0.1, whiten_rewards=True,
+    critic="separate",
+)  # fmt: skip
+GRPO = GrpoObjective(
+    kind="grpo", clip=0.2, kl_coefficient=0.0, missing_eos_penalty=0.0, missing_eos_reward=None, scale="group",
+    normaliser="dapo",
+)  # fmt: skip
+RLOO = RlooObjective(
+    kind="rloo", clip=0.2, kl_coefficient=0.05, missing_eos_penalty=0.0, missing_eos_reward=None, reference=INITIAL
+)
+# What a policy gradient wants of the rest of a base configuration.
+POLICY_GRADIENT: dict[str, Any] = {"pairing": GROUP, "generation__sampling": ON_POLICY}
+
+
+def base() -> Config:
+    """A run that can run: self-rewarding on one machine."""
+    return Config(
+        recipe=RecipeInfo(title="t", paper="p", differs="d"),
+        run=RunConfig(
+            name="r", root="runs", seed=0, rounds=2, prompts_per_round=8, prompts_per_shard=4, keep_policies=None
+        ),
+        prompts=PromptsConfig(
+            train=PromptSource(path="train.jsonl"),
+            heldout=PromptSource(path="heldout.jsonl"),
+            prompt_column="prompt",
+            id_column=None,
+            system=None,
+        ),
+        model=ModelConfig(path="m", package=None, dtype="float32", max_model_len=256, trust_remote_code=False),
+        generation=PLAIN,
+        judge=EXPECTED,
+        pairing=BEST_WORST,
+        objective=DPO,
+        learner=LearnerConfig(
+            learning_rate=1e-6,
+            schedule="cosine",
+            warmup_fraction=0.0,
+            final_lr_fraction=0.1,
+            epochs=1,
+            pairs_per_step=8,
+            tokens_per_device=4096,
+            pairs_per_device=None,
+            max_grad_norm=1.0,
+            weight_decay=0.0,
+            adam_betas=(0.9, 0.999),
+            adam_eps=1e-8,
+            zero_stage=1,
+            deepspeed="{}",
+            gradient_checkpointing=False,
+            optimizer="fresh",
+            checkpoint_every_steps=None,
+            selection=None,
+            lora=None,
+        ),
+        phases={},
+        evaluation=EvaluationConfig(num_prompts=8, sampling=SAMPLING, judge=EXPECTED, samples_shown=3),
+        cluster=ClusterConfig(
+            address=None,
+            num_cpus=2,
+            device="cpu",
+            rollout=RolloutActors(
+                actors=1, cpus=1, gpus=0, tensor_parallel_size=1, memory_fraction=0.9, kv_cache_gib=1, max_num_seqs=8
+            ),
+            learner=LearnerActors(ranks=2, cpus=1, gpus=0, threads=None),
+            scorer=ScorerActors(actors=1, cpus=1, gpus=0),
+            colocated=True,
+            placement="PACK",
+            shards_in_flight=2,
+            shard_attempts=3,
+            placement_timeout_s=30,
+            start_timeout_s=600,
+            call_timeout_s=1800,
+            dashboard=False,
+        ),
+        tracking=TrackingConfig(wandb=False, project="p", pair_samples=0),
+    )
+
+
+def changed(config: Any, **changes: Any) -> Any:
+    """`config` with dotted fields changed (a double underscore stands for the dot)."""
+    for field, value in changes.items():
+        head, _, rest = field.partition("__")
+        config = dataclasses.replace(
+            config, **{head: changed(getattr(config, head), **{rest: value}) if rest else value}
+        )
+    return config
+
+
+def phase(config: Config | None = None, *, rounds: int | None = None, prompts: int | None = None, **changes: Any):
+    """A phase that has what stands at the top of `config`, but for `changes`."""
+    top = config or base()
+    whole = PhaseConfig(
+        rounds=rounds,
+        prompts_per_round=prompts,
+        generation=top.generation,
+        judge=top.judge,
+        pairing=top.pairing,
+        objective=top.objective,
+        learner=top.learner,
+    )
+    made: PhaseConfig = changed(whole, **changes)
+    return made
+
+
+def with_phases(**phases: PhaseConfig) -> Config:
+    """A run of several phases over `base`."""
+    config: Config = changed(base(), phases=phases)
+    return config

@@ -1,0 +1,98 @@
+"""Many short runs over one rollout engine and one learner process: the real driver, the real engines, started once."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from roundelay.launch.composition import build_phase, start_rollouts
+from roundelay.launch.runs import create_run
+from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
+from roundelay.orchestrator.cluster import Actor, Cluster, Host
+from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.driver import RoundDriver
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.policies import initial_policy
+from roundelay.orchestrator.prompts import PromptStore
+from roundelay.orchestrator.records import PairingOutcome, PolicyRef
+from roundelay.orchestrator.stages import Stages
+
+
+class Silent:
+    """Watches a run without a word."""
+
+    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None: ...
+
+    def metrics(self, row: dict[str, Any]) -> None: ...
+
+    def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Numbered(Actor):
+    """One of the learners of a `LearnerHost` actor."""
+
+    def __init__(self, host: Actor, number: int):
+        super().__init__(host.name, host.handle, host.timeout_s)
+        self.number = number
+
+    async def call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        return await super().call("call", self.number, method, *args, timeout_s=timeout_s)
+
+    def call_ref(self, method: str, *args: Any) -> Any:
+        return super().call_ref("call", self.number, method, *args)
+
+
+class OneEngine:
+    """A cluster with one rollout engine, one learner process and one scorer, for one run after the other. `close` ends
+    it."""
+
+    def __init__(self, config: Config):
+        os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # the learner process imports this folder
+        self.cluster = Cluster(config.cluster, scorers=True)
+        asyncio.run(self._start(config))
+
+    async def _start(self, config: Config) -> None:
+        await self.cluster.place()
+        pool = start_rollouts(config, self.cluster, PolicyRef(version=0, path=config.model.path, sha256=""))
+        env = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "2"}
+        self.host = self.cluster.spawn(Host, "support.learner_host:LearnerHost", "learner-0", env)
+        self.scorer = self.cluster.spawn(Host, "roundelay.workers.scorer:Scorer", "scorer-0", env, config, 2)
+        await pool.ready()
+        await self.host.call("meet", 0, 1, await self.host.call("address"))
+        (self.engine,) = pool.alive
+        self.learners = 0
+
+    def run(self, config: Config) -> Ledger:
+        """A whole run, from its initial policy."""
+        ledger = create_run(config)
+        asyncio.run(self._run(config, ledger))
+        return ledger
+
+    async def _run(self, config: Config, ledger: Ledger) -> None:
+        await self.host.call("create", config, 0, 1)
+        policy, number = initial_policy(ledger), self.learners
+        self.learners += 1
+        learner = LearnerGroup(config.cluster, [Numbered(self.host, number)], ledger)
+        rollouts = RolloutPool(config.cluster, lambda index, policy: self.engine, policy)
+        await learner.hold(policy)
+        await rollouts.load(await learner.weights(), policy)
+        scorers = ScorerPool([self.scorer]) if config.needs_scorer else None
+        driver = RoundDriver(
+            config=config,
+            build=partial(build_phase, scorers=scorers),
+            ledger=ledger,
+            train=PromptStore(ledger, "train"),
+            heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
+            stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
+            rollouts=rollouts,
+            learner=learner,
+            scorers=scorers,
+        )
+        await driver.run()
+
+    def close(self) -> None:
+        self.cluster.close()
