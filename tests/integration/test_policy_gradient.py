@@ -100,6 +100,7 @@ def test_a_known_reward_rises_far_above_the_control_with_a_random_one(play, obje
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_larger_coefficient_keeps_the_policy_nearer_to_its_reference(play, objective: str):
+    """KL to the initial policy in the last round, with a coefficient that all but ignores it and with a large one."""
     kls = []
     for coefficient in (0.001, 1.0):
         ledger = play(
@@ -109,4 +110,4 @@ def test_a_larger_coefficient_keeps_the_policy_nearer_to_its_reference(play, obj
             "judge.function=support.rewards:even_tokens",
         )
         kls.append(ledger.manifest(ROUNDS)["learn"]["objective/kl"])
-    assert kls[1] < 0.3 * kls[0], kls
+    assert kls[1] < 0.7 * kls[0], kls
