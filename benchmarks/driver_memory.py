@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch.composition import build_phase
 from roundelay.launch.config_loading import config_values, load_config
+from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts

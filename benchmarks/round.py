@@ -26,8 +26,9 @@ os.environ.update(
     VLLM_LOGGING_LEVEL="ERROR", DS_ACCELERATOR="cpu", TOKENIZERS_PARALLELISM="false",
 )  # fmt: skip
 
-from roundelay.launch.composition import KEEP_MEMORY, build_phase
+from roundelay.launch.composition import KEEP_MEMORY
 from roundelay.launch.config_loading import parse_config
+from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.learning import update_start
 from roundelay.orchestrator.ledger import Ledger

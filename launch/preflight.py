@@ -8,9 +8,9 @@ from ..orchestrator.generation_config import ContrastGeneration
 from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge
 from ..orchestrator.prompts import PromptStore, check_disjoint
 from ..orchestrator.records import Message, Prompt
-from ..recipes.comparing import OPTIONS
-from ..recipes.generation import contrast_prompt
-from ..recipes.scoring import load_function
+from ..recipes.generation.contrast import contrast_prompt
+from ..recipes.judges.ab import OPTIONS
+from ..recipes.judges.function import load_function
 
 
 def check_packages() -> None:

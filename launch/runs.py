@@ -21,9 +21,10 @@ from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
 from ..orchestrator.prompts import PromptStore, freeze_prompts
 from ..orchestrator.protocols import Observer
 from ..orchestrator.stages import Stages
-from .composition import build_phase, start_learner, start_rollouts, start_scorers
+from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
 from .models import ensure_model
+from .phases import build_phase
 from .preflight import check_packages, check_prompts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Variant: TypeAlias = Literal["plain", "positive", "negative"]
+Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked"]
 FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
 Provenance: TypeAlias = Literal["judge", "contrast"]
@@ -27,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What the policy is asked. The last message is the user's.
+    """What the policy is asked. The last message is the user's. `responses` are given ones of a data set, best first.
 
     Example:
         Prompt(id="maths-001", messages=(Message(role="user", content="Name a prime."),))
@@ -35,6 +35,7 @@ class Prompt:
 
     id: str
     messages: tuple[Message, ...]
+    responses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +44,8 @@ class Rollout:
 
     `prompt_token_ids` are those of the original prompt, which the response is trained under; `sampler_token_ids` those
     it was sampled from (with affixes, for contrast variants). `token_ids` include the end-of-turn token when
-    `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1.
+    `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1; a given
+    response has none. The `sample` of a "ranked" response is its rank by construction or by its data set, 0 the best.
 
     Example:
         Rollout(prompt_id="maths-001", sample=0, variant="plain", prompt_token_ids=(1, 5), sampler_token_ids=(1, 5),
@@ -74,7 +76,8 @@ class Judgment:
 
     `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number.
     `choice_mass` is the probability the judge put on all scores or options together (None where text was parsed): how
-    far the answer was the judge's own next word.
+    far the answer was the judge's own next word. The judge's token ids are kept of what it wrote in words, so that a
+    judge can be trained on it; they are empty elsewhere.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
@@ -89,6 +92,8 @@ class Judgment:
     text: str
     other: int | None = None
     probability: float | None = None
+    judge_prompt_token_ids: tuple[int, ...] = ()
+    judge_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +144,8 @@ class Dropped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairingOutcome:
-    """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`.
+    """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`. `judge_pair` comes beside any of
+    them: two answers of the judge itself to one judging prompt, for a policy that also learns to judge.
 
     Example:
         PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
@@ -148,6 +154,7 @@ class PairingOutcome:
     pair: PreferencePair | None
     dropped: Dropped | None
     group: ResponseGroup | None = None
+    judge_pair: PreferencePair | None = None
 
 
 def pairs_of(outcomes: Sequence[PairingOutcome]) -> list[PreferencePair]:
@@ -174,7 +181,8 @@ class GenerationRequest:
     """One request to a rollout engine: `messages` through the chat template, continued by the model.
 
     `assistant_prefix` opens the assistant's turn. `plain_messages` is the conversation whose token ids the caller also
-    wants (the original of a contrast prompt). `choices` asks for the next-token log-probs of these strings, and
+    wants (the original of a contrast prompt). `response` is a given one: it is encoded, with the end-of-turn token, and
+    nothing is sampled. `choices` asks for the next-token log-probs of these strings, and
     `constrain_to_choices` lets the model say nothing else.
 
     Example:
@@ -189,6 +197,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     assistant_prefix: str = ""
     plain_messages: tuple[Message, ...] = ()
+    response: str | None = None
     choices: tuple[str, ...] = ()
     constrain_to_choices: bool = False
 

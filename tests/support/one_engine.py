@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch.composition import build_phase, start_rollouts
+from roundelay.launch.composition import start_rollouts
+from roundelay.launch.phases import build_phase
 from roundelay.launch.runs import create_run
 from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from roundelay.orchestrator.cluster import Actor, Cluster, Host

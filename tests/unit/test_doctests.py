@@ -7,23 +7,29 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("roundelay.orchestrator", "roundelay.recipes", "roundelay.launch")
+PACKAGES = ("roundelay.orchestrator", "roundelay.launch")
 MODULES = [
     f"{package}.{module.name}"
     for package in PACKAGES
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
     if not module.ispkg
 ]
+MODULES += [
+    module.name
+    for module in pkgutil.walk_packages(importlib.import_module("roundelay.recipes").__path__, "roundelay.recipes.")
+    if not module.ispkg and not module.name.startswith("roundelay.recipes.objectives.")
+]
 WITH_EXAMPLES = {
     "roundelay.orchestrator.prompt_order",
     "roundelay.orchestrator.seeds",
     "roundelay.orchestrator.weight_transfer",
-    "roundelay.recipes.comparing",
-    "roundelay.recipes.generation",
-    "roundelay.recipes.judging",
-    "roundelay.recipes.rendering",
+    "roundelay.recipes.generation.contrast",
+    "roundelay.recipes.judges.ab",
+    "roundelay.recipes.judges.additive",
+    "roundelay.recipes.judges.expected_score",
+    "roundelay.recipes.judges.rendering",
+    "roundelay.recipes.pairing.sppo",
     "roundelay.recipes.schedules",
-    "roundelay.recipes.selectors",
     "roundelay.launch.config_loading",
     "roundelay.launch.sweeps",
     "roundelay.launch.tracking",

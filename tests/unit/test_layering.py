@@ -26,7 +26,11 @@ DRIVER_SIDE = [
     "roundelay.orchestrator.driver",
     *(f"roundelay.orchestrator.{path.stem}" for path in MODULES if path.parts[0] == "orchestrator"),
     # Not the objectives: tensor functions are the workers'.
-    *(f"roundelay.recipes.{path.stem}" for path in MODULES if path.parent == Path("recipes")),
+    *(
+        f"roundelay.{'.'.join(path.with_suffix('').parts)}"
+        for path in MODULES
+        if path.parts[0] == "recipes" and path.parts[1] != "objectives"
+    ),
 ]
 
 

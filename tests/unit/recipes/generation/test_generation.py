@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
-from roundelay.recipes.generation import contrast_prompt, sample_contrast, sample_plain
+from roundelay.recipes.generation.contrast import contrast_prompt, sample_contrast
+from roundelay.recipes.generation.plain import sample_plain
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48, stop=("<end>",))
 KIND = AffixPair(positive="being kind", negative="being rude")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from roundelay.orchestrator.pairing_config import Anchor, Choice
 from roundelay.orchestrator.records import (
     FinishReason,
     Judgment,
@@ -23,19 +24,13 @@ from roundelay.orchestrator.records import (
     Prompt,
     Rollout,
 )
-from roundelay.recipes.pairing import pair_best_worst
-from roundelay.recipes.selectors import (
-    ANCHORS,
-    Anchor,
-    Choice,
-    pair_best_of_all_worst_of_few,
-    pair_by_choice,
-    pair_length_controlled,
-    pair_sppo,
-    pair_sweet_spot,
-    pair_wpo_ties,
-    win_probabilities,
-)
+from roundelay.recipes.pairing.best_worst import pair_best_worst
+from roundelay.recipes.pairing.by_choice import pair_by_choice
+from roundelay.recipes.pairing.length_controlled import pair_length_controlled
+from roundelay.recipes.pairing.sppo import pair_sppo, win_probabilities
+from roundelay.recipes.pairing.sweet_spot import ANCHORS, pair_sweet_spot
+from roundelay.recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
+from roundelay.recipes.pairing.wpo_ties import pair_wpo_ties
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
 Select: TypeAlias = Callable[..., PairingOutcome]  # (prompt, rollouts, judgments, drop_truncated=…)

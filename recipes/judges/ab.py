@@ -1,27 +1,18 @@
-"""The policy as judge of two responses: what it is asked, and what the probabilities of its answer mean.
+"""The policy as judge of two responses: the probability of one option's letter against the other's.
 
-Nothing is read from text: a judgment is the probability of one option's letter against the other's. What is shown to
-the judge is escaped as in `rendering`.
+Nothing is read from text. What is shown to the judge is escaped as in `rendering`.
 """
 
 import math
 from collections.abc import Sequence
 
-from ..orchestrator.judge_config import AbJudge
-from ..orchestrator.protocols import Generate
-from ..orchestrator.records import (
-    Generation,
-    GenerationRequest,
-    Judgment,
-    JudgmentStatus,
-    Message,
-    Prompt,
-    Rollout,
-    Shard,
-)
-from ..orchestrator.seeds import derive_seed
-from .judging import SCORE_DECIMALS, expected_score
+from ...orchestrator.judge_config import AbJudge
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.seeds import derive_seed
+from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .verdicts import SCORE_DECIMALS, compared
 
 OPTIONS = ("A", "B")
 
@@ -88,26 +79,10 @@ def _question(prompt: Prompt, a: Rollout, b: Rollout, instruction: str, config: 
 
 def _ab_judgment(prompt: Prompt, first: int, answer: Generation) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
-        return _judgment(prompt, first, "truncated", None, None)
+        return compared(prompt.id, 0, 1, vote=first, status="truncated", probability=None)
     if not any(math.isfinite(logprob) for logprob in answer.choice_logprobs):
-        return _judgment(prompt, first, "unparsable", None, 0.0)
+        return compared(prompt.id, 0, 1, vote=first, status="unparsable", probability=None, choice_mass=0.0)
     probability, mass = preference(*answer.choice_logprobs)
     if first == 1:
         probability = round(1.0 - probability, SCORE_DECIMALS)
-    return _judgment(prompt, first, "parsed", probability, mass)
-
-
-def _judgment(
-    prompt: Prompt, vote: int, status: JudgmentStatus, probability: float | None, choice_mass: float | None
-) -> Judgment:
-    return Judgment(
-        prompt_id=prompt.id,
-        sample=0,
-        other=1,
-        vote=vote,
-        status=status,
-        score=None,
-        probability=probability,
-        choice_mass=choice_mass,
-        text="",
-    )
+    return compared(prompt.id, 0, 1, vote=first, status="parsed", probability=probability, choice_mass=mass)

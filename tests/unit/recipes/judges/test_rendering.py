@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.records import Message, Prompt, Rollout
-from roundelay.recipes.rendering import escape_delimiters, render_prompt, render_response
+from roundelay.recipes.judges.rendering import escape_delimiters, render_prompt, render_response
 
 TAG = re.compile(r"<\s*/?\s*(?:prompt|response)\b", re.IGNORECASE)
 FRAGMENTS = st.sampled_from(

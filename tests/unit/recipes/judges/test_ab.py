@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
 from roundelay.orchestrator.judge_config import AbJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from roundelay.recipes.comparing import judge_ab, preference
-from roundelay.recipes.generation import sample_contrast
-from roundelay.recipes.pairing import pair_soft
+from roundelay.recipes.generation.contrast import sample_contrast
+from roundelay.recipes.judges.ab import judge_ab, preference
+from roundelay.recipes.pairing.soft import pair_soft
 
 CASE = re.compile(
     r'[^<]*<prompt>\n(?P<prompt>.*)\n</prompt>\n<response option="A">\n(?P<a>.*)\n</response>\n'

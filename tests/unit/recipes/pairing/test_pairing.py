@@ -19,14 +19,11 @@ from roundelay.orchestrator.records import (
     Rollout,
     Variant,
 )
-from roundelay.recipes.pairing import (
-    mean_probability,
-    mean_scores,
-    pair_best_worst,
-    pair_contrast,
-    pair_group,
-    pair_soft,
-)
+from roundelay.recipes.pairing.best_worst import pair_best_worst
+from roundelay.recipes.pairing.candidates import mean_probability, mean_scores
+from roundelay.recipes.pairing.contrast import pair_contrast
+from roundelay.recipes.pairing.group import pair_group
+from roundelay.recipes.pairing.soft import pair_soft
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from roundelay.orchestrator.generation_config import SamplingConfig
 from roundelay.orchestrator.judge_config import AdditiveJudge, ExpectedScoreJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from roundelay.recipes.judging import expected_score, judge_additive, judge_expected_score, parse_score
+from roundelay.recipes.judges.additive import judge_additive, parse_score
+from roundelay.recipes.judges.expected_score import expected_score, judge_expected_score
 
 EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1", "2", "3", "4", "5"), assistant_prefix="Score: ")
 ATTACKS = (

@@ -22,7 +22,8 @@ from roundelay.orchestrator.records import (
     Shard,
     TokenSequence,
 )
-from roundelay.recipes.scoring import judge_function, judge_reward_model, load_function
+from roundelay.recipes.judges.function import judge_function, load_function
+from roundelay.recipes.judges.reward_model import judge_reward_model
 
 PROMPTS = tuple(Prompt(id=name, messages=(Message(role="user", content=f"Tell me of {name}."),)) for name in "pq")
 SHARD = Shard(round=1, index=0, prompts=PROMPTS, split="train")

@@ -1,0 +1,170 @@
+"""A phase's functions: which of the recipes' parts stands for which configuration."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from ..orchestrator.config import Config
+from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.judge_config import (
+    AbJudge,
+    AdditiveJudge,
+    ExpectedScoreJudge,
+    FunctionJudge,
+    JudgeConfig,
+    NoJudge,
+    RewardModelJudge,
+)
+from ..orchestrator.pairing_config import (
+    BestWorstPairing,
+    ByChoicePairing,
+    ContrastPairing,
+    GroupPairing,
+    LengthControlledPairing,
+    SoftPairing,
+    SppoPairing,
+    SweetSpotPairing,
+    WorstOfFewPairing,
+    WpoTiesPairing,
+)
+from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
+from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
+from ..orchestrator.seeds import derive_seed
+from ..recipes.generation.contrast import sample_contrast
+from ..recipes.generation.plain import sample_plain
+from ..recipes.judges.ab import judge_ab
+from ..recipes.judges.additive import judge_additive
+from ..recipes.judges.expected_score import judge_expected_score
+from ..recipes.judges.function import judge_function, load_function
+from ..recipes.judges.reward_model import judge_reward_model
+from ..recipes.pairing.best_worst import pair_best_worst
+from ..recipes.pairing.by_choice import pair_by_choice
+from ..recipes.pairing.contrast import pair_contrast
+from ..recipes.pairing.group import pair_group
+from ..recipes.pairing.length_controlled import pair_length_controlled
+from ..recipes.pairing.soft import pair_soft
+from ..recipes.pairing.sppo import pair_sppo
+from ..recipes.pairing.sweet_spot import pair_sweet_spot
+from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
+from ..recipes.pairing.wpo_ties import pair_wpo_ties
+
+
+def build_phase(config: Config, scorers: Scorers | None) -> Phase:
+    """A phase's functions with its configuration bound. `scorers` hold the reward model, if one judges."""
+    return Phase(
+        sample=partial(_sample, config=config),
+        judge=_judge(config.judge, config, scorers, "judge"),
+        pair=partial(_pair, config=config),
+        sample_heldout=partial(_sample_heldout, config=config),
+        judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate"),
+    )
+
+
+async def _sample(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
+    generation, seed_parts = config.generation, (config.run.seed, shard.split, shard.round)
+    if isinstance(generation, ContrastGeneration):
+        return await sample_contrast(shard, policy_version, generate, config=generation, seed_parts=seed_parts)
+    return await sample_plain(
+        shard,
+        policy_version,
+        generate,
+        sampling=generation.sampling,
+        samples_per_prompt=generation.samples_per_prompt,
+        seed_parts=seed_parts,
+    )
+
+
+async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
+    """One response a held-out prompt, with the same seeds in every round: rounds differ by their policies only."""
+    return await sample_plain(
+        shard,
+        policy_version,
+        generate,
+        sampling=config.evaluation.sampling,
+        samples_per_prompt=1,
+        seed_parts=(config.run.seed, "evaluate"),
+    )
+
+
+def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose: str) -> Judge | None:
+    match judge:
+        case NoJudge():
+            return None
+        case ExpectedScoreJudge():
+            return partial(judge_expected_score, config=judge)
+        case AdditiveJudge():
+            return partial(judge_additive, config=judge, seed_parts=(config.run.seed, purpose))
+        case AbJudge():
+            return partial(_compare, judge=judge, config=config)
+        case RewardModelJudge():
+            assert scorers is not None, "a run that judges by a reward model has scorers"
+            return partial(_score, scorers=scorers)
+        case FunctionJudge():
+            return partial(judge_function, function=load_function(judge.function))
+
+
+async def _compare(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, judge: AbJudge, config: Config
+) -> list[Judgment]:
+    """By the seeds of generation: a prompt's instruction is drawn as its affix is."""
+    return await judge_ab(
+        shard, rollouts, generate, config=judge, seed_parts=(config.run.seed, shard.split, shard.round)
+    )
+
+
+async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, scorers: Scorers) -> list[Judgment]:
+    """By the newest reward model. Before a phase has trained one nothing is judged: the first evaluations have none."""
+    if scorers.reward_model is None:
+        return []
+    return await judge_reward_model(shard, rollouts, generate, score=scorers.score)
+
+
+def _pair(
+    shard: Shard, prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, config: Config
+) -> PairingOutcome:
+    drop_truncated = config.generation.truncated == "drop"
+    match config.pairing:
+        case BestWorstPairing(min_margin=min_margin):
+            return pair_best_worst(prompt, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
+        case SweetSpotPairing(chosen_at=chosen_at, rejected_at=rejected_at):
+            return pair_sweet_spot(
+                prompt, rollouts, judgments, chosen_at=chosen_at, rejected_at=rejected_at, drop_truncated=drop_truncated
+            )
+        case WorstOfFewPairing(few=few):
+            seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+            return pair_best_of_all_worst_of_few(
+                prompt, rollouts, judgments, few=few, seed=seed, drop_truncated=drop_truncated
+            )
+        case LengthControlledPairing(rho=rho, max_chosen_chars=max_chosen_chars):
+            return pair_length_controlled(
+                prompt, rollouts, judgments, rho=rho, max_chosen_chars=max_chosen_chars, drop_truncated=drop_truncated
+            )
+        case WpoTiesPairing():
+            return pair_wpo_ties(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case ByChoicePairing(choice=choice, length_penalty=length_penalty):
+            seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+            return pair_by_choice(
+                prompt,
+                rollouts,
+                judgments,
+                choice=choice,
+                length_penalty=length_penalty,
+                seed=seed,
+                drop_truncated=drop_truncated,
+            )
+        case SppoPairing():
+            return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case SoftPairing():
+            return pair_soft(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case GroupPairing() as group:
+            return pair_group(
+                prompt,
+                rollouts,
+                judgments,
+                min_responses=group.min_responses,
+                drop_ties=group.ties == "drop",
+                drop_truncated=drop_truncated,
+            )
+        case ContrastPairing(shuffle_labels=shuffles):
+            # Held-out pairs keep their true labels: it is them that the control must fail on.
+            shuffle = config.run.seed if shuffles and shard.split == "train" else None
+            return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)

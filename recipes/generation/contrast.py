@@ -1,0 +1,68 @@
+"""Responses to contrast prompts, labelled by construction (RLCD)."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.generation_config import AffixPair, ContrastGeneration
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import Message, Prompt, Rollout, Shard, Variant
+from ...orchestrator.seeds import derive_seed
+from .requests import request_for, rollout_of
+
+
+async def sample_contrast(
+    shard: Shard,
+    policy_version: int,
+    generate: Generate,
+    *,
+    config: ContrastGeneration,
+    seed_parts: tuple[int | str, ...],
+) -> list[Rollout]:
+    """One response under p+ (sample 0) and one under p− (sample 1) of every prompt: RLCD, arXiv 2307.12950, section 3.
+
+    The affix pair is drawn uniformly per prompt, by seed. Both responses are recorded with the original prompt's token
+    ids, which they are trained under.
+    """
+    slots: list[tuple[Prompt, int, Variant]] = []
+    requests = []
+    for prompt in shard.prompts:
+        affixes = config.affixes[derive_seed(*seed_parts, prompt.id, "affix") % len(config.affixes)]
+        for sample, variant in enumerate(("positive", "negative")):
+            messages, assistant_prefix = contrast_prompt(prompt.messages, affixes, variant, config.placement)
+            seed = derive_seed(*seed_parts, prompt.id, sample)
+            slots.append((prompt, sample, variant))
+            requests.append(request_for(messages, config.sampling, seed, assistant_prefix, prompt.messages))
+    generations = await generate(requests)
+    return [
+        rollout_of(prompt, sample, variant, request, generation, generation.plain_token_ids, policy_version)
+        for (prompt, sample, variant), request, generation in zip(slots, requests, generations, strict=True)
+    ]
+
+
+def contrast_prompt(
+    messages: Sequence[Message], affixes: AffixPair, variant: Variant, placement: str
+) -> tuple[tuple[Message, ...], str]:
+    """The conversation and the opening of the assistant's turn for p+ or p−.
+
+    `placement` "in_turn" opens the assistant's last turn with the affix, as the paper does; "system" puts it into the
+    system message, which instruct models follow better. Either way earlier assistant turns carry the affix of the
+    OPPOSITE polarity, so that the last turn stands out.
+
+    Example:
+        >>> user = Message(role="user", content="Hi")
+        >>> contrast_prompt([user], AffixPair(positive="being kind", negative="being rude"), "negative", "in_turn")
+        ((Message(role='user', content='Hi'),), '(being rude) ')
+    """
+    assert variant in ("positive", "negative")
+    affix, opposite = affixes.positive, affixes.negative
+    if variant == "negative":
+        affix, opposite = opposite, affix
+    turns = [
+        Message(role="assistant", content=f"({opposite}) {turn.content}") if turn.role == "assistant" else turn
+        for turn in messages
+    ]
+    if placement == "in_turn":
+        return tuple(turns), f"({affix}) "
+    instruction = f"You are an assistant {affix}."
+    if turns[0].role == "system":
+        return (Message(role="system", content=f"{turns[0].content}\n{instruction}"), *turns[1:]), ""
+    return (Message(role="system", content=instruction), *turns), ""

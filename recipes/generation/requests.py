@@ -1,0 +1,53 @@
+"""What asks an engine for a response, and the record that its answer becomes."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.generation_config import SamplingConfig
+from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Variant
+
+
+def request_for(
+    messages: Sequence[Message],
+    sampling: SamplingConfig,
+    seed: int,
+    assistant_prefix: str = "",
+    plain_messages: Sequence[Message] = (),
+) -> GenerationRequest:
+    return GenerationRequest(
+        messages=tuple(messages),
+        seed=seed,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        stop=sampling.stop,
+        assistant_prefix=assistant_prefix,
+        plain_messages=tuple(plain_messages),
+    )
+
+
+def rollout_of(
+    prompt: Prompt,
+    sample: int,
+    variant: Variant,
+    request: GenerationRequest,
+    generation: Generation,
+    prompt_token_ids: tuple[int, ...],
+    policy_version: int,
+) -> Rollout:
+    if generation.finish_reason == "prompt_too_long":
+        raise ValueError(
+            f"prompt {prompt.id} ({variant}) has {len(generation.prompt_token_ids)} tokens and does not fit the model"
+        )
+    return Rollout(
+        prompt_id=prompt.id,
+        sample=sample,
+        variant=variant,
+        prompt_token_ids=prompt_token_ids,
+        sampler_token_ids=generation.prompt_token_ids,
+        token_ids=generation.token_ids,
+        logprobs=generation.logprobs,
+        text=generation.text,
+        finish_reason=generation.finish_reason,
+        policy_version=policy_version,
+        seed=request.seed,
+    )

@@ -1,0 +1,1 @@
+"""Judges: who labels responses, one a module. Each answers a shard's rollouts with judgments."""

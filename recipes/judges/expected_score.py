@@ -1,0 +1,60 @@
+"""The policy as judge, by what it would say next: the mean of the scores under its next-token probabilities."""
+
+import math
+from collections.abc import Sequence
+
+from ...orchestrator.judge_config import ExpectedScoreJudge
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rollout, Shard
+from .rubric import rubric_case
+from .verdicts import SCORE_DECIMALS, scored
+
+_ASK_SCORE = "How many points, from 0 to 5, does the response get? Answer with the number only."
+
+
+async def judge_expected_score(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, config: ExpectedScoreJudge
+) -> list[Judgment]:
+    """One judgment a rollout: Σ s·p(s) over the next-token probabilities of the scores, renormalised (as ALMA,
+    arXiv 2412.04305). `choice_mass` keeps what the scores had together before renormalisation."""
+    prompts = {prompt.id: prompt for prompt in shard.prompts}
+    requests = [
+        GenerationRequest(
+            messages=rubric_case(prompts[rollout.prompt_id], rollout, _ASK_SCORE),
+            seed=0,
+            temperature=0.0,
+            top_p=1.0,
+            max_tokens=1,
+            assistant_prefix=config.assistant_prefix,
+            choices=config.scores,
+        )
+        for rollout in rollouts
+    ]
+    values = [float(score) for score in config.scores]
+    return [
+        _expected_judgment(rollout, generation, values)
+        for rollout, generation in zip(rollouts, await generate(requests), strict=True)
+    ]
+
+
+def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """(Σ s·p(s) / Σ p(s), Σ p(s)) from the log-probs of the scores `values`.
+
+    Example:
+        >>> expected_score([math.log(0.1), math.log(0.3)], [0.0, 5.0])
+        (3.75, 0.4)
+    """
+    peak = max(logprobs)
+    weights = [math.exp(logprob - peak) for logprob in logprobs]
+    total = sum(weights)
+    score = sum(weight * value for weight, value in zip(weights, values, strict=True)) / total
+    return round(score, SCORE_DECIMALS), round(total * math.exp(peak), 6)
+
+
+def _expected_judgment(rollout: Rollout, generation: Generation, values: Sequence[float]) -> Judgment:
+    if generation.finish_reason == "prompt_too_long":
+        return scored(rollout, vote=0, status="truncated", score=None)
+    if not any(math.isfinite(logprob) for logprob in generation.choice_logprobs):
+        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=0.0)
+    score, mass = expected_score(generation.choice_logprobs, values)
+    return scored(rollout, vote=0, status="parsed", score=score, choice_mass=mass)

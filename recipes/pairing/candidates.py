@@ -1,0 +1,156 @@
+"""What all rules share: a prompt's candidates, their scores, and the pair or the drop that comes of them.
+
+A response's score is the mean of its parsed votes; one without any never enters. Among responses that a rule cannot
+tell apart the first sampled stands for all, so nothing hangs on the order of rollouts or judgments. Lengths are in
+characters.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ...orchestrator.records import (
+    Dropped,
+    Judgment,
+    PairingOutcome,
+    PreferencePair,
+    Prompt,
+    Provenance,
+    Rollout,
+)
+from ...orchestrator.seeds import derive_seed
+
+MEAN_DECIMALS = 6  # equal votes in another order have equal means: rounding noise makes no pair
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """A response and its score.
+
+    Example:
+        Scored(rollout=rollout, score=3.5)
+    """
+
+    rollout: Rollout
+    score: float
+
+    @property
+    def chars(self) -> int:
+        return len(self.rollout.text)
+
+
+# From two or more scored responses, in the order they were sampled: the chosen and the rejected one.
+Pick: TypeAlias = Callable[[Sequence[Scored]], tuple[Scored, Scored]]
+
+
+def paired(
+    prompt: Prompt,
+    rollouts: Sequence[Rollout],
+    judgments: Sequence[Judgment],
+    drop_truncated: bool,
+    pick: Pick,
+    min_margin: float = 0.0,
+) -> PairingOutcome:
+    """What `pick` takes, unless one of the reasons that all rules share drops the prompt.
+
+    In this order: `truncated` and `unscored` (fewer than two candidates are left), `inverted` (the chosen one scores
+    lower), `tie` (it scores at most `min_margin` higher), `identical` (their texts are equal).
+    """
+    candidates = kept(rollouts, drop_truncated)
+    if len(candidates) < 2:
+        return dropped(prompt, "truncated")
+    scored = scored_candidates(candidates, judgments)
+    if len(scored) < 2:
+        return dropped(prompt, "unscored")
+    chosen, rejected = pick(scored)
+    margin = round(chosen.score - rejected.score, MEAN_DECIMALS)
+    if margin < 0:
+        return dropped(prompt, "inverted")
+    if margin <= min_margin:
+        return dropped(prompt, "tie")
+    if same_text(chosen.rollout, rejected.rollout):
+        return dropped(prompt, "identical")
+    return pair_of(prompt, chosen.rollout, rejected.rollout, margin, "judge")
+
+
+def kept(rollouts: Sequence[Rollout], drop_truncated: bool) -> list[Rollout]:
+    """The candidates in the order they were sampled, without those cut by the token limit where they are dropped."""
+    return [
+        rollout
+        for rollout in sorted(rollouts, key=lambda rollout: rollout.sample)
+        if not (drop_truncated and rollout.truncated)
+    ]
+
+
+def scored_candidates(candidates: Sequence[Rollout], judgments: Sequence[Judgment]) -> list[Scored]:
+    """The candidates that have a score, in their order."""
+    scores = mean_scores(judgments)
+    return [Scored(rollout=rollout, score=scores[rollout.sample]) for rollout in candidates if rollout.sample in scores]
+
+
+def best_of(scored: Sequence[Scored]) -> Scored:
+    """The highest-scored response, the first sampled among equals."""
+    return max(scored, key=lambda one: one.score)
+
+
+def worst_of(scored: Sequence[Scored]) -> Scored:
+    """The lowest-scored response, the first sampled among equals."""
+    return min(scored, key=lambda one: one.score)
+
+
+def mean_scores(judgments: Sequence[Judgment]) -> dict[int, float]:
+    """The mean of the parsed votes by sample. Samples without a parsed vote are absent."""
+    votes: dict[int, list[float]] = {}
+    for judgment in judgments:
+        if judgment.score is not None:
+            votes.setdefault(judgment.sample, []).append(judgment.score)
+    return {sample: round(sum(scores) / len(scores), MEAN_DECIMALS) for sample, scores in votes.items()}
+
+
+def mean_probability(judgments: Sequence[Judgment]) -> float | None:
+    """The mean probability, over the parsed judgments of two responses, that the first sampled is the better one."""
+    probabilities = [
+        judgment.probability if judgment.sample < judgment.other else 1.0 - judgment.probability
+        for judgment in judgments
+        if judgment.probability is not None and judgment.other is not None
+    ]
+    return round(sum(probabilities) / len(probabilities), MEAN_DECIMALS) if probabilities else None
+
+
+def same_text(a: Rollout, b: Rollout) -> bool:
+    """Whether two responses say the same, whitespace at the ends aside."""
+    return a.text.strip() == b.text.strip()
+
+
+def drawn(prompt: Prompt, scored: Sequence[Scored], count: int, seed: int) -> list[Scored]:
+    """`count` of the responses (all, where there are fewer), still in the order they were sampled.
+
+    They are those with the smallest lots. A lot hangs on nothing but its own response's place among the samples.
+    """
+    lots = sorted(scored, key=lambda one: derive_seed(seed, "draw", prompt.id, one.rollout.sample))
+    return sorted(lots[:count], key=lambda one: one.rollout.sample)
+
+
+def pair_of(
+    prompt: Prompt,
+    chosen: Rollout,
+    rejected: Rollout,
+    margin: float | None,
+    provenance: Provenance,
+    label_probability: float = 1.0,
+) -> PairingOutcome:
+    """`chosen` over `rejected`: hard, unless `label_probability` is less than 1."""
+    pair = PreferencePair(
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        margin=margin,
+        label_probability=label_probability,
+        provenance=provenance,
+    )
+    return PairingOutcome(pair=pair, dropped=None)
+
+
+def dropped(prompt: Prompt, reason: str) -> PairingOutcome:
+    """No pair of this prompt, and why."""
+    return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt.id, reason=reason))

@@ -1,0 +1,28 @@
+"""The positive variant's response over the negative's, by construction."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.records import PairingOutcome, Prompt, Rollout
+from ...orchestrator.seeds import derive_seed
+from .candidates import dropped, pair_of, same_text
+
+
+def pair_contrast(
+    prompt: Prompt, rollouts: Sequence[Rollout], *, drop_truncated: bool, shuffle_seed: int | None
+) -> PairingOutcome:
+    """The positive variant's response over the negative's, by construction: RLCD, arXiv 2307.12950, section 3.
+
+    With `shuffle_seed` the label is a coin flip a prompt: the control that must teach nothing. Drop reasons, in this
+    order: `truncated`, `empty` (as in the paper), `identical`.
+    """
+    (chosen,) = (rollout for rollout in rollouts if rollout.variant == "positive")
+    (rejected,) = (rollout for rollout in rollouts if rollout.variant == "negative")
+    if drop_truncated and (chosen.truncated or rejected.truncated):
+        return dropped(prompt, "truncated")
+    if not chosen.text.strip() or not rejected.text.strip():
+        return dropped(prompt, "empty")
+    if same_text(chosen, rejected):
+        return dropped(prompt, "identical")
+    if shuffle_seed is not None and derive_seed(shuffle_seed, "shuffle", prompt.id) % 2:
+        chosen, rejected = rejected, chosen
+    return pair_of(prompt, chosen, rejected, None, "contrast")

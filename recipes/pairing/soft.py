@@ -1,0 +1,34 @@
+"""The more probable of two responses over the other, its probability as a soft label."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_text
+
+
+def pair_soft(
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, drop_truncated: bool
+) -> PairingOutcome:
+    """The more probable of two responses over the other, with its probability as a soft label: the RLAIF baseline of
+    RLCD, arXiv 2307.12950.
+
+    The probability is the mean over the parsed judgments. Where the two orders of asking contradict each other (one
+    above a half, one below) the mean decides, and its soft label carries the contradiction as uncertainty: a judge that
+    goes by the order alone comes out even. Drop reasons, in this order: `truncated`, `empty` (a response is blank),
+    `unscored` (no judgment was parsed), `tie` (exactly even), `identical`.
+    """
+    first, second = sorted(rollouts, key=lambda rollout: rollout.sample)
+    if drop_truncated and (first.truncated or second.truncated):
+        return dropped(prompt, "truncated")
+    if not first.text.strip() or not second.text.strip():
+        return dropped(prompt, "empty")
+    probability = mean_probability(judgments)
+    if probability is None:
+        return dropped(prompt, "unscored")
+    if probability == 0.5:
+        return dropped(prompt, "tie")
+    if same_text(first, second):
+        return dropped(prompt, "identical")
+    if probability > 0.5:
+        return pair_of(prompt, first, second, None, "judge", probability)
+    return pair_of(prompt, second, first, None, "judge", round(1.0 - probability, MEAN_DECIMALS))
