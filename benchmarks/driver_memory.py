@@ -154,7 +154,7 @@ def run_round(num_prompts: int, directory: Path) -> dict[str, float]:
         config=config,
         build=partial(build_phase, scorers=None),
         ledger=ledger,
-        train=PromptStore(ledger, "train"),
+        train={"train": PromptStore(ledger, "train")},
         heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
         stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
         rollouts=rollouts,

@@ -30,6 +30,7 @@ from roundelay.launch.composition import KEEP_MEMORY
 from roundelay.launch.config_loading import parse_config
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.generation_config import sampling_of
 from roundelay.orchestrator.learning import update_start
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import policy_of
@@ -62,7 +63,7 @@ def _raw_vllm(config: Config, ledger: Ledger) -> dict[str, float]:
 
     from roundelay.workers.encoding import ChatEncoder
 
-    sampling, model = config.generation.sampling, config.model
+    sampling, model = sampling_of(config.generation), config.model
     engine = LLM(
         model=_policy(ledger).path, dtype=model.dtype, max_model_len=model.max_model_len, enforce_eager=True,
         enable_chunked_prefill=False, max_num_batched_tokens=max(4096, model.max_model_len),
@@ -105,7 +106,7 @@ def _judge_requests(config: Config, ledger: Ledger, rollouts: list[Rollout]) -> 
 
     judge = build_phase(config, None).judge
     assert judge is not None
-    for shard in train_shards(2, PromptStore(ledger, "train"), config):
+    for shard in train_shards(2, {"train": PromptStore(ledger, "train")}, config):
         mine = {prompt.id for prompt in shard.prompts}
         asyncio.run(judge(shard, [r for r in rollouts if r.prompt_id in mine], listen))
     return heard

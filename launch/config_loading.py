@@ -77,7 +77,7 @@ def compose_dict(
     assert isinstance(container, dict)
     values = {str(key): value for key, value in container.items()}
     _check_effect(values, overrides)
-    return _with_whole_phases(values)
+    return _with_whole_phases(_without_scaled_sampling(values, overrides))
 
 
 def _addable(override: str) -> str:
@@ -117,6 +117,24 @@ def _check_effect(values: Mapping[str, Any], overrides: Sequence[str]) -> None:
         places = [f"phases.{name}.{place}" for name, phase in phases.items() if (place := _own(phase, key, values))]
         if places and len(places) == len(phases):
             raise ConfigError(f"{override} would do nothing: every phase sets its own", f"set {' or '.join(places)}")
+
+
+def _without_scaled_sampling(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Given responses are not sampled: a model's scaling of the responses' length says nothing to them.
+
+    Raises:
+        ConfigError: the user sets it all the same.
+    """
+    generation = values["generation"]
+    if not isinstance(generation, Mapping) or generation.get("kind") != "given":
+        return values
+    for override in overrides:
+        if override.startswith("generation.sampling"):
+            raise ConfigError(
+                f"{override} would do nothing: generation.kind=given takes its responses from prompts.seed",
+                "leave it out, or choose generation=plain",
+            )
+    return {**values, "generation": {key: value for key, value in generation.items() if key != "sampling"}}
 
 
 def _own(phase: Mapping[str, Any], key: str, values: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..orchestrator.config import Config
-from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -18,6 +18,7 @@ from ..orchestrator.pairing_config import (
     BestWorstPairing,
     ByChoicePairing,
     ContrastPairing,
+    DemonstrationsPairing,
     GroupPairing,
     LengthControlledPairing,
     SoftPairing,
@@ -30,6 +31,7 @@ from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
 from ..recipes.generation.contrast import sample_contrast
+from ..recipes.generation.given import sample_given
 from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
@@ -39,6 +41,7 @@ from ..recipes.judges.reward_model import judge_reward_model
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.contrast import pair_contrast
+from ..recipes.pairing.demonstrations import pair_demonstrations
 from ..recipes.pairing.group import pair_group
 from ..recipes.pairing.length_controlled import pair_length_controlled
 from ..recipes.pairing.soft import pair_soft
@@ -61,6 +64,8 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
 
 async def _sample(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
     generation, seed_parts = config.generation, (config.run.seed, shard.split, shard.round)
+    if isinstance(generation, GivenGeneration):
+        return await sample_given(shard, policy_version, generate)
     if isinstance(generation, ContrastGeneration):
         return await sample_contrast(shard, policy_version, generate, config=generation, seed_parts=seed_parts)
     return await sample_plain(
@@ -121,7 +126,8 @@ async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, 
 def _pair(
     shard: Shard, prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, config: Config
 ) -> PairingOutcome:
-    drop_truncated = config.generation.truncated == "drop"
+    generation = config.generation
+    drop_truncated = not isinstance(generation, GivenGeneration) and generation.truncated == "drop"
     match config.pairing:
         case BestWorstPairing(min_margin=min_margin):
             return pair_best_worst(prompt, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
@@ -164,6 +170,8 @@ def _pair(
                 drop_ties=group.ties == "drop",
                 drop_truncated=drop_truncated,
             )
+        case DemonstrationsPairing():
+            return pair_demonstrations(prompt, rollouts, drop_truncated=drop_truncated)
         case ContrastPairing(shuffle_labels=shuffles):
             # Held-out pairs keep their true labels: it is them that the control must fail on.
             shuffle = config.run.seed if shuffles and shard.split == "train" else None

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
-from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, NoJudge
 from ..orchestrator.objective_config import Objective, RewardModelObjective
 from ..orchestrator.pairing_config import GroupPairing
@@ -32,18 +32,26 @@ def print_plan(console: Console, config: Config) -> None:
     console.print(Text(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
 
 
+def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
+    """How many responses there are (of given ones at least), and how they come about."""
+    if isinstance(generation, GivenGeneration):
+        return prompts, f"nothing: the given responses of {prompts} prompts of prompts.seed"
+    samples = 2 if isinstance(generation, ContrastGeneration) else generation.samples_per_prompt
+    tokens = f"up to {generation.sampling.max_tokens} tokens each"
+    rollouts = prompts * samples
+    return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({generation.kind}), {tokens}"
+
+
 def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
     run, generation, pairing = config.run, config.generation, config.pairing
-    samples = 2 if isinstance(generation, ContrastGeneration) else generation.samples_per_prompt
-    rollouts = run.prompts_per_round * samples
+    rollouts, sampled = _rollouts(generation, run.prompts_per_round)
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
     result = "groups of responses" if isinstance(pairing, GroupPairing) else "pairs"
     trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
     rows = [
-        ("sample", f"{run.prompts_per_round} prompts × {samples} = {rollouts} rollouts ({generation.kind}), "
-                   f"up to {generation.sampling.max_tokens} tokens each, in {shards} shards"),
+        ("sample", f"{sampled}, in {shards} shards"),
         ("judge", f"{votes} judgments ({config.judge.kind})" if votes
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),

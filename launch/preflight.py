@@ -1,16 +1,21 @@
 """What is checked before any actor starts, beyond the configuration's own schema: packages, tokenizer, prompts."""
 
+from collections.abc import Mapping
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import ContrastGeneration
+from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge
 from ..orchestrator.prompts import PromptStore, check_disjoint
 from ..orchestrator.records import Message, Prompt
 from ..recipes.generation.contrast import contrast_prompt
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.function import load_function
+
+if TYPE_CHECKING:
+    from ..workers.encoding import ChatEncoder
 
 
 def check_packages() -> None:
@@ -32,34 +37,40 @@ def check_packages() -> None:
         )
 
 
-def check_prompts(config: Config, model_path: str, train: PromptStore, heldout: PromptStore) -> None:
-    """Refuse prompts that the run cannot use.
+def check_prompts(config: Config, model_path: str, training: Mapping[str, PromptStore], heldout: PromptStore) -> None:
+    """Refuse prompts that the run cannot use. `training` holds those that its phases take, by `Config.prompt_set`.
 
     Raises:
         ConfigError: too few prompts, held-out prompts that are trained on, prompts too long for the model, or a judge
             whose scores are no single tokens.
     """
     for name in config.phases or (None,):
-        if len(train) < (needed := config.in_phase(name).run.prompts_per_round):
+        phase = config.in_phase(name)
+        available, needed = len(training[phase.prompt_set]), phase.run.prompts_per_round
+        if available < needed:
             own = name is not None and config.phases[name].prompts_per_round is not None
             field = f"phases.{name}.prompts_per_round" if own else "run.prompts_per_round"
             raise ConfigError(
-                f"{field}={needed}, but prompts.train holds {len(train)} prompts", f"lower {field} or give more prompts"
+                f"{field}={needed}, but prompts.{phase.prompt_set} holds {available} prompts",
+                f"lower {field} or give more prompts",
             )
     if len(heldout) < config.evaluation.num_prompts:
         raise ConfigError(
             f"evaluation.num_prompts={config.evaluation.num_prompts}, but prompts.heldout holds {len(heldout)} prompts",
             "lower evaluation.num_prompts or give more held-out prompts",
         )
-    check_disjoint(train, heldout)
+    for name, store in training.items():
+        check_disjoint(store, heldout, name)
 
     from ..workers.encoding import ChatEncoder  # transformers takes seconds to import: after the cheap checks
 
     encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code)
-    for field, store in (("prompts.train", train), ("prompts.heldout", heldout)):
+    phases = [config.in_phase(name) for name in (None, *config.phases)]
+    for name, store in {**training, "heldout": heldout}.items():
         for prompt in store:
-            for phase in {name: config.in_phase(name) for name in (None, *config.phases)}.values():
-                _check_length(prompt, field, phase, encoder.encode)
+            for phase in phases:
+                if name in ("heldout", phase.prompt_set):
+                    _check_length(prompt, f"prompts.{name}", phase, encoder)
     judges = {"judge": config.judge, "evaluation.judge": config.evaluation.judge}
     judges |= {f"phases.{name}.judge": phase.judge for name, phase in config.phases.items()}
     for field, judge in judges.items():
@@ -73,8 +84,17 @@ def check_prompts(config: Config, model_path: str, train: PromptStore, heldout: 
             load_function(judge.function, f"{field}.function")
 
 
-def _check_length(prompt: Prompt, field: str, config: Config, encode) -> None:
+def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:
     generation, limit = config.generation, config.model.max_model_len
+    if isinstance(generation, GivenGeneration):
+        longest = max((len(encoder.encode_response(text)) for text in prompt.responses), default=0)
+        if (tokens := len(encoder.encode(prompt.messages)) + longest) > limit:
+            raise ConfigError(
+                f"{field}: prompt {prompt.id!r} has {tokens} tokens with its longest response, and "
+                f"model.max_model_len={limit}",
+                "shorten or drop it, or raise model.max_model_len",
+            )
+        return
     asked: list[tuple[tuple[Message, ...], str]] = [(prompt.messages, "")]
     if isinstance(generation, ContrastGeneration):
         asked += [
@@ -82,7 +102,7 @@ def _check_length(prompt: Prompt, field: str, config: Config, encode) -> None:
             for affixes in generation.affixes
             for variant in ("positive", "negative")
         ]
-    tokens = max(len(encode(messages, prefix)) for messages, prefix in asked)
+    tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
     if field == "prompts.heldout" and config.evaluation.sampling.max_tokens > budget:
         name, budget = "evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens

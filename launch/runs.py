@@ -18,7 +18,7 @@ from ..orchestrator.driver import RoundDriver
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
-from ..orchestrator.prompts import PromptStore, freeze_prompts
+from ..orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from ..orchestrator.protocols import Observer
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
@@ -48,7 +48,9 @@ def create_run(config: Config) -> Ledger:
             name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
             for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
         }
-        check_prompts(config, model_path, PromptStore(ledger, "train"), PromptStore(ledger, "heldout"))
+        if "seed" in config.prompt_sets:
+            inputs["seed"] = freeze_seed(ledger, config.prompts)
+        check_prompts(config, model_path, training_prompts(config, ledger), PromptStore(ledger, "heldout"))
     except BaseException:
         ledger.remove()
         raise
@@ -99,6 +101,11 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
     return config, ledger
 
 
+def training_prompts(config: Config, ledger: Ledger) -> dict[str, PromptStore]:
+    """The frozen prompts that the run's phases take theirs from, by `Config.prompt_set`."""
+    return {name: PromptStore(ledger, name) for name in sorted(config.prompt_sets)}
+
+
 def is_finished(config: Config, ledger: Ledger) -> bool:
     finished = ledger.finished_rounds()
     return bool(finished) and finished[-1] >= config.run.rounds
@@ -130,7 +137,7 @@ async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
             config=config,
             build=partial(build_phase, scorers=scorers),
             ledger=ledger,
-            train=PromptStore(ledger, "train"),
+            train=training_prompts(config, ledger),
             heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
             stages=stages,
             rollouts=rollouts,

@@ -5,8 +5,9 @@ impossible is refused by `config_checks`.
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .config_types import (
@@ -23,7 +24,7 @@ from .config_types import (
     PositiveInt,
 )
 from .errors import ConfigError
-from .generation_config import GenerationConfig, SamplingConfig
+from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
 from .judge_config import JudgeConfig, RewardModelJudge
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
@@ -60,11 +61,25 @@ class PromptSource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SeedSource:
+    """Where prompts with given responses are read, for phases whose generation is `given`.
+
+    `responses` names the columns that hold them, best first: [completion], or [chosen, rejected]. A cell is text, a
+    list of texts, or messages whose last one is the assistant's.
+    """
+
+    path: str | None
+    split: str
+    responses: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PromptsConfig:
     """Training and held-out prompts, and which columns hold them. Without `id_column`, ids are hashes of the text."""
 
     train: PromptSource
     heldout: PromptSource
+    seed: SeedSource
     prompt_column: str
     id_column: str | None
     system: str | None  # a system message put before prompts that have none
@@ -266,6 +281,16 @@ class Config:
             learner=phase.learner,
             phases=FrozenMapping({}),
         )
+
+    @property
+    def prompt_set(self) -> Literal["train", "seed"]:
+        """Which prompts a phase's rounds take: those with given responses, where it learns from given ones."""
+        return "seed" if isinstance(self.generation, GivenGeneration) else "train"
+
+    @property
+    def prompt_sets(self) -> set[Literal["train", "seed"]]:
+        """The prompt sets of all phases."""
+        return {self.in_phase(name).prompt_set for name in self.phases or (None,)}
 
     @property
     def needs_scorer(self) -> bool:

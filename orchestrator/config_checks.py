@@ -8,7 +8,7 @@ from typing import get_args
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import ContrastGeneration
+from .generation_config import ContrastGeneration, GivenGeneration
 from .judge_config import AbJudge, AdditiveJudge, ExpectedScoreJudge, JudgeConfig, NoJudge, RewardModelJudge
 from .objective_config import (
     LISTWISE,
@@ -23,6 +23,7 @@ from .objective_config import (
 from .pairing_config import (
     Anchor,
     ContrastPairing,
+    DemonstrationsPairing,
     GroupPairing,
     ScoredPairing,
     SoftPairing,
@@ -60,7 +61,7 @@ def check_combinations(config: Config) -> None:
     if config.phases:  # the held-out pairs are made by what stands at the top
         _check_data(config)
         _check_judges("judge", config, config.judge)
-        _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+        _check_generation(config)
     for name in config.phases or (None,):
         try:
             _check_phase(config.in_phase(name))
@@ -74,7 +75,7 @@ def check_combinations(config: Config) -> None:
 def _check_phase(config: Config) -> None:
     _check_data(config)
     _check_judges("judge", config, config.judge)
-    _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+    _check_generation(config)
     check_objective(config.objective)
     _check_pairing_of_objective(config)
     _check_scores_of_pairs(config)
@@ -82,6 +83,11 @@ def _check_phase(config: Config) -> None:
     if isinstance(config.objective, PolicyGradientObjective):
         _check_policy_gradient(config, config.objective)
     _check_learner(config)
+
+
+def _check_generation(config: Config) -> None:
+    if not isinstance(config.generation, GivenGeneration):
+        _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
 
 
 def _check_order(config: Config) -> None:
@@ -161,6 +167,8 @@ def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None
             "its two responses by construction",
             "use pairing=contrast, or generation=plain",
         )
+    if isinstance(generation, GivenGeneration):
+        return _check_gives_scores(pairing, judge)
     if generation.sampling.temperature == 0 and needed > 1:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs responses that differ, but generation.sampling.temperature=0",
@@ -172,6 +180,10 @@ def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None
             f"{generation.samples_per_prompt}",
             f"set generation.samples_per_prompt to {needed} or more",
         )
+    _check_gives_scores(pairing, judge)
+
+
+def _check_gives_scores(pairing: ScoredPairing | GroupPairing, judge: JudgeConfig) -> None:
     if isinstance(judge, NoJudge | AbJudge):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none",
@@ -191,6 +203,12 @@ def _check_pairing_of_objective(config: Config) -> None:
         raise ConfigError(
             f"pairing.kind=group gives lists of responses, but objective.kind={objective.kind} takes pairs",
             "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
+        )
+    if isinstance(pairing, DemonstrationsPairing) and objective.kind != "sft":
+        raise ConfigError(
+            f"pairing.kind=demonstrations has nothing to compare a response with, but objective.kind={objective.kind} "
+            "compares",
+            "choose objective=sft, or a pairing of two responses",
         )
     if objective.kind in LISTWISE:
         if not isinstance(pairing, ScoredPairing | GroupPairing):
@@ -217,6 +235,7 @@ def _check_heldout(phase: Config, config: Config) -> None:
         return
     kind, pairing = phase.objective.kind, config.pairing
     wrong = isinstance(pairing, GroupPairing) and kind not in LISTWISE
+    wrong |= isinstance(pairing, DemonstrationsPairing) and kind != "sft"
     if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
         raise ConfigError(
             f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
@@ -255,6 +274,11 @@ def _check_scores_of_pairs(config: Config) -> None:
 
 
 def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
+    if isinstance(config.generation, GivenGeneration):
+        raise ConfigError(
+            f"objective.kind={objective.kind} learns from the policy's own samples, but generation.kind=given",
+            "choose generation=plain",
+        )
     sampling = config.generation.sampling
     if (sampling.temperature, sampling.top_p) != (1.0, 1.0):
         raise ConfigError(
@@ -326,6 +350,11 @@ def _check_judges(field: str, config: Config, judge: JudgeConfig) -> None:
 
 
 def _check_reference(config: Config) -> None:
+    if config.objective.reference.logps == "rollout" and isinstance(config.generation, GivenGeneration):
+        raise ConfigError(
+            "objective.reference.logps=rollout with generation.kind=given: nobody sampled the responses",
+            "set objective.reference.logps=recompute",
+        )
     if config.objective.reference.logps == "rollout" and isinstance(config.generation, ContrastGeneration):
         raise ConfigError(
             "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "

@@ -5,7 +5,7 @@ ledger's.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .commit import commit_round
@@ -32,7 +32,7 @@ class RoundDriver:
     config: Config
     build: Callable[[Config], Phase]
     ledger: Ledger
-    train: PromptStore
+    train: Mapping[str, PromptStore]  # by `Config.prompt_set`
     heldout: PromptStore
     stages: Stages
     rollouts: Rollouts

@@ -47,4 +47,18 @@ class ContrastGeneration:
     truncated: Literal["keep", "drop"]
 
 
-GenerationConfig: TypeAlias = Annotated[PlainGeneration | ContrastGeneration, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GivenGeneration:
+    """Nothing is sampled: the responses are those that the prompts of `prompts.seed` come with, best first."""
+
+    kind: Literal["given"]
+
+
+SampledGeneration: TypeAlias = PlainGeneration | ContrastGeneration
+GenerationConfig: TypeAlias = Annotated[SampledGeneration | GivenGeneration, Field(discriminator="kind")]
+
+
+def sampling_of(generation: GenerationConfig) -> SamplingConfig:
+    """How a phase samples that is known to."""
+    assert not isinstance(generation, GivenGeneration), "given responses are not sampled"
+    return generation.sampling

@@ -40,6 +40,13 @@ class GroupPairing:
     ties: Literal["keep", "drop"]  # whether a group whose scores are all equal is kept; it ranks nothing
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DemonstrationsPairing:
+    """Responses to imitate, without any to compare them with: of given ones the best, of sampled ones all."""
+
+    kind: Literal["demonstrations"]
+
+
 # Points of the distribution of a prompt's scores, from the lowest to the highest.
 Anchor: TypeAlias = Literal["min", "mu-2sigma", "mu-sigma", "mu", "mu+sigma", "mu+2sigma", "max"]
 Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_min_p"]
@@ -100,5 +107,5 @@ ScoredPairing: TypeAlias = (
     | ByChoicePairing | SppoPairing
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
-    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing, Field(discriminator="kind")
+    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing | DemonstrationsPairing, Field(discriminator="kind")
 ]

@@ -10,6 +10,7 @@ import json
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,31 @@ ROLES = ("system", "user", "assistant")
 ROWS_PER_BATCH = 256
 
 
-def read_prompts(source: PromptSource, config: PromptsConfig, field: str) -> Iterator[Prompt]:
+def read_prompts(
+    source: PromptSource, config: PromptsConfig, field: str, responses: Sequence[str] = ()
+) -> Iterator[Prompt]:
     """Every prompt of a source, in its order.
 
     Args:
         field: the configuration field that names the source, for errors.
+        responses: columns that every row must have its given responses in.
 
     Raises:
         ConfigError: the source is missing or unreadable, or a row is malformed (with its line or row number).
     """
     for where, row in _rows(source, field):
-        yield _to_prompt(row, config, where)
+        given = tuple(text for column in responses for text in _responses(row, column, where))
+        yield replace(_to_prompt(row, config, where), responses=given)
 
 
 def freeze_prompts(
-    ledger: Ledger, config: PromptsConfig, *, field: str, source: PromptSource, name: str
+    ledger: Ledger,
+    config: PromptsConfig,
+    *,
+    field: str,
+    source: PromptSource,
+    name: str,
+    responses: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Copy a source's prompts into the run directory as `inputs/NAME.arrow`.
 
@@ -57,9 +68,10 @@ def freeze_prompts(
     target = sink if sink is not None else pa.OSFile(ledger.path("inputs", f"{name}.arrow"), "wb")
     with closing(target), pa.ipc.new_file(target, arrow_schema(Prompt)) as writer:
         batch: list[Prompt] = []
-        for prompt in read_prompts(source, config, field):
+        for prompt in read_prompts(source, config, field, responses):
             count += 1
-            digest.update(repr((prompt.id, [(m.role, m.content) for m in prompt.messages])).encode())
+            content = (prompt.id, [(m.role, m.content) for m in prompt.messages])
+            digest.update(repr((*content, prompt.responses) if prompt.responses else content).encode())
             ids.append(_id_hash(prompt.id))
             batch.append(prompt)
             if len(batch) == ROWS_PER_BATCH:
@@ -73,6 +85,27 @@ def freeze_prompts(
     if sink is not None:
         ledger.write_bytes(sink.getvalue().to_pybytes(), "inputs", f"{name}.arrow")
     return {"source": source.path, "rows": count, "sha256": digest.hexdigest()}
+
+
+def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
+    """`freeze_prompts` of `prompts.seed`, whose rows hold given responses.
+
+    Raises:
+        ConfigError: as `freeze_prompts`, or no file is named.
+    """
+    if config.seed.path is None:
+        raise ConfigError(
+            "a phase has generation.kind=given, but prompts.seed.path names no file",
+            "set prompts.seed.path to a file of prompts with responses, and prompts.seed.responses to their columns",
+        )
+    return freeze_prompts(
+        ledger,
+        config,
+        field="prompts.seed.path",
+        source=PromptSource(path=config.seed.path, split=config.seed.split),
+        name="seed",
+        responses=config.seed.responses,
+    )
 
 
 class PromptStore:
@@ -102,8 +135,8 @@ class PromptStore:
             yield from self.take(range(start, min(start + ROWS_PER_BATCH, len(self))))
 
 
-def check_disjoint(train: PromptStore, heldout: PromptStore) -> None:
-    """Refuse held-out prompts that are trained on.
+def check_disjoint(train: PromptStore, heldout: PromptStore, name: str = "train") -> None:
+    """Refuse held-out prompts that are trained on, as part of prompts.`name`.
 
     Raises:
         ConfigError: naming one shared prompt.
@@ -112,7 +145,7 @@ def check_disjoint(train: PromptStore, heldout: PromptStore) -> None:
     for prompt in train:
         if prompt.messages in held:
             raise ConfigError(
-                f"prompts.heldout has a prompt of prompts.train: ids {held[prompt.messages]!r} and {prompt.id!r}",
+                f"prompts.heldout has a prompt of prompts.{name}: ids {held[prompt.messages]!r} and {prompt.id!r}",
                 "take it out of one of them: held-out figures would measure memory",
             )
 
@@ -238,6 +271,20 @@ def _messages(value: Any, where: str) -> tuple[Message, ...]:
             f"{where}: the last message is the {value[-1]['role']}'s", "end every prompt with a user message"
         )
     return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)
+
+
+def _responses(row: dict[str, Any], column: str, where: str) -> list[str]:
+    """The given responses in a cell: text, a list of texts, or messages of which the last is the assistant's."""
+    value = _cell(row, column, "prompts.seed.responses", where)
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
+        value = value[-1].get("content")
+    texts: list[Any] = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) and text.strip() and _is_encodable(text) for text in texts):
+        raise ConfigError(
+            f"{where}: column {column!r} holds an empty response, or none",
+            "write text, a list of texts, or messages that end with the assistant's",
+        )
+    return texts
 
 
 def _is_encodable(text: str) -> bool:

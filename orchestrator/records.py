@@ -119,7 +119,8 @@ class PreferencePair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseGroup:
-    """The scored responses to one prompt, best first (equals in the order they were sampled).
+    """Responses to one prompt: scored ones best first (equals in the order they were sampled), or demonstrations,
+    which have no scores.
 
     Example:
         ResponseGroup(prompt=prompt, responses=(a, b, c), scores=(4.0, 2.5, 2.5))

@@ -1,6 +1,6 @@
 """A round's shards, made one at a time from the prompt store: a round may be larger than memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,9 +36,12 @@ class RoundShards:
         return (self[index] for index in range(len(self)))
 
 
-def train_shards(round: int, store: PromptStore, config: Config) -> RoundShards:
-    """The round's slice of the training prompts, in the run's seeded order."""
-    sizes = [config.at(earlier).run.prompts_per_round for earlier in range(1, round + 1)]
+def train_shards(round: int, stores: Mapping[str, PromptStore], config: Config) -> RoundShards:
+    """The round's slice of its prompts (see `Config.prompt_set`), in the run's seeded order."""
+    name = config.at(round).prompt_set
+    phases = [config.at(earlier) for earlier in range(1, round + 1)]
+    sizes = [phase.run.prompts_per_round for phase in phases if phase.prompt_set == name]
+    store = stores[name]
     indices = round_indices(num_prompts=len(store), round_sizes=sizes, seed=config.run.seed)
     return RoundShards(
         round=round, split="train", store=store, indices=indices, prompts_per_shard=config.run.prompts_per_shard

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from .ledger import Ledger
 from .metrics import StageClock
 from .protocols import Judge, Observer, Phase, Rollouts
-from .records import Judgment, PairingOutcome, Rollout, Shard
+from .records import Dropped, Judgment, PairingOutcome, Rollout, Shard
 
 T = TypeVar("T")
 
@@ -84,13 +84,12 @@ class Stages:
 def pair_shard(
     shard: Shard, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], phase: Phase
 ) -> list[PairingOutcome]:
-    """One outcome a prompt, in the shard's order."""
-    return [
-        phase.pair(
-            shard,
-            prompt,
-            [rollout for rollout in rollouts if rollout.prompt_id == prompt.id],
-            [judgment for judgment in judgments if judgment.prompt_id == prompt.id],
-        )
-        for prompt in shard.prompts
-    ]
+    """One outcome a prompt, in the shard's order. A prompt without any response (a held-out one, where responses are
+    given) has nothing to pair."""
+    outcomes = []
+    for prompt in shard.prompts:
+        responses = [rollout for rollout in rollouts if rollout.prompt_id == prompt.id]
+        votes = [judgment for judgment in judgments if judgment.prompt_id == prompt.id]
+        none = PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt.id, reason="no_response"))
+        outcomes.append(phase.pair(shard, prompt, responses, votes) if responses else none)
+    return outcomes

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from .objective_config import ObjectiveConfig, PolicyGradientObjective
+from .objective_config import ObjectiveConfig, PolicyGradientObjective, SftObjective
 from .records import PairingOutcome, PreferencePair, ResponseGroup, Rollout, TokenSequence, TrainingExample
 
 Build: TypeAlias = Callable[[Sequence[tuple[PreferencePair, float]]], list[TrainingExample]]
@@ -29,8 +29,12 @@ def training_examples(
     """
     placed = [(outcome, (epoch + (first + offset) / num_prompts) / epochs) for offset, outcome in enumerate(outcomes)]
     pairs = [(outcome.pair, progress) for outcome, progress in placed if outcome.pair is not None]
-    groups = [_group(outcome.group, progress, objective) for outcome, progress in placed if outcome.group is not None]
-    return groups or _BUILDERS.get(objective.kind, _preferences)(pairs)
+    groups = [(outcome.group, progress) for outcome, progress in placed if outcome.group is not None]
+    if isinstance(objective, SftObjective):
+        return _demonstrations(pairs, groups)
+    if groups:
+        return [_group(group, progress, objective) for group, progress in groups]
+    return _BUILDERS.get(objective.kind, _preferences)(pairs)
 
 
 def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
@@ -77,11 +81,18 @@ def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExa
     return examples
 
 
-def _demonstrations(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
-    """The chosen responses alone (best of n, RAFT's local ranking)."""
-    return [
+def _demonstrations(
+    pairs: Sequence[tuple[PreferencePair, float]], groups: Sequence[tuple[ResponseGroup, float]]
+) -> list[TrainingExample]:
+    """What is imitated: the chosen responses of pairs (best of n, RAFT's local ranking), every response of a group."""
+    chosen = [
         TrainingExample(id=pair.prompt.id, sequences=(_sequence(pair.chosen),), progress=progress)
         for pair, progress in pairs
+    ]
+    return chosen + [
+        TrainingExample(id=f"{group.prompt.id}/{index}", sequences=(_sequence(response),), progress=progress)
+        for group, progress in groups
+        for index, response in enumerate(group.responses)
     ]
 
 
@@ -108,8 +119,10 @@ def _without_end(score: float, objective: PolicyGradientObjective) -> float:
 
 def _sequence(rollout: Rollout) -> TokenSequence:
     return TokenSequence(
-        prompt_token_ids=rollout.prompt_token_ids, token_ids=rollout.token_ids, sampler_logps=rollout.logprobs
+        prompt_token_ids=rollout.prompt_token_ids,
+        token_ids=rollout.token_ids,
+        sampler_logps=rollout.logprobs or None,
     )
 
 
-_BUILDERS: dict[str, Build] = {"kto": _labelled, "sft": _demonstrations, "sppo": _contests}
+_BUILDERS: dict[str, Build] = {"kto": _labelled, "sppo": _contests}

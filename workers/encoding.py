@@ -59,6 +59,19 @@ class ChatEncoder:
         text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         return self._ids(text + self.neutralise(assistant_prefix))
 
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Token ids of a given response, ended as the policy ends its own: by the end-of-turn token.
+
+        Raises:
+            ConfigError: the tokenizer has none.
+        """
+        if self.tokenizer.eos_token_id is None:
+            raise ConfigError(
+                "the model's tokenizer has no eos_token, and a given response could not end",
+                "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
+            )
+        return (*self._ids(self.neutralise(text)), self.tokenizer.eos_token_id)
+
     def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """The single token with which each choice continues `assistant_prefix`.
 

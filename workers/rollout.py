@@ -144,14 +144,16 @@ class RolloutWorker:
     async def _generate(self, request: GenerationRequest) -> Generation:
         prompt = self.encoder.encode(request.messages, request.assistant_prefix)
         plain = self.encoder.encode(request.plain_messages) if request.plain_messages else ()
-        if len(prompt) >= self.max_model_len:
+        given = self.encoder.encode_response(request.response) if request.response is not None else ()
+        too_long = len(prompt) + len(given) > self.max_model_len if given else len(prompt) >= self.max_model_len
+        if given or too_long:
             return Generation(
                 prompt_token_ids=prompt,
                 plain_token_ids=plain,
-                token_ids=(),
+                token_ids=() if too_long else given,
                 logprobs=(),
-                text="",
-                finish_reason="prompt_too_long",
+                text="" if too_long else request.response or "",
+                finish_reason="prompt_too_long" if too_long else "stop",
                 choice_logprobs=(),
             )
         choice_ids = self._choices(request)

@@ -3,6 +3,7 @@
 The rules are written here from methods and numbers in the ledger alone: nothing of `recipes` is used.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -25,8 +26,8 @@ SIZES = (
     "run.prompts_per_shard=4",
     "evaluation.num_prompts=4",
     "evaluation.sampling.max_tokens=10",
-    "generation.sampling.max_tokens=10",
 )
+SAMPLED = "generation.sampling.max_tokens=10"
 # Steps of two prompts: warmed up from zero, the first of several steps moves nothing.
 ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=2")
 TWO_PHASES = (
@@ -90,11 +91,12 @@ PAIR_RULES: dict[str, PairRule] = {
     "context_distillation": by_construction,
 }
 RANKED = ("rrhf", "pro")
+IMITATING = ("sft",)  # learn from demonstrations alone
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 
 
 def test_every_shipped_recipe_is_played_here() -> None:
-    assert sorted([*PAIR_RULES, *RANKED, *REWARD_MODELS]) == group_members("recipe")
+    assert sorted([*PAIR_RULES, *RANKED, *IMITATING, *REWARD_MODELS]) == group_members("recipe")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,8 @@ def engine(tiny_model: Path) -> Iterator[OneEngine]:
 def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., Ledger]:
     def run(recipe: str, *overrides: str) -> Ledger:
         words = ["model=local", f"model.path={tiny_model}", f"recipe={recipe}", *SIZES, *overrides]
+        if recipe not in IMITATING:
+            words.insert(0, SAMPLED)
         return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"]))
 
     return run
@@ -160,6 +164,36 @@ def test_a_ranking_recipe_learns_from_all_responses_best_first(recipe: str, play
         assert list(group.scores) == sorted(group.scores, reverse=True) and group.scores[0] > group.scores[-1]
         assert group.scores == pytest.approx([of[response.sample] for response in group.responses], abs=1e-6)
     assert "rewards/accuracies" in ledger.manifest(1)["learn"]
+
+
+def given_responses(folder: Path, rows: int = 8) -> str:
+    """A file of prompts with two responses each, the better one first."""
+    path = folder / "seed.jsonl"
+    lines = [
+        json.dumps({"id": f"s{n}", "prompt": f"Say {n}.", "chosen": f"It is {n}.", "rejected": "No."})
+        for n in range(rows)
+    ]
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def test_supervised_fine_tuning_imitates_the_best_given_response(play: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Nothing is sampled, held-out prompts have no responses to pair, and the update sees every demonstration."""
+    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen,rejected]")
+    ledger = play("sft", "run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=4", *seed)
+    rollouts = list(ledger.read_stage(1, "rollouts", Rollout))
+    assert len(rollouts) == 16 and not any(rollout.logprobs for rollout in rollouts)
+    for outcome in outcomes(ledger, 1):
+        assert outcome.group is not None
+        (imitated,) = outcome.group.responses
+        assert imitated.text.startswith("It is ") and imitated.sample == 0
+        others = {rollout.token_ids[-1] for rollout in rollouts}
+        assert others == {imitated.token_ids[-1]}, "every given response ends with the end-of-turn token"
+    dropped = [outcome.dropped for outcome in ledger.read_stage(0, "heldout-pairs", PairingOutcome)]
+    assert [drop.reason for drop in dropped if drop] == ["no_response"] * 4
+    learned = ledger.manifest(1)["learn"]
+    assert learned["pairs_trained"] == 8 * ledger.header()["config"]["learner"]["epochs"]
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)

@@ -17,6 +17,7 @@ from roundelay.orchestrator.config import (
     RolloutActors,
     RunConfig,
     ScorerActors,
+    SeedSource,
     SelectionConfig,
     TrackingConfig,
 )
@@ -115,6 +116,7 @@ def base() -> Config:
         prompts=PromptsConfig(
             train=PromptSource(path="train.jsonl"),
             heldout=PromptSource(path="heldout.jsonl"),
+            seed=SeedSource(path=None, split="train", responses=("completion",)),
             prompt_column="prompt",
             id_column=None,
             system=None,

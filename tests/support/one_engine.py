@@ -9,7 +9,7 @@ from typing import Any
 
 from roundelay.launch.composition import start_rollouts
 from roundelay.launch.phases import build_phase
-from roundelay.launch.runs import create_run
+from roundelay.launch.runs import create_run, training_prompts
 from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from roundelay.orchestrator.cluster import Actor, Cluster, Host
 from roundelay.orchestrator.config import Config
@@ -86,7 +86,7 @@ class OneEngine:
             config=config,
             build=partial(build_phase, scorers=scorers),
             ledger=ledger,
-            train=PromptStore(ledger, "train"),
+            train=training_prompts(config, ledger),
             heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
             stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
             rollouts=rollouts,

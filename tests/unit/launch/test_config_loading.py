@@ -24,6 +24,7 @@ from roundelay.launch.config_loading import (
 )
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.generation_config import sampling_of
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
@@ -501,7 +502,7 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert first.objective.kind == "reward_model"
     assert first.run.prompts_per_round == 40_000
-    assert (first.generation.sampling.temperature, first.generation.sampling.top_p) == (1.0, 1.0)
+    assert (sampling_of(first.generation).temperature, sampling_of(first.generation).top_p) == (1.0, 1.0)
     learner = first.learner
     assert (learner.learning_rate, learner.schedule, learner.warmup_fraction) == (3e-6, "cosine", 0.03)
     assert (learner.final_lr_fraction, learner.epochs, learner.pairs_per_step) == (0.0, 1, 16)
@@ -509,7 +510,7 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     ppo = config.at(2)
     assert (ppo.judge.kind, ppo.pairing.kind, ppo.run.prompts_per_round) == ("reward_model", "group", 512)
     assert ppo.generation.kind == "plain" and ppo.generation.samples_per_prompt == 1
-    sampling = ppo.generation.sampling
+    sampling = sampling_of(ppo.generation)
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (1.0, 1.0, 300)
     learner = ppo.learner
     assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (1e-5, 2, 256)
@@ -535,8 +536,8 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert (first.learner.learning_rate, first.learner.pairs_per_step) == (1e-4, 8)
     assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (3e-5, 8, 2)
-    assert {part.generation.sampling.max_tokens for part in (config.at(0), first, ppo)} == {48}
-    assert (ppo.generation.sampling.temperature, ppo.generation.sampling.top_p) == (1.0, 1.0)
+    assert {sampling_of(part.generation).max_tokens for part in (config.at(0), first, ppo)} == {48}
+    assert (sampling_of(ppo.generation).temperature, sampling_of(ppo.generation).top_p) == (1.0, 1.0)
     objective = ppo.objective
     assert isinstance(objective, PpoObjective)
     assert (objective.kl_coefficient, objective.missing_eos_reward) == (0.02, None)
@@ -546,7 +547,14 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
 def test_the_responses_of_all_rlcd_baselines_are_equally_long() -> None:
     """At most 300 tokens in the paper, for what the reward model learns from too."""
     configs = [load(f"recipe={recipe}", "model=local", "model.path=/m") for recipe in PPO_RECIPES]
-    assert {config.at(1).generation.sampling.max_tokens for config in configs} == {300}
+    assert {sampling_of(config.at(1).generation).max_tokens for config in configs} == {300}
+
+
+def test_a_word_on_sampling_is_refused_where_responses_are_given() -> None:
+    """A model's own scaling of their length is left out; the user's word on it would be lost silently."""
+    load("recipe=sft", "model=smollm2_135m")
+    with pytest.raises(ConfigError, match=r"generation\.sampling\.max_tokens=10 would do nothing"):
+        load("recipe=sft", "model=smollm2_135m", "generation.sampling.max_tokens=10")
 
 
 def test_context_distillation_has_the_papers_numbers() -> None:

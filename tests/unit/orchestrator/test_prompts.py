@@ -5,6 +5,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.config import PromptsConfig, PromptSource
+from roundelay.orchestrator.config import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore, check_disjoint, freeze_prompts, read_prompts
+from roundelay.orchestrator.prompts import PromptStore, check_disjoint, freeze_prompts, freeze_seed, read_prompts
 from roundelay.orchestrator.records import Message, Prompt
 
 CHAT = [
@@ -30,7 +31,8 @@ CHAT = [
 def config(path: Path | str, **changes: Any) -> PromptsConfig:
     source = PromptSource(path=str(path))
     values: dict[str, Any] = {"prompt_column": "prompt", "id_column": "id", "system": None} | changes
-    return PromptsConfig(train=source, heldout=source, **values)
+    seed = SeedSource(path=str(path), split="train", responses=("completion",))
+    return PromptsConfig(train=source, heldout=source, seed=seed, **values)
 
 
 def read(path: Path | str, **changes: Any) -> list[Prompt]:
@@ -230,6 +232,43 @@ def test_the_hash_of_a_set_is_over_ids_texts_roles_and_order(tmp_path: Path) -> 
         [{"id": "a", "prompt": [{"role": "system", "content": "Hi"}, {"role": "user", "content": "Hi"}]}, b],
     ]
     assert len({digest(a, b), *(digest(*rows) for rows in others)}) == 6
+
+
+def test_given_responses_are_read_best_first_from_their_columns(tmp_path: Path) -> None:
+    """Text, a list of texts, and TRL's conversational cells, whose last message is the assistant's."""
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    path = jsonl(
+        tmp_path,
+        {"id": "a", "prompt": "Hi", "chosen": said, "rejected": "Go away."},
+        {"id": "b", "prompt": "Hi there", "chosen": ["Hello!", "Yes?"], "rejected": "No."},
+    )
+    settings = config(path)
+    found = list(read_prompts(settings.train, settings, "prompts.seed.path", ("chosen", "rejected")))
+    assert [prompt.responses for prompt in found] == [("Hello.", "Go away."), ("Hello!", "Yes?", "No.")]
+
+
+@pytest.mark.parametrize("cell", ["", " ", [], ["good", ""], 3, None, [{"role": "user", "content": "Hi"}], "\ud800"])
+def test_a_row_without_a_response_is_refused_with_its_line(tmp_path: Path, cell: Any) -> None:
+    path = jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": cell})
+    settings = config(path)
+    with pytest.raises(ConfigError) as error:
+        list(read_prompts(settings.train, settings, "prompts.seed.path", ("completion",)))
+    assert "line 1" in str(error.value) and "completion" in str(error.value)
+
+
+def test_a_seed_set_freezes_its_responses_and_hashes_them(ledger: Ledger, tmp_path: Path) -> None:
+    one = config(jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": "Hello."}))
+    frozen = freeze_seed(ledger, one)
+    assert [prompt.responses for prompt in PromptStore(ledger, "seed")] == [("Hello.",)]
+    other = config(jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": "Hello!"}))
+    assert freeze_seed(Ledger(str(tmp_path / "other")), other)["sha256"] != frozen["sha256"]
+
+
+def test_a_seed_set_that_is_not_named_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    unnamed = SeedSource(path=None, split="train", responses=("completion",))
+    settings = replace(config(jsonl(tmp_path, {"id": "a", "prompt": "Hi"})), seed=unnamed)
+    with pytest.raises(ConfigError, match=r"prompts\.seed\.path names no file"):
+        freeze_seed(ledger, settings)
 
 
 def test_an_empty_set_is_refused(ledger: Ledger, tmp_path: Path) -> None:
