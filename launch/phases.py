@@ -19,6 +19,7 @@ from ..orchestrator.pairing_config import (
     ByChoicePairing,
     ContrastPairing,
     DemonstrationsPairing,
+    FunctionPairing,
     GroupPairing,
     LengthControlledPairing,
     SoftPairing,
@@ -30,18 +31,20 @@ from ..orchestrator.pairing_config import (
 from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
+from ..orchestrator.user_functions import load_function
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
 from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.expected_score import judge_expected_score
-from ..recipes.judges.function import judge_function, load_function
+from ..recipes.judges.function import judge_function
 from ..recipes.judges.reward_model import judge_reward_model
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.contrast import pair_contrast
 from ..recipes.pairing.demonstrations import pair_demonstrations
+from ..recipes.pairing.function import pair_by_function
 from ..recipes.pairing.group import pair_group
 from ..recipes.pairing.length_controlled import pair_length_controlled
 from ..recipes.pairing.soft import pair_soft
@@ -104,7 +107,7 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose:
             assert scorers is not None, "a run that judges by a reward model has scorers"
             return partial(_score, scorers=scorers)
         case FunctionJudge():
-            return partial(judge_function, function=load_function(judge.function))
+            return partial(judge_function, function=load_function(judge.function, "judge.function"))
 
 
 async def _compare(
@@ -170,6 +173,9 @@ def _pair(
                 drop_ties=group.ties == "drop",
                 drop_truncated=drop_truncated,
             )
+        case FunctionPairing(function=name):
+            function = load_function(name, "pairing.function")
+            return pair_by_function(prompt, rollouts, judgments, function=function, drop_truncated=drop_truncated)
         case DemonstrationsPairing():
             return pair_demonstrations(prompt, rollouts, drop_truncated=drop_truncated)
         case ContrastPairing(shuffle_labels=shuffles):

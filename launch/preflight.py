@@ -8,11 +8,13 @@ from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge
+from ..orchestrator.objective_config import FunctionObjective
+from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
 from ..orchestrator.records import Message, Prompt
+from ..orchestrator.user_functions import load_function
 from ..recipes.generation.contrast import contrast_prompt
 from ..recipes.judges.ab import OPTIONS
-from ..recipes.judges.function import load_function
 
 if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
@@ -82,6 +84,10 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
                 raise ConfigError(f"{field}: {error.what}", error.remedy) from error
         if isinstance(judge, FunctionJudge):
             load_function(judge.function, f"{field}.function")
+    for phase in phases:
+        for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
+            if isinstance(part, FunctionPairing | FunctionObjective):
+                load_function(part.function, f"{field}.function")
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:

@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from .config_types import STRICT, PositiveInt
 from .generation_config import SamplingConfig
+from .user_functions import FunctionName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -64,7 +65,7 @@ class FunctionJudge:
     """
 
     kind: Literal["function"]
-    function: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # "package.module:name"
+    function: FunctionName
 
 
 JudgeConfig: TypeAlias = Annotated[

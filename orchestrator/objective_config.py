@@ -14,11 +14,13 @@ from .config_types import (
     BelowHalf,
     BelowOne,
     Fraction,
+    Frozen,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
 )
 from .errors import ConfigError
+from .user_functions import FunctionName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -121,6 +123,16 @@ class SlicObjective(PairObjective):
     kind: Literal["slic"]
     delta: PositiveFloat
     weight: NonNegativeFloat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FunctionObjective(PairObjective):
+    """A Python function of yours, called in the learner as those of `recipes.objectives.pairwise` are:
+    `(pairs: PairBatch, **parameters) -> (losses, metrics)`."""
+
+    kind: Literal["function"]
+    function: FunctionName
+    parameters: Frozen[float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -249,7 +261,7 @@ class RlooObjective(PolicyGradientObjective):
 
 PairLoss: TypeAlias = (
     DpoObjective | CdpoObjective | RdpoObjective | IpoObjective | HingeObjective | DpopObjective | RDpoObjective
-    | MipoObjective | SimpoObjective | OrpoObjective | SlicObjective
+    | MipoObjective | SimpoObjective | OrpoObjective | SlicObjective | FunctionObjective
 )  # fmt: skip
 ObjectiveConfig: TypeAlias = Annotated[
     PairLoss | SppoObjective | CreamObjective | SpaObjective | WrpoObjective | KtoObjective | RrhfObjective

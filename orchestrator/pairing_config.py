@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .config_types import STRICT, NonNegativeFloat, PositiveInt
+from .user_functions import FunctionName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -45,6 +46,15 @@ class DemonstrationsPairing:
     """Responses to imitate, without any to compare them with: of given ones the best, of sampled ones all."""
 
     kind: Literal["demonstrations"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FunctionPairing:
+    """A Python function of yours takes the pair: `(prompt, rollouts, scores) -> (chosen, rejected)`, two of the
+    rollouts, or the reason to drop the prompt. `scores` are the mean votes by sample; it is called on the driver."""
+
+    kind: Literal["function"]
+    function: FunctionName
 
 
 # Points of the distribution of a prompt's scores, from the lowest to the highest.
@@ -107,5 +117,6 @@ ScoredPairing: TypeAlias = (
     | ByChoicePairing | SppoPairing
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
-    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing | DemonstrationsPairing, Field(discriminator="kind")
+    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing | DemonstrationsPairing | FunctionPairing,
+    Field(discriminator="kind"),
 ]

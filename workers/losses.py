@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..orchestrator.objective_config import (
     AttributeRegressionObjective,
+    FunctionObjective,
     Objective,
     ObjectiveConfig,
     PairObjective,
@@ -22,6 +23,7 @@ from ..orchestrator.objective_config import (
     SpaObjective,
 )
 from ..orchestrator.records import TokenSequence, TrainingExample
+from ..orchestrator.user_functions import load_function
 from ..recipes.objectives import (
     listwise,
     multi_source,
@@ -159,7 +161,7 @@ def _chosen_nll(batch: MicroBatch) -> Tensor:
 
 
 def _pairwise(objective: Any, batch: MicroBatch) -> Loss:
-    loss = partial(_PAIRWISE[objective.kind], **_hyper(objective))
+    loss = _pair_loss(objective)
     probability_B = _column(batch, [example.label_probability for example in batch.examples])
     pairs = _pairs(batch)
     result, metrics = pairwise.soft_labels(loss, pairs, probability_B) if (probability_B < 1).any() else loss(pairs)
@@ -169,6 +171,12 @@ def _pairwise(objective: Any, batch: MicroBatch) -> Loss:
     weights = wpo_weights(batch.tokens, batch.extras["log_collision"], clip=False).view(-1, 2)
     weights_B = pair_weights(weights[:, 0], weights[:, 1], clip)
     return weights_B * result, {**metrics, "wpo/weights": weights_B}
+
+
+def _pair_loss(objective: Any) -> Callable[[PairBatch], Loss]:
+    if isinstance(objective, FunctionObjective):
+        return partial(load_function(objective.function, "objective.function"), **objective.parameters)
+    return partial(_PAIRWISE[objective.kind], **_hyper(objective))
 
 
 def _sppo(objective: Any, batch: MicroBatch) -> Loss:
@@ -260,7 +268,7 @@ _PAIRWISE: dict[str, Callable[..., Loss]] = {
 }
 _LISTWISE: dict[str, Callable[..., Loss]] = {"rrhf": listwise.rrhf, "pro": listwise.pro}
 _FAMILIES: dict[str, Family] = {
-    **dict.fromkeys(_PAIRWISE, _pairwise),
+    **dict.fromkeys([*_PAIRWISE, "function"], _pairwise),
     **dict.fromkeys(_LISTWISE, _listwise),
     "sppo": _sppo,
     "cream": _cream,

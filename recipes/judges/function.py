@@ -1,11 +1,10 @@
 """A Python function of the user's as judge."""
 
-import importlib
 import math
 from collections.abc import Callable, Sequence
 from numbers import Real
 
-from ...orchestrator.errors import ConfigError, RunError
+from ...orchestrator.errors import RunError
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Judgment, Prompt, Rollout, Shard
 from .reward_model import rewarded
@@ -30,26 +29,3 @@ async def judge_function(
             )
         judgments.append(rewarded(rollout, float(value)))
     return judgments
-
-
-def load_function(name: str, field: str = "judge.function") -> Callable[[Prompt, Rollout], float]:
-    """The function that "package.module:name" names. Its module is imported, and runs with that.
-
-    Raises:
-        ConfigError: there is no such module or function, or the module cannot be imported.
-    """
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(
-            f"{field}={name}: cannot import {module_name}: {error}",
-            "name it as package.module:function, and put the folder that holds it into PYTHONPATH",
-        ) from error
-    function: Callable[[Prompt, Rollout], float] | None = getattr(module, attribute, None)
-    if not callable(function):
-        raise ConfigError(
-            f"{field}={name}: {module_name} has no function {attribute}",
-            "name a function that the module defines at its top level",
-        )
-    return function

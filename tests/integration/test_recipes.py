@@ -4,6 +4,9 @@ The rules are written here from methods and numbers in the ledger alone: nothing
 """
 
 import json
+import math
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -17,6 +20,8 @@ from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair, ResponseGroup, Rollout
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-method.md"
 
 Scored: TypeAlias = list[tuple[Rollout, float]]  # a prompt's responses with the means of their parsed votes
 PairRule: TypeAlias = Callable[[PreferencePair, Scored], bool]
@@ -100,20 +105,35 @@ def test_every_shipped_recipe_is_played_here() -> None:
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_model: Path) -> Iterator[OneEngine]:
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two files of docs/adding-a-method.md, in a folder of a user's that Python finds modules in."""
+    folder = tmp_path_factory.mktemp("mine")
+    blocks = re.findall(r"```(python|yaml)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (python,), (yaml,) = ([text for kind, text in blocks if kind == wanted] for wanted in ("python", "yaml"))
+    assert len((python + yaml).splitlines()) < 60
+    (folder / "my_paper.py").write_text(python)
+    (folder / "configs" / "recipe").mkdir(parents=True)
+    (folder / "configs" / "recipe" / "my_paper.yaml").write_text(yaml)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path, mine: Path) -> Iterator[OneEngine]:
+    sys.path.insert(0, str(mine))
     words = ["model=local", f"model.path={tiny_model}", "model.max_model_len=1024"]
-    one = OneEngine(load_config(words, default_name="x"))
+    one = OneEngine(load_config(words, default_name="x"), folder=mine)
     yield one
     one.close()
+    sys.path.remove(str(mine))
 
 
 @pytest.fixture
 def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., Ledger]:
-    def run(recipe: str, *overrides: str) -> Ledger:
+    def run(recipe: str, *overrides: str, config_dir: Path | None = None) -> Ledger:
         words = ["model=local", f"model.path={tiny_model}", f"recipe={recipe}", *SIZES, *overrides]
         if recipe not in IMITATING:
             words.insert(0, SAMPLED)
-        return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"]))
+        return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"], config_dir=config_dir))
 
     return run
 
@@ -149,6 +169,21 @@ def test_a_recipes_pairs_obey_its_papers_rule(recipe: str, play: Callable[..., L
         assert PAIR_RULES[recipe](pair, scored.get(pair.prompt.id, [])), pair
     learned = ledger.manifest(1)["learn"]
     assert learned["pairs_trained"] == len(pairs) * ledger.header()["config"]["learner"]["epochs"]
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+
+
+def test_the_guides_paper_runs_from_a_users_own_folder(play: Callable[..., Ledger], mine: Path) -> None:
+    """Its pairing rule and its loss, with its YAML: docs/adding-a-method.md as it stands."""
+    ledger = play("my_paper", *ONE_PHASE, config_dir=mine / "configs")
+    scored = scored_responses(ledger, 1)
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(pairs) >= 4
+    for pair in pairs:
+        worth = {rollout.sample: score - len(rollout.text) / 200 for rollout, score in scored[pair.prompt.id]}
+        assert worth[pair.chosen.sample] == max(worth.values()) > min(worth.values()) == worth[pair.rejected.sample]
+    learned = ledger.manifest(1)["learn"]
+    # At the start policy and reference agree: −log σ(−margin), and less from there on.
+    assert 0.5 < learned["loss"] <= math.log(1 + math.exp(0.1)) + 1e-3
     assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
 
 

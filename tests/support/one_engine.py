@@ -51,8 +51,10 @@ class OneEngine:
     """A cluster with one rollout engine, one learner process and one scorer, for one run after the other. `close` ends
     it."""
 
-    def __init__(self, config: Config):
-        os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # the learner process imports this folder
+    def __init__(self, config: Config, folder: Path | None = None):
+        # The learner process imports the tests' support, and what a user would have on the path.
+        folders = [str(Path(__file__).parents[1]), str(folder or ""), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
         self.cluster = Cluster(config.cluster, scorers=True)
         asyncio.run(self._start(config))
 

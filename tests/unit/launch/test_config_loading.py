@@ -50,6 +50,8 @@ NEEDS = {
     ("model", "local"): ("model.path=/models/mine",),
     ("prompts", "file"): ("prompts.train.path=mine.jsonl",),
     ("judge", "function"): ("judge.function=mine.rewards:length",),
+    ("pairing", "function"): ("pairing.function=mine.pairs:take",),
+    ("objective", "function"): ("objective.function=mine.losses:loss",),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
@@ -230,10 +232,10 @@ def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
 def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
     """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it. (A policy gradient
     wants groups of scored samples of the policy itself.)"""
-    needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else ()
+    needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else NEEDS.get(("objective", name), ())
     config = load("recipe=self_rewarding", f"objective={name}", *needed)
     assert config.objective.kind == name
-    assert isinstance(config.objective, PolicyGradientObjective) == bool(needed)
+    assert isinstance(config.objective, PolicyGradientObjective) == (name in POLICY_GRADIENTS)
     assert parse_config(config_values(config)) == config
     without = (*REFERENCE_FREE, "grpo")  # whose KL has the weight 0 in TRL
     assert (config.objective.reference.policy == "none") == (name in without)
@@ -305,9 +307,9 @@ def test_a_further_loss_that_cannot_be_is_refused_by_its_place(overrides: list[s
 def test_an_unknown_kind_or_a_bad_value_is_named_as_the_user_wrote_it(name: str) -> None:
     """`objective.beta`, not `objective.dpo.beta`: a kind is no key."""
     with pytest.raises(ConfigError, match=r"^objective\.kind=dop: no such kind\n  remedy: known: .*'dpo'"):
-        objective_of(f"objective={name}", "objective.kind=dop")
+        objective_of(f"objective={name}", *NEEDS.get(("objective", name), ()), "objective.kind=dop")
     with pytest.raises(ConfigError, match=r"^objective\.reference\.policy='last': "):
-        objective_of(f"objective={name}", "objective.reference.policy=last")
+        objective_of(f"objective={name}", *NEEDS.get(("objective", name), ()), "objective.reference.policy=last")
 
 
 def test_a_limit_on_pairs_in_a_forward_pass_may_be_left_out() -> None:

@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.objective_config import (
     CdpoObjective,
     CreamObjective,
     CutObjective,
     DpoObjective,
     DpopObjective,
+    FunctionObjective,
     HingeObjective,
     IpoObjective,
     KtoObjective,
@@ -113,6 +115,10 @@ PAIR_LOSSES: list[tuple[PairLoss, Any]] = [
     (OrpoObjective(kind="orpo", weight=0.2), lambda pairs: reference_free.orpo(pairs, weight=0.2)),
     (SlicObjective(kind="slic", delta=1.0, weight=0.2),
      lambda pairs: reference_free.slic(pairs, delta=1.0, weight=0.2)),
+    (FunctionObjective(
+        kind="function", function="roundelay.recipes.objectives.pairwise:dpo", parameters=FrozenMapping({"beta": 0.7})
+     ),
+     lambda pairs: pairwise.dpo(pairs, beta=0.7)),
 ]  # fmt: skip
 PAIR_IDS = [objective.kind for objective, _ in PAIR_LOSSES]
 

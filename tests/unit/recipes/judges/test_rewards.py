@@ -22,7 +22,8 @@ from roundelay.orchestrator.records import (
     Shard,
     TokenSequence,
 )
-from roundelay.recipes.judges.function import judge_function, load_function
+from roundelay.orchestrator.user_functions import load_function
+from roundelay.recipes.judges.function import judge_function
 from roundelay.recipes.judges.reward_model import judge_reward_model
 
 PROMPTS = tuple(Prompt(id=name, messages=(Message(role="user", content=f"Tell me of {name}."),)) for name in "pq")
@@ -170,7 +171,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_function_is_found_by_its_name(modules: Path) -> None:
-    function = load_function("roundelay_test_rewards.short:score")
+    function = load_function("roundelay_test_rewards.short:score", "judge.function")
     assert function(PROMPTS[0], ROLLOUTS[0]) == -2.0
 
 
@@ -189,7 +190,7 @@ def test_a_name_that_is_no_function_is_an_error_with_field_name_and_remedy(
     modules: Path, name: str, missing: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_function(name)
+        load_function(name, "judge.function")
     field, _, reason = caught.value.what.partition(": ")
     assert field == f"judge.function={name}" and missing in reason
     assert caught.value.remedy

@@ -1,0 +1,47 @@
+"""The pair that a Python function of the user's takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from ...orchestrator.errors import RunError
+from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from .candidates import MEAN_DECIMALS, dropped, kept, mean_scores, pair_of, same_text
+
+PairFunction: TypeAlias = Callable[
+    [Prompt, Sequence[Rollout], Mapping[int, float]], tuple[Rollout, Rollout] | str
+]  # (prompt, rollouts, score by sample) -> (chosen, rejected), or the reason to drop the prompt
+
+
+def pair_by_function(
+    prompt: Prompt,
+    rollouts: Sequence[Rollout],
+    judgments: Sequence[Judgment],
+    *,
+    function: PairFunction,
+    drop_truncated: bool,
+) -> PairingOutcome:
+    """What `function` says. Further drop reasons: `truncated` (fewer than two responses are left), `identical`.
+
+    Raises:
+        RunError: it returned anything but two of the rollouts it was given, or a reason.
+    """
+    candidates = kept(rollouts, drop_truncated)
+    if len(candidates) < 2:
+        return dropped(prompt, "truncated")
+    scores = mean_scores(judgments)
+    said: object = function(prompt, candidates, scores)
+    if isinstance(said, str) and said:
+        return dropped(prompt, said)
+    match said:
+        case (Rollout() as chosen, Rollout() as rejected) if chosen in candidates and rejected in candidates:
+            if same_text(chosen, rejected):
+                return dropped(prompt, "identical")
+            margin = None
+            if chosen.sample in scores and rejected.sample in scores:
+                margin = round(scores[chosen.sample] - scores[rejected.sample], MEAN_DECIMALS)
+            return pair_of(prompt, chosen, rejected, margin, "judge")
+    raise RunError(
+        f"pairing.function returned {said!r:.100} for prompt {prompt.id!r}",
+        "let it return (chosen, rejected), two of the rollouts that it is given, or the reason to drop the prompt; "
+        "then resume the run",
+    )
