@@ -26,8 +26,8 @@ from ..orchestrator.errors import ConfigError
 
 CONFIG_ROOT = Path(str(files("roundelay.configs")))
 GROUPS = (
-    "recipe", "model", "prompts", "generation", "judge", "pairing", "objective", "learner", "evaluation", "cluster",
-    "tracking",
+    "recipe", "model", "prompts", "generation", "judge", "pairing", "filter", "objective", "learner", "evaluation",
+    "cluster", "tracking",
 )  # fmt: skip
 _ADAPTER = TypeAdapter(Config)
 

@@ -4,6 +4,18 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..orchestrator.config import Config
+from ..orchestrator.filter_config import (
+    FilterConfig,
+    LengthMarginFilter,
+    LongestFilter,
+    MeanLabelFilter,
+    NoFilter,
+    RipFilter,
+    ScoreThresholdFilter,
+    TopFractionFilter,
+    WholeRoundFilter,
+)
+from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
@@ -13,8 +25,10 @@ from ..orchestrator.judge_config import (
     JudgeConfig,
     NoJudge,
     RewardModelJudge,
+    ValidatorJudge,
 )
 from ..orchestrator.pairing_config import (
+    AgreementPairing,
     BestWorstPairing,
     ByChoicePairing,
     ContrastPairing,
@@ -32,6 +46,13 @@ from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.user_functions import load_function
+from ..recipes.filters.length_margin import filter_length_margin
+from ..recipes.filters.longest import filter_longest
+from ..recipes.filters.mean_label import filter_mean_label
+from ..recipes.filters.measured import measure
+from ..recipes.filters.rip import filter_rip
+from ..recipes.filters.score_threshold import filter_score_threshold
+from ..recipes.filters.top_fraction import filter_top_fraction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
 from ..recipes.generation.plain import sample_plain
@@ -40,6 +61,8 @@ from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.expected_score import judge_expected_score
 from ..recipes.judges.function import judge_function
 from ..recipes.judges.reward_model import judge_reward_model
+from ..recipes.judges.validator import judge_validator
+from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.contrast import pair_contrast
@@ -60,6 +83,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         sample=partial(_sample, config=config),
         judge=_judge(config.judge, config, scorers, "judge"),
         pair=partial(_pair, config=config),
+        filter=_filter(config.filter),
         sample_heldout=partial(_sample_heldout, config=config),
         judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate"),
     )
@@ -108,6 +132,8 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose:
             return partial(_score, scorers=scorers)
         case FunctionJudge():
             return partial(judge_function, function=load_function(judge.function, "judge.function"))
+        case ValidatorJudge():
+            return partial(judge_validator, config=judge)
 
 
 async def _compare(
@@ -162,6 +188,8 @@ def _pair(
             )
         case SppoPairing():
             return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case AgreementPairing():
+            return pair_agreement(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case SoftPairing():
             return pair_soft(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case GroupPairing() as group:
@@ -182,3 +210,22 @@ def _pair(
             # Held-out pairs keep their true labels: it is them that the control must fail on.
             shuffle = config.run.seed if shuffles and shard.split == "train" else None
             return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)
+
+
+def _filter(config: FilterConfig) -> Filter | None:
+    match config:
+        case NoFilter():
+            return None
+        case RipFilter():
+            decide = partial(filter_rip, config=config)
+        case ScoreThresholdFilter(min_score=min_score):
+            decide = partial(filter_score_threshold, min_score=min_score)
+        case LongestFilter(count=count, unit=unit):
+            decide = partial(filter_longest, count=count, unit=unit)
+        case TopFractionFilter(fraction=fraction):
+            decide = partial(filter_top_fraction, fraction=fraction)
+        case LengthMarginFilter(max_excess=max_excess, unit=unit):
+            decide = partial(filter_length_margin, max_excess=max_excess, unit=unit)
+        case MeanLabelFilter():
+            decide = filter_mean_label
+    return Filter(whole_round=isinstance(config, WholeRoundFilter), measure=measure, decide=decide)

@@ -1,7 +1,9 @@
 """What a run would do, and what recipes there are, in words."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,10 +11,11 @@ from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
+from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, NoJudge
 from ..orchestrator.objective_config import Objective, RewardModelObjective
-from ..orchestrator.pairing_config import GroupPairing
+from ..orchestrator.pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing
 from .config_loading import compose_dict, group_members
 
 
@@ -48,13 +51,18 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    result = "groups of responses" if isinstance(pairing, GroupPairing) else "pairs"
+    result = (
+        "groups of responses"
+        if isinstance(pairing, GroupPairing | DemonstrationsPairing | AgreementPairing)
+        else "pairs"
+    )
     trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
     rows = [
         ("sample", f"{sampled}, in {shards} shards"),
         ("judge", f"{votes} judgments ({config.judge.kind})" if votes
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
+        *([] if isinstance(config.filter, NoFilter) else [("filter", _filter(config.filter))]),
         ("learn", f"{trains}: {_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
                   f"{config.learner.pairs_per_step} {result.split()[0]} a step, "
@@ -71,6 +79,11 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _filter(filter: FilterConfig) -> str:
+    when = "once the whole round is paired" if isinstance(filter, WholeRoundFilter) else "as shards come"
+    return f"{filter.kind}, {when}"
 
 
 def _votes(config: Config, rollouts: int) -> int:
@@ -92,13 +105,16 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
     for name in group_members("recipe", config_dir):
         values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe")
         info = values.get("recipe", {})
-        parts = "\n".join(
-            " → ".join(phase[group]["kind"] for group in ("generation", "judge", "pairing", "objective"))
-            for phase in values["phases"].values() or [values]
-        )
+        parts = "\n".join(" → ".join(_parts(phase)) for phase in values["phases"].values() or [values])
         title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
         table.add_row(*map(Text, (name, title, paper, parts, differs)))
     console.print(table)
+
+
+def _parts(phase: Mapping[str, Any]) -> list[str]:
+    """The kinds that a phase is composed of; a filter only where there is one."""
+    kinds = {group: phase[group]["kind"] for group in ("generation", "judge", "pairing", "filter", "objective")}
+    return [kind for group, kind in kinds.items() if (group, kind) != ("filter", "none")]
 
 
 def _objective(objective: Objective) -> str:

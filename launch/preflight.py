@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
-from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge
+from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge, ValidatorJudge
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
@@ -76,10 +76,9 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     judges = {"judge": config.judge, "evaluation.judge": config.evaluation.judge}
     judges |= {f"phases.{name}.judge": phase.judge for name, phase in config.phases.items()}
     for field, judge in judges.items():
-        choices = judge.scores if isinstance(judge, ExpectedScoreJudge) else OPTIONS
-        if isinstance(judge, ExpectedScoreJudge | AbJudge):
+        if isinstance(judge, ExpectedScoreJudge | AbJudge | ValidatorJudge):
             try:
-                encoder.choice_ids(judge.assistant_prefix, choices)
+                encoder.choice_ids(judge.assistant_prefix, _choices(judge))
             except ConfigError as error:
                 raise ConfigError(f"{field}: {error.what}", error.remedy) from error
         if isinstance(judge, FunctionJudge):
@@ -88,6 +87,17 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
             if isinstance(part, FunctionPairing | FunctionObjective):
                 load_function(part.function, f"{field}.function")
+
+
+def _choices(judge: ExpectedScoreJudge | AbJudge | ValidatorJudge) -> tuple[str, ...]:
+    """What the judge is to choose from."""
+    match judge:
+        case ExpectedScoreJudge(scores=scores):
+            return scores
+        case ValidatorJudge(answers=answers):
+            return answers
+        case AbJudge():
+            return OPTIONS
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:

@@ -14,6 +14,7 @@ STAGE_NAMES = {
     "rollouts": "sample",
     "judgments": "judge",
     "pairs": "pair",
+    "selected": "filter",
     "prepare": "prepare",
     "learn": "learn",
     "heldout-rollouts": "held-out: sample pairs",
@@ -23,7 +24,7 @@ STAGE_NAMES = {
     "eval-judgments": "evaluate: judge",
     "eval-logps": "evaluate: implicit reward",
 }
-QUIET_STAGES = {"pairs", "heldout-pairs"}  # instantaneous
+QUIET_STAGES = {"pairs", "selected", "heldout-pairs"}  # instantaneous
 
 
 class TerminalProgress:

@@ -9,7 +9,7 @@ from .records import PolicyRef
 from .stages import Stages
 
 HASHED_STAGES = (
-    "rollouts", "judgments", "pairs", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
+    "rollouts", "judgments", "pairs", "selected", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
     "eval-rollouts", "eval-judgments", "eval-logps",
 )  # fmt: skip
 

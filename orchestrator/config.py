@@ -24,6 +24,7 @@ from .config_types import (
     PositiveInt,
 )
 from .errors import ConfigError
+from .filter_config import FilterConfig
 from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
 from .judge_config import JudgeConfig, RewardModelJudge
 from .objective_config import ObjectiveConfig
@@ -148,11 +149,12 @@ class PhaseConfig:
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
+    filter: FilterConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
 
 
-PHASE_GROUPS = ("generation", "judge", "pairing", "objective", "learner")
+PHASE_GROUPS = ("generation", "judge", "pairing", "filter", "objective", "learner")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -241,6 +243,7 @@ class Config:
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
+    filter: FilterConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
     phases: Frozen[PhaseConfig]
@@ -277,6 +280,7 @@ class Config:
             generation=phase.generation,
             judge=phase.judge,
             pairing=phase.pairing,
+            filter=phase.filter,
             objective=phase.objective,
             learner=phase.learner,
             phases=FrozenMapping({}),

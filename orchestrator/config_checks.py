@@ -8,7 +8,9 @@ from typing import get_args
 
 from .config import Config
 from .errors import ConfigError
+from .filter_checks import check_filter
 from .generation_config import ContrastGeneration, GivenGeneration
+from .imitation_checks import check_agreement, check_imitation
 from .judge_config import AbJudge, AdditiveJudge, ExpectedScoreJudge, JudgeConfig, NoJudge, RewardModelJudge
 from .objective_config import (
     LISTWISE,
@@ -21,6 +23,7 @@ from .objective_config import (
     check_objective,
 )
 from .pairing_config import (
+    AgreementPairing,
     Anchor,
     ContrastPairing,
     DemonstrationsPairing,
@@ -77,8 +80,10 @@ def _check_phase(config: Config) -> None:
     _check_judges("judge", config, config.judge)
     _check_generation(config)
     check_objective(config.objective)
+    check_imitation(config)
     _check_pairing_of_objective(config)
     _check_scores_of_pairs(config)
+    check_filter(config)
     _check_reference(config)
     if isinstance(config.objective, PolicyGradientObjective):
         _check_policy_gradient(config, config.objective)
@@ -144,6 +149,7 @@ def _check_data(config: Config) -> None:
                 f"{config.generation.samples_per_prompt}",
                 "set generation.samples_per_prompt=2",
             )
+    check_agreement(config)
     if isinstance(pairing, ContrastPairing):
         if not isinstance(config.generation, ContrastGeneration):
             raise ConfigError(
@@ -199,16 +205,11 @@ def _check_pairing_of_objective(config: Config) -> None:
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
             "choose pairing=group",
         )
-    if grouped and objective.kind not in LISTWISE and not isinstance(objective, PolicyGradientObjective):
+    takes_groups = objective.kind in ("sft", *LISTWISE) or isinstance(objective, PolicyGradientObjective)
+    if grouped and not takes_groups:
         raise ConfigError(
             f"pairing.kind=group gives lists of responses, but objective.kind={objective.kind} takes pairs",
             "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
-        )
-    if isinstance(pairing, DemonstrationsPairing) and objective.kind != "sft":
-        raise ConfigError(
-            f"pairing.kind=demonstrations has nothing to compare a response with, but objective.kind={objective.kind} "
-            "compares",
-            "choose objective=sft, or a pairing of two responses",
         )
     if objective.kind in LISTWISE:
         if not isinstance(pairing, ScoredPairing | GroupPairing):
@@ -235,7 +236,7 @@ def _check_heldout(phase: Config, config: Config) -> None:
         return
     kind, pairing = phase.objective.kind, config.pairing
     wrong = isinstance(pairing, GroupPairing) and kind not in LISTWISE
-    wrong |= isinstance(pairing, DemonstrationsPairing) and kind != "sft"
+    wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing) and kind != "sft"
     if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
         raise ConfigError(
             f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "

@@ -68,7 +68,17 @@ class FunctionJudge:
     function: FunctionName
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ValidatorJudge:
+    """The policy as validator of its own responses, by the probability of yes against no (as GV-consistency,
+    arXiv 2310.01846)."""
+
+    kind: Literal["validator"]
+    answers: tuple[str, str]  # yes and no, each a single token after the prefix
+    assistant_prefix: str
+
+
 JudgeConfig: TypeAlias = Annotated[
-    NoJudge | ExpectedScoreJudge | AdditiveJudge | AbJudge | RewardModelJudge | FunctionJudge,
+    NoJudge | ExpectedScoreJudge | AdditiveJudge | AbJudge | RewardModelJudge | FunctionJudge | ValidatorJudge,
     Field(discriminator="kind"),
 ]

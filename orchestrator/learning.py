@@ -1,7 +1,7 @@
 """One round's update: pairs (or groups of responses) in shard order, epoch after epoch, into the learner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,13 +10,13 @@ from .errors import RunError
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
 from .objective_config import PolicyGradientObjective, PpoObjective, RewardModelObjective
+from .outcomes import committed_outcomes, fresh_outcomes
 from .policies import critic_of, optimizer_of, policy_of, reference_of
 from .protocols import Learner, Observer, Scorers
 from .records import PairingOutcome, Shard, TrainingExample, UpdateStart
 from .selection import Selection
 from .shards import RoundShards
 from .stages import Stages
-from .stream import map_in_order
 from .training_examples import training_examples
 from .verification import verify_scores
 
@@ -74,12 +74,12 @@ async def learn_round(work: LearningRound) -> None:
     judge = work.scorers.reward_model if work.scorers else None
     assert stages.rollouts.policy_version == work.start.policy.version
     update, stats, epochs = _Update.begin(work), RoundStats(), config.learner.epochs
-    stream = _fresh(shards, stages, stats, config)
+    stream = fresh_outcomes(shards, stages, stats, config)
     if isinstance(config.objective, PolicyGradientObjective):  # its advantages are those of the whole round
         async for shard, outcomes in stream:
             await update.prepare(work.examples(shard, outcomes, 0), last=shard.index == len(shards) - 1)
             stages.observer.stage(work.start.round, "prepare", shard.index + 1, len(shards), 0)
-        stream = _committed(shards, stages)
+        stream = committed_outcomes(shards, stages)
     for epoch in range(epochs):
         async for shard, outcomes in stream:
             examples = work.examples(shard, outcomes, epoch)
@@ -88,7 +88,7 @@ async def learn_round(work: LearningRound) -> None:
             done = epoch * len(shards) + shard.index + 1
             stages.observer.stage(work.start.round, "learn", done, epochs * len(shards), tokens)
             stages.observer.pairs(work.start.round, outcomes)
-        stream = _committed(shards, stages)
+        stream = committed_outcomes(shards, stages)
     if not update.steps:
         raise RunError(
             f"round {work.start.round} gave nothing to learn from {stats.prompts} prompts: {dict(stats.dropped)}",
@@ -247,27 +247,3 @@ class _Update:
 
 async def _restore(learner: Learner, start: UpdateStart, path: str, observer: Observer) -> None:
     observer.note(await learner.restore(start, path))
-
-
-async def _fresh(
-    shards: RoundShards, stages: Stages, stats: RoundStats, config: Config
-) -> AsyncIterator[tuple[Shard, Sequence[PairingOutcome]]]:
-    """Pairs as they come; where learner and rollout engines share devices, only after the round's last shard."""
-    total, colocated = len(shards), config.cluster.colocated
-    async for result in map_in_order(
-        lambda shard: stages.run_shard(shard, total), shards, limit=config.cluster.shards_in_flight
-    ):
-        stats.add(result.shard, result.rollouts, result.judgments, result.outcomes)
-        if not colocated:
-            yield result.shard, result.outcomes
-    if colocated:
-        await stages.rollouts.sleep()
-        async for item in _committed(shards, stages):
-            yield item
-
-
-async def _committed(shards: RoundShards, stages: Stages) -> AsyncIterator[tuple[Shard, Sequence[PairingOutcome]]]:
-    for shard in shards:
-        outcomes = stages.ledger.read_shard("pairs", shard, PairingOutcome)
-        assert outcomes is not None, "every shard is committed before it is read back"
-        yield shard, outcomes

@@ -57,7 +57,8 @@ class Mean:
 @dataclass
 class JudgeHealth:
     """Whether a judge can be trusted: parse rate, scores, mass on scores, correlation with length; of a judge that
-    compares, how often it says the same both ways round, and how often it prefers what it is shown first."""
+    compares, how often it says the same both ways round, and how often it prefers what it is shown first; of a
+    validator, how often it agrees with what was generated."""
 
     votes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -68,6 +69,7 @@ class JudgeHealth:
     on_scale: bool = True  # whether every score fits the histogram
     prefers_first: Mean = field(default_factory=Mean)
     consistent: Mean = field(default_factory=Mean)
+    agreement: Mean = field(default_factory=Mean)
 
     def add(self, rollouts: Sequence[Rollout], judgments: Sequence[Judgment]) -> None:
         lengths = {(rollout.prompt_id, rollout.sample): len(rollout.token_ids) for rollout in rollouts}
@@ -76,6 +78,8 @@ class JudgeHealth:
             self.statuses[judgment.status] += 1
             if judgment.choice_mass is not None:
                 self.choice_mass.add(judgment.choice_mass)
+            if judgment.agrees is not None:
+                self.agreement.add(float(judgment.agrees))
             if judgment.score is not None:
                 self.scores.add(judgment.score)
                 self.on_scale &= 0 <= judgment.score < SCORE_BINS
@@ -111,6 +115,7 @@ class JudgeHealth:
             "choice_mass": self.choice_mass.value,
             "swap_consistency": self.consistent.value,
             "prefers_first": self.prefers_first.value,
+            "agreement_rate": self.agreement.value,
         }
 
 
@@ -129,20 +134,18 @@ class RoundStats:
     margins: Mean = field(default_factory=Mean)
     length_gap: Mean = field(default_factory=Mean)
     judge: JudgeHealth = field(default_factory=JudgeHealth)
+    limits: dict[str, float] = field(default_factory=dict)  # of the round, by which a filter decided
 
-    def add(
-        self,
-        shard: Shard,
-        rollouts: Sequence[Rollout],
-        judgments: Sequence[Judgment],
-        outcomes: Sequence[PairingOutcome],
-    ) -> None:
-        """Count one shard."""
+    def add(self, shard: Shard, rollouts: Sequence[Rollout], judgments: Sequence[Judgment]) -> None:
+        """Count what was sampled and judged of one shard."""
         self.prompts += len(shard.prompts)
         self.rollouts += len(rollouts)
         self.rollout_tokens += sum(len(rollout.token_ids) for rollout in rollouts)
         self.truncated += sum(rollout.truncated for rollout in rollouts)
         self.judge.add(rollouts, judgments)
+
+    def count(self, outcomes: Sequence[PairingOutcome]) -> None:
+        """Count what is learnt from of one shard's prompts, and what is not."""
         for outcome in outcomes:
             if outcome.dropped is not None:
                 self.dropped[outcome.dropped.reason] += 1
@@ -171,6 +174,7 @@ class RoundStats:
             "groups": self.groups,
             "equal_groups": self.equal_groups,
             "dropped": dict(sorted(self.dropped.items())),
+            "limits": self.limits,
             "score_margin": self.margins.value,
             "length_gap_tokens": self.length_gap.value,
             "judge": health,

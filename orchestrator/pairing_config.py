@@ -57,6 +57,14 @@ class FunctionPairing:
     function: FunctionName
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AgreementPairing:
+    """Responses that the validator agrees with, each with the validation itself (as GV-consistency,
+    arXiv 2310.01846)."""
+
+    kind: Literal["agreement"]
+
+
 # Points of the distribution of a prompt's scores, from the lowest to the highest.
 Anchor: TypeAlias = Literal["min", "mu-2sigma", "mu-sigma", "mu", "mu+sigma", "mu+2sigma", "max"]
 Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_min_p"]
@@ -117,6 +125,12 @@ ScoredPairing: TypeAlias = (
     | ByChoicePairing | SppoPairing
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
-    ScoredPairing | ContrastPairing | SoftPairing | GroupPairing | DemonstrationsPairing | FunctionPairing,
+    ScoredPairing
+    | ContrastPairing
+    | SoftPairing
+    | GroupPairing
+    | DemonstrationsPairing
+    | FunctionPairing
+    | AgreementPairing,
     Field(discriminator="kind"),
 ]

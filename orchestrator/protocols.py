@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from .filtering import Filter
 from .records import (
     Generation,
     GenerationRequest,
@@ -25,11 +26,12 @@ Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """A recipe's science: what is sampled, how it is judged, which pairs come of it."""
+    """A recipe's science: what is sampled, how it is judged, which pairs come of it, and which are learnt from."""
 
     sample: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
+    filter: Filter | None  # None: all are
     sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge_heldout: Judge | None
 

@@ -76,8 +76,9 @@ class Judgment:
 
     `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number.
     `choice_mass` is the probability the judge put on all scores or options together (None where text was parsed): how
-    far the answer was the judge's own next word. The judge's token ids are kept of what it wrote in words, so that a
-    judge can be trained on it; they are empty elsewhere.
+    far the answer was the judge's own next word. `agrees` is whether a validator says yes to the response. The judge's
+    token ids are kept of what it wrote in words, and of a validator's answer, so that a judge can be trained on them;
+    they are empty elsewhere.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
@@ -92,6 +93,7 @@ class Judgment:
     text: str
     other: int | None = None
     probability: float | None = None
+    agrees: bool | None = None
     judge_prompt_token_ids: tuple[int, ...] = ()
     judge_token_ids: tuple[int, ...] = ()
 
@@ -120,7 +122,7 @@ class PreferencePair:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResponseGroup:
     """Responses to one prompt: scored ones best first (equals in the order they were sampled), or demonstrations,
-    which have no scores.
+    which have no scores. What a judge wrote on them may be among demonstrations, under the judging prompt.
 
     Example:
         ResponseGroup(prompt=prompt, responses=(a, b, c), scores=(4.0, 2.5, 2.5))

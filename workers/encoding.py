@@ -85,12 +85,12 @@ class ChatEncoder:
             after = self._ids(assistant_prefix + choice)
             if len(after) != len(before) + 1 or after[: len(before)] != before:
                 raise ConfigError(
-                    f"judge.scores: {choice!r} after {assistant_prefix!r} is not a single token of this tokenizer",
-                    "change judge.assistant_prefix (with or without the space), or use judge=additive",
+                    f"the judge's {choice!r} after {assistant_prefix!r} is not a single token of this tokenizer",
+                    "change the judge's assistant_prefix (with or without the space), or use judge=additive",
                 )
             ids.append(after[-1])
         if len(set(ids)) != len(ids):
-            raise ConfigError(f"judge.scores={tuple(choices)} share tokens", "use judge=additive")
+            raise ConfigError(f"the judge's {tuple(choices)} share tokens", "use judge=additive")
         return tuple(ids)
 
     def _ids(self, text: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ def scored(
     score: float | None,
     choice_mass: float | None = None,
     answer: Generation | None = None,
+    agrees: bool | None = None,
 ) -> Judgment:
     """A vote on one response. `answer` is what the judge wrote, where it is kept: a judge can be trained on it."""
     return Judgment(
@@ -25,6 +26,7 @@ def scored(
         score=score,
         choice_mass=choice_mass,
         text=answer.text if answer else "",
+        agrees=agrees,
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
         judge_token_ids=answer.token_ids if answer else (),
     )

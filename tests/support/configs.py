@@ -21,6 +21,16 @@ from roundelay.orchestrator.config import (
     SelectionConfig,
     TrackingConfig,
 )
+from roundelay.orchestrator.filter_config import (
+    LengthMarginFilter,
+    LongestFilter,
+    MeanLabelFilter,
+    NoFilter,
+    RipFilter,
+    ScoreThresholdFilter,
+    Threshold,
+    TopFractionFilter,
+)
 from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, PlainGeneration, SamplingConfig
 from roundelay.orchestrator.judge_config import (
     AbJudge,
@@ -29,6 +39,7 @@ from roundelay.orchestrator.judge_config import (
     FunctionJudge,
     NoJudge,
     RewardModelJudge,
+    ValidatorJudge,
 )
 from roundelay.orchestrator.objective_config import (
     DpoObjective,
@@ -39,6 +50,7 @@ from roundelay.orchestrator.objective_config import (
     RlooObjective,
 )
 from roundelay.orchestrator.pairing_config import (
+    AgreementPairing,
     BestWorstPairing,
     ByChoicePairing,
     ContrastPairing,
@@ -59,6 +71,7 @@ EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1"), assistan
 ADDITIVE = AdditiveJudge(kind="additive", votes=3, sampling=SAMPLING, constrain_last_line=False)
 AB = AbJudge(kind="ab", instructions=("kinder",), orders="both", assistant_prefix="(")
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
+VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
 BY_FUNCTION = FunctionJudge(kind="function", function="mine.rewards:length")
 PLAIN = PlainGeneration(kind="plain", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
 CONTRAST = ContrastGeneration(
@@ -71,6 +84,7 @@ CONTRAST = ContrastGeneration(
 BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
 BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
 SOFT = SoftPairing(kind="soft")
+AGREEMENT = AgreementPairing(kind="agreement")
 GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
 SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
 BY_SPPO = SppoPairing(kind="sppo")
@@ -83,6 +97,14 @@ SCORED: list[ScoredPairing] = [  # all that take a pair out of several scored re
     ByChoicePairing(kind="by_choice", choice="max_random", length_penalty=0.0),
     BY_SPPO,
 ]
+NO_FILTER = NoFilter(kind="none")
+MEDIAN = Threshold(by="quantile", at=0.5)
+RIP = RipFilter(kind="rip", rejected_score=MEDIAN, rejected_length=MEDIAN, margin=MEDIAN, unit="tokens")
+SCORE_THRESHOLD = ScoreThresholdFilter(kind="score_threshold", min_score=4.5)
+LONGEST = LongestFilter(kind="longest", count=4, unit="tokens")
+TOP_FRACTION = TopFractionFilter(kind="top_fraction", fraction=0.2)
+LENGTH_MARGIN = LengthMarginFilter(kind="length_margin", max_excess=0, unit="chars")
+MEAN_LABEL = MeanLabelFilter(kind="mean_label_probability")
 SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 
 NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")
@@ -125,6 +147,7 @@ def base() -> Config:
         generation=PLAIN,
         judge=EXPECTED,
         pairing=BEST_WORST,
+        filter=NO_FILTER,
         objective=DPO,
         learner=LearnerConfig(
             learning_rate=1e-6,
@@ -190,6 +213,7 @@ def phase(config: Config | None = None, *, rounds: int | None = None, prompts: i
         generation=top.generation,
         judge=top.judge,
         pairing=top.pairing,
+        filter=top.filter,
         objective=top.objective,
         learner=top.learner,
     )

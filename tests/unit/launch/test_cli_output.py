@@ -83,6 +83,18 @@ def test_the_plan_of_contrast_pairs_has_two_responses_a_prompt_and_no_judge(roun
     assert cells(out, "judge") == ["nothing: pairs are labelled by construction"]
 
 
+@pytest.mark.parametrize(
+    ("name", "when"), [("rip", "once the whole round is paired"), ("score_threshold", "as shards come")]
+)
+def test_the_plan_says_what_is_filtered_and_whether_learning_waits_for_it(
+    name: str, when: str, roundelay: Roundelay
+) -> None:
+    out = roundelay("run", "--dry-run", "recipe=self_rewarding", f"filter={name}")
+    assert cells(out, "filter") == [f"{name}, {when}"]
+    unfiltered = roundelay("run", "--dry-run", "recipe=self_rewarding").partition("plan: ")[2]
+    assert "filter" not in unfiltered
+
+
 def test_the_plan_of_a_recipe_of_phases_has_a_table_a_phase(roundelay: Roundelay) -> None:
     """With the rounds, sizes and parts of each; what trains a reward model syncs no policy, and what judges has an
     actor."""
@@ -149,7 +161,8 @@ def test_recipes_lists_every_recipe_with_its_paper(roundelay: Roundelay) -> None
         info = yaml.safe_load(path.read_text())["recipe"]
         title, paper, parts, differs = cells(out, path.stem)
         assert (title, paper, differs) == (info["title"], info["paper"], info["differs"])
-        assert len(parts.split(" → ")) == 4
+        assert len(parts.split(" → ")) in (4, 5)
+    assert cells(out, "rip")[2] == "plain → expected_score → best_worst → rip → dpo"
     lines = out.splitlines()
     (first,) = (number for number, line in enumerate(lines) if re.match(r"│ rlcd +│", line))
     assert "contrast → none → contrast → reward_model" in lines[first]

@@ -52,6 +52,7 @@ NEEDS = {
     ("judge", "function"): ("judge.function=mine.rewards:length",),
     ("pairing", "function"): ("pairing.function=mine.pairs:take",),
     ("objective", "function"): ("objective.function=mine.losses:loss",),
+    ("pairing", "agreement"): ("judge=validator", "objective=sft"),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.

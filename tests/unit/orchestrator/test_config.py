@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from support.configs import (
     AB,
     ADDITIVE,
+    AGREEMENT,
     BY_CONSTRUCTION,
     BY_FUNCTION,
     BY_REWARD_MODEL,
@@ -18,6 +19,9 @@ from support.configs import (
     GROUP,
     GRPO,
     INITIAL,
+    LENGTH_MARGIN,
+    LONGEST,
+    MEAN_LABEL,
     NO_JUDGE,
     NO_REFERENCE,
     ON_POLICY,
@@ -25,11 +29,15 @@ from support.configs import (
     PPO,
     PREVIOUS,
     REWARD_MODEL,
+    RIP,
     RLOO,
+    SCORE_THRESHOLD,
     SCORED,
     SELECTION,
     SOFT,
     SWEET_SPOT,
+    TOP_FRACTION,
+    VALIDATOR,
     base,
     changed,
     phase,
@@ -68,7 +76,8 @@ from roundelay.orchestrator.objective_config import (
 
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
-SFT_TERM = Term(weight=0.2, loss=SftObjective(kind="sft"))
+SFT = SftObjective(kind="sft")
+SFT_TERM = Term(weight=0.2, loss=SFT)
 SPA = SpaObjective(
     kind="spa", beta=0.1, label_smoothing=0.1, threshold="official_code", noisy_fraction=0.1, window=50, start=0.2,
     extrapolation=0.5, reference=PREVIOUS,
@@ -153,6 +162,18 @@ REWARD_MODEL_THEN_PPO = {
         },
         {"objective": RRHF, "pairing": RANKED},
         {"objective": PRO},
+        *({"filter": filter} for filter in (RIP, SCORE_THRESHOLD, LONGEST, TOP_FRACTION, LENGTH_MARGIN, MEAN_LABEL)),
+        {"filter": changed(RIP, rejected_score__at=0.0, margin__at=1.0)},
+        {"filter": changed(RIP, margin__by="value", margin__at=3.5)},
+        {"filter": MEAN_LABEL, "judge": AB, "pairing": SOFT, "generation__samples_per_prompt": 2},
+        {"filter": LENGTH_MARGIN, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+        *(
+            {"pairing": SINGLES, "objective": SFT, "filter": filter}
+            for filter in (SCORE_THRESHOLD, LONGEST, TOP_FRACTION)
+        ),
+        {"pairing": SINGLES, "objective": SFT, "filter": changed(LONGEST, count=31)},
+        {"judge": VALIDATOR, "evaluation__judge": VALIDATOR},
+        {"judge": VALIDATOR, "pairing": AGREEMENT, "objective": SFT, "generation__samples_per_prompt": 1},
         {"learner__selection": SELECTION},
         {"learner__optimizer": "carried", "model__dtype": "bfloat16"},
         {"learner__optimizer": "carried", "learner__zero_stage": 0},
@@ -406,6 +427,70 @@ REFUSED = [
         {"objective": RRHF, "pairing": SOFT, "judge": AB, "generation__samples_per_prompt": 2},
         ["objective.kind=rrhf ranks by score", "pairing.kind=soft scores nothing"],
         ["pairing=group or best_worst"],
+    ),
+    # Filters: what they need of pairing, and of who learns.
+    *(
+        (
+            {"objective": GRPO, **POLICY_GRADIENT, "filter": filter},
+            [f"filter.kind={filter.kind} compares the two responses of a pair", "pairing.kind=group"],
+            ["choose filter=none, or a pairing that gives pairs"],
+        )
+        for filter in (RIP, LENGTH_MARGIN, MEAN_LABEL)
+    ),
+    *(
+        (
+            {"filter": filter, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+            [f"filter.kind={filter.kind} goes by scores", "pairing.kind=contrast has none"],
+            ["pairing=best_worst", "filter=none"],
+        )
+        for filter in (RIP, SCORE_THRESHOLD, TOP_FRACTION)
+    ),
+    *(
+        (
+            {"objective": objective, **POLICY_GRADIENT, "pairing": RANKED, "filter": filter},
+            [f"filter.kind={filter.kind} drops single responses", f"objective.kind={objective.kind} compares all"],
+            ["choose filter=none, or objective=sft"],
+        )
+        for objective, filter in ((GRPO, SCORE_THRESHOLD), (RRHF, LONGEST), (PPO, TOP_FRACTION))
+    ),
+    (
+        {"pairing": GROUP, "objective": SFT},
+        ["pairing.kind=group with objective.kind=sft and filter.kind=none", "imitate the worst"],
+        ["filter=score_threshold, top_fraction or longest", "pairing=best_worst"],
+    ),
+    (
+        {"pairing": AGREEMENT, "objective": SFT},
+        ["pairing.kind=agreement needs a validator's answers", "judge.kind=expected_score"],
+        ["choose judge=validator"],
+    ),
+    (
+        {"pairing": AGREEMENT, "judge": VALIDATOR},
+        ["pairing.kind=agreement has nothing to compare", "objective.kind=dpo"],
+        ["choose objective=sft"],
+    ),
+    *(
+        (
+            {"pairing": AGREEMENT, "judge": VALIDATOR, "objective": SFT, "filter": filter},
+            [f"filter.kind={filter.kind} with pairing.kind=agreement", "part responses from their validations"],
+            ["choose filter=none"],
+        )
+        for filter in (RIP, LONGEST, LENGTH_MARGIN)
+    ),
+    *(
+        (
+            {"filter": changed(LONGEST, count=most), **changes},
+            [f"filter.count={most} keeps everything", f"a round has {most} responses at most"],
+            ["lower filter.count", "run.prompts_per_round", "filter=none"],
+        )
+        for most, changes in (
+            (8, {}),
+            (32, {"pairing": SINGLES, "objective": SFT}),
+        )  # a pair or four responses a prompt
+    ),
+    (
+        {"filter": changed(RIP, rejected_length__at=50.0)},
+        ["filter.rejected_length.by=quantile with filter.rejected_length.at=50"],
+        ["set filter.rejected_length.at between 0 and 1, or filter.rejected_length.by=value"],
     ),
     # Policy gradients.
     (
@@ -812,6 +897,13 @@ def test_a_comparison_without_instructions_is_refused() -> None:
         (SCORED[3], {"max_chosen_chars": 0}),
         (SCORED[5], {"choice": "min_max"}),
         (SCORED[5], {"length_penalty": -0.1}),
+        (RIP, {"unit": "words"}),
+        (RIP.margin, {"by": "percentile"}),
+        (LONGEST, {"count": 0}),
+        (TOP_FRACTION, {"fraction": 0.0}),
+        (TOP_FRACTION, {"fraction": 1.1}),
+        (LENGTH_MARGIN, {"max_excess": -1}),
+        (SCORE_THRESHOLD, {"min_score": float("nan")}),
     ],
     ids=str,
 )

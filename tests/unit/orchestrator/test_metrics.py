@@ -1,6 +1,7 @@
 """The summaries of a round: correlations, judge health, accounting, learning means, diversity, time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,7 +164,16 @@ def test_judge_health_counts_failures_apart_from_scores() -> None:
         "score_histogram": [0, 1, 0, 0, 1, 0],
         "swap_consistency": None,
         "prefers_first": None,
+        "agreement_rate": None,
     }
+
+
+def test_the_agreement_rate_is_over_the_validations_that_were_parsed() -> None:
+    """Yes, no, yes, and one that has no answer: 2/3."""
+    health = JudgeHealth()
+    said = [replace(judgment(index, 0.5), agrees=agrees) for index, agrees in enumerate((True, False, True))]
+    health.add([rollout("p", index, 3) for index in range(4)], [*said, judgment(3, None, status="unparsable")])
+    assert health.summary()["agreement_rate"] == pytest.approx(2 / 3)
 
 
 def test_the_histogram_has_a_bin_a_point_and_full_marks_in_the_last() -> None:
@@ -256,13 +266,10 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
     stats = RoundStats()
     a = [rollout("a", 0, 12), rollout("a", 1, 4, "length")]
     b = [rollout("b", 0, 2), rollout("b", 1, 6)]
-    stats.add(
-        shard("a", "c"),
-        a,
-        [judgment(0, 4.0, prompt="a"), judgment(1, 1.0, prompt="a")],
-        [made(a[0], a[1], 3.0), lost("c", "tie")],
-    )
-    stats.add(shard("d", "b"), b, [], [lost("d", "unscored"), made(b[0], b[1], 1.0)])
+    stats.add(shard("a", "c"), a, [judgment(0, 4.0, prompt="a"), judgment(1, 1.0, prompt="a")])
+    stats.count([made(a[0], a[1], 3.0), lost("c", "tie")])
+    stats.add(shard("d", "b"), b, [])
+    stats.count([lost("d", "unscored"), made(b[0], b[1], 1.0)])
     summary = stats.summary()
     judge = summary.pop("judge")
     assert summary == {
@@ -274,6 +281,7 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
         "groups": 0,
         "equal_groups": 0,
         "dropped": {"tie": 1, "unscored": 1},
+        "limits": {},
         "score_margin": 2.0,
         "length_gap_tokens": 2.0,
     }
@@ -286,13 +294,10 @@ def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
     stats = RoundStats()
     two = {name: [rollout(name, 0, 3), rollout(name, 1, 4)] for name in "abcde"}
     judged = [judgment(0, 1.0, prompt="a"), judgment(1, -2.0, prompt="a")]
-    stats.add(
-        shard("a", "b", "c"),
-        [*two["a"], *two["b"], *two["c"]],
-        judged,
-        [grouped(two["a"], 1.0, -2.0), grouped(two["b"], 3.0, 3.0), grouped(two["c"], -1.0, -1.0)],
-    )
-    stats.add(shard("d", "e"), [*two["d"], *two["e"]], [], [grouped(two["d"][:1], 0.5), lost("e", "tie")])
+    stats.add(shard("a", "b", "c"), [*two["a"], *two["b"], *two["c"]], judged)
+    stats.count([grouped(two["a"], 1.0, -2.0), grouped(two["b"], 3.0, 3.0), grouped(two["c"], -1.0, -1.0)])
+    stats.add(shard("d", "e"), [*two["d"], *two["e"]], [])
+    stats.count([grouped(two["d"][:1], 0.5), lost("e", "tie")])
     summary = stats.summary()
     assert summary.pop("judge")["tie_rate"] == 0.6
     assert summary == {
@@ -304,6 +309,7 @@ def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
         "groups": 4,
         "equal_groups": 2,
         "dropped": {"tie": 1},
+        "limits": {},
         "score_margin": None,
         "length_gap_tokens": None,
     }
@@ -311,7 +317,8 @@ def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
 
 def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:
     stats = RoundStats()
-    stats.add(shard("a"), [], [], [made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
+    stats.add(shard("a"), [], [])
+    stats.count([made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
     summary = stats.summary()
     assert (summary["score_margin"], summary["length_gap_tokens"], summary["judge"]) == (None, 2.0, {})
 
@@ -319,9 +326,11 @@ def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:
 def test_an_account_that_does_not_add_up_is_refused() -> None:
     """A prompt of the shard that pairing says nothing of is noticed."""
     stats = RoundStats()
-    stats.add(shard("a", "b"), [], [], [lost("a", "tie"), lost("b", "tie")])
+    stats.add(shard("a", "b"), [], [])
+    stats.count([lost("a", "tie"), lost("b", "tie")])
     assert stats.summary()["dropped"] == {"tie": 2}
-    stats.add(shard("c", "d"), [], [], [lost("c", "tie")])
+    stats.add(shard("c", "d"), [], [])
+    stats.count([lost("c", "tie")])
     with pytest.raises(AssertionError, match="unaccounted"):
         stats.summary()
 

@@ -1,0 +1,75 @@
+"""What a filter needs of the phase that it stands in."""
+
+from .config import Config
+from .errors import ConfigError
+from .filter_config import (
+    LengthMarginFilter,
+    LongestFilter,
+    MeanLabelFilter,
+    NoFilter,
+    ResponseFilter,
+    RipFilter,
+    ScoredFilter,
+)
+from .generation_config import GivenGeneration, PlainGeneration
+from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing, ScoredPairing
+
+
+def check_filter(config: Config) -> None:
+    """Refuse a filter that cannot decide on what the phase's pairing gives.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    filter, pairing = config.filter, config.pairing
+    grouped = isinstance(pairing, GroupPairing)
+    if isinstance(filter, RipFilter):
+        _check_quantiles(filter)
+    if isinstance(filter, LongestFilter):
+        _check_count(filter, config)
+    if isinstance(pairing, AgreementPairing) and not isinstance(filter, NoFilter):
+        raise ConfigError(
+            f"filter.kind={filter.kind} with pairing.kind=agreement would part responses from their validations",
+            "choose filter=none",
+        )
+    if isinstance(filter, RipFilter | LengthMarginFilter | MeanLabelFilter) and grouped:
+        raise ConfigError(
+            f"filter.kind={filter.kind} compares the two responses of a pair, but pairing.kind={pairing.kind} gives "
+            "lists of responses",
+            "choose filter=none, or a pairing that gives pairs",
+        )
+    if isinstance(filter, ScoredFilter) and not (grouped or isinstance(pairing, ScoredPairing)):
+        raise ConfigError(
+            f"filter.kind={filter.kind} goes by scores, but pairing.kind={pairing.kind} has none",
+            "choose pairing=best_worst with a judge that scores, or filter=none",
+        )
+    if isinstance(filter, ResponseFilter) and grouped and config.objective.kind != "sft":
+        raise ConfigError(
+            f"filter.kind={filter.kind} drops single responses, but objective.kind={config.objective.kind} compares "
+            "all responses to a prompt",
+            "choose filter=none, or objective=sft",
+        )
+
+
+def _check_quantiles(filter: RipFilter) -> None:
+    for name in ("rejected_score", "rejected_length", "margin"):
+        threshold = getattr(filter, name)
+        if threshold.by == "quantile" and not 0 <= threshold.at <= 1:
+            raise ConfigError(
+                f"filter.{name}.by=quantile with filter.{name}.at={threshold.at:g}",
+                f"set filter.{name}.at between 0 and 1, or filter.{name}.by=value",
+            )
+
+
+def _check_count(filter: LongestFilter, config: Config) -> None:
+    generation, pairing = config.generation, config.pairing
+    if isinstance(generation, GivenGeneration) and isinstance(pairing, GroupPairing):
+        return  # prompts come with as many responses as they like
+    takes_all = isinstance(pairing, GroupPairing | DemonstrationsPairing)
+    samples = generation.samples_per_prompt if takes_all and isinstance(generation, PlainGeneration) else 1
+    most = config.run.prompts_per_round * samples
+    if filter.count >= most:
+        raise ConfigError(
+            f"filter.count={filter.count} keeps everything: a round has {most} responses at most",
+            "lower filter.count, raise run.prompts_per_round, or choose filter=none",
+        )

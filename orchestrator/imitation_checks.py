@@ -1,0 +1,43 @@
+"""What is imitated, and what is not: combinations of pairing and supervised learning."""
+
+from .config import Config
+from .errors import ConfigError
+from .filter_config import ResponseFilter
+from .judge_config import ValidatorJudge
+from .objective_config import SftObjective
+from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing
+
+
+def check_agreement(config: Config) -> None:
+    """Refuse agreement without a validator that could agree.
+
+    Raises:
+        ConfigError: naming the judge.
+    """
+    if isinstance(config.pairing, AgreementPairing) and not isinstance(config.judge, ValidatorJudge):
+        raise ConfigError(
+            f"pairing.kind=agreement needs a validator's answers, but judge.kind={config.judge.kind}",
+            "choose judge=validator",
+        )
+
+
+def check_imitation(config: Config) -> None:
+    """Refuse a comparison of what has nothing to be compared with, and the imitation of all scored responses.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    objective, pairing = config.objective, config.pairing
+    imitates = isinstance(objective, SftObjective)
+    if isinstance(pairing, DemonstrationsPairing | AgreementPairing) and not imitates:
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} has nothing to compare a response with, but objective.kind={objective.kind} "
+            "compares",
+            "choose objective=sft, or a pairing of two responses",
+        )
+    if isinstance(pairing, GroupPairing) and imitates and not isinstance(config.filter, ResponseFilter):
+        raise ConfigError(
+            f"pairing.kind=group with objective.kind=sft and filter.kind={config.filter.kind} would imitate the worst "
+            "responses as it does the best",
+            "choose filter=score_threshold, top_fraction or longest, or pairing=best_worst",
+        )

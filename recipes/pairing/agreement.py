@@ -1,0 +1,50 @@
+"""Responses and validations that agree with each other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
+from .candidates import dropped, kept
+
+
+def pair_agreement(
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, drop_truncated: bool
+) -> PairingOutcome:
+    """Every response that the validator says yes to, each followed by the validation: the judging prompt with the
+    validator's own answer. Inspired by the consistency fine-tuning of GV-consistency, arXiv 2310.01846, which trains on
+    both where they agree; its details are not verified.
+
+    Drop reasons, in this order: `truncated` (no response is left), `unscored` (no validation was parsed),
+    `disagreement` (the validator says yes to none, or is even).
+    """
+    candidates = kept(rollouts, drop_truncated)
+    if not candidates:
+        return dropped(prompt, "truncated")
+    validations = {judgment.sample: judgment for judgment in judgments if judgment.agrees is not None}
+    validated = [(rollout, validations[rollout.sample]) for rollout in candidates if rollout.sample in validations]
+    if not validated:
+        return dropped(prompt, "unscored")
+    responses = [
+        response
+        for rollout, validation in validated
+        if validation.agrees
+        for response in (rollout, _validation(rollout, validation))
+    ]
+    if not responses:
+        return dropped(prompt, "disagreement")
+    group = ResponseGroup(prompt=prompt, responses=tuple(responses), scores=())
+    return PairingOutcome(pair=None, dropped=None, group=group)
+
+
+def _validation(rollout: Rollout, validation: Judgment) -> Rollout:
+    """The validator's answer as a response to its own prompt. It ends where the answer's only token does."""
+    return replace(
+        rollout,
+        prompt_token_ids=validation.judge_prompt_token_ids,
+        sampler_token_ids=validation.judge_prompt_token_ids,
+        token_ids=validation.judge_token_ids,
+        logprobs=(),
+        text=validation.text,
+        finish_reason="length",
+        seed=0,
+    )
