@@ -20,18 +20,27 @@ from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
+    ChecklistJudge,
+    CritiqueJudge,
+    EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
     JudgeConfig,
     NoJudge,
+    PairwiseJudge,
+    PanelJudge,
+    RatingJudge,
     RewardModelJudge,
     ValidatorJudge,
+    votes_of,
 )
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     BestWorstPairing,
     ByChoicePairing,
+    ConsistentPairing,
     ContrastPairing,
+    CritiquedPairing,
     DemonstrationsPairing,
     FunctionPairing,
     GroupPairing,
@@ -58,14 +67,22 @@ from ..recipes.generation.given import sample_given
 from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
+from ..recipes.judges.checklist import judge_checklist
+from ..recipes.judges.critique import judge_critique
+from ..recipes.judges.endpoint import Endpoint, api_key, judge_by_endpoint
 from ..recipes.judges.expected_score import judge_expected_score
 from ..recipes.judges.function import judge_function
+from ..recipes.judges.pairwise import judge_pairwise
+from ..recipes.judges.panel import judge_panel, panel_judgments
+from ..recipes.judges.rating import judge_rating
 from ..recipes.judges.reward_model import judge_reward_model
 from ..recipes.judges.validator import judge_validator
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
+from ..recipes.pairing.consistent import pair_consistent
 from ..recipes.pairing.contrast import pair_contrast
+from ..recipes.pairing.critiqued import pair_critiqued
 from ..recipes.pairing.demonstrations import pair_demonstrations
 from ..recipes.pairing.function import pair_by_function
 from ..recipes.pairing.group import pair_group
@@ -117,16 +134,26 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
     )
 
 
-def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose: str) -> Judge | None:
+def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose: str) -> Judge | None:
+    """`purpose` keeps apart the seeds of judges that are asked about the same responses."""
+    seed_parts = (config.run.seed, *purpose)
     match judge:
         case NoJudge():
             return None
         case ExpectedScoreJudge():
             return partial(judge_expected_score, config=judge)
         case AdditiveJudge():
-            return partial(judge_additive, config=judge, seed_parts=(config.run.seed, purpose))
+            return partial(judge_additive, config=judge, seed_parts=seed_parts)
+        case RatingJudge():
+            return partial(judge_rating, config=judge, seed_parts=seed_parts)
+        case ChecklistJudge():
+            return partial(judge_checklist, config=judge, seed_parts=seed_parts)
+        case CritiqueJudge():
+            return partial(judge_critique, config=judge, seed_parts=seed_parts)
         case AbJudge():
             return partial(_compare, judge=judge, config=config)
+        case PairwiseJudge():
+            return partial(judge_pairwise, config=judge, seed_parts=seed_parts)
         case RewardModelJudge():
             assert scorers is not None, "a run that judges by a reward model has scorers"
             return partial(_score, scorers=scorers)
@@ -134,6 +161,17 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, purpose:
             return partial(judge_function, function=load_function(judge.function, "judge.function"))
         case ValidatorJudge():
             return partial(judge_validator, config=judge)
+        case EndpointJudge():
+            inner = _judge(judge.judge, config, scorers, *purpose)
+            assert inner is not None
+            return partial(judge_by_endpoint, judge=inner, endpoint=Endpoint(config=judge, key=api_key(judge)))
+        case PanelJudge():
+            members = [_judge(member, config, scorers, *purpose, name) for name, member in judge.members.items()]
+            return partial(
+                judge_panel,
+                members=[member for member in members if member is not None],
+                votes=[votes_of(member) for member in judge.members.values()],
+            )
 
 
 async def _compare(
@@ -157,6 +195,9 @@ def _pair(
 ) -> PairingOutcome:
     generation = config.generation
     drop_truncated = not isinstance(generation, GivenGeneration) and generation.truncated == "drop"
+    if isinstance(config.judge, PanelJudge):
+        votes = [votes_of(member) for member in config.judge.members.values()]
+        judgments = panel_judgments(judgments, votes=votes, aggregate=config.judge.aggregate)
     match config.pairing:
         case BestWorstPairing(min_margin=min_margin):
             return pair_best_worst(prompt, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
@@ -192,6 +233,19 @@ def _pair(
             return pair_agreement(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case SoftPairing():
             return pair_soft(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case ConsistentPairing():
+            return pair_consistent(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case CritiquedPairing(good_score=good_score, keep_good=keep_good):
+            return pair_critiqued(
+                prompt,
+                rollouts,
+                judgments,
+                good_score=good_score,
+                keep_good=keep_good,
+                max_tokens=config.model.max_model_len,
+                seed=derive_seed(config.run.seed, "pair", shard.split, shard.round),
+                drop_truncated=drop_truncated,
+            )
         case GroupPairing() as group:
             return pair_group(
                 prompt,

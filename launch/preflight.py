@@ -7,17 +7,33 @@ from typing import TYPE_CHECKING
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
-from ..orchestrator.judge_config import AbJudge, ExpectedScoreJudge, FunctionJudge, ValidatorJudge
+from ..orchestrator.judge_config import (
+    AbJudge,
+    AdditiveJudge,
+    ChecklistJudge,
+    CritiqueJudge,
+    EndpointJudge,
+    ExpectedScoreJudge,
+    FunctionJudge,
+    JudgeConfig,
+    RatingJudge,
+    ValidatorJudge,
+    judges_in,
+)
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
 from ..orchestrator.records import Message, Prompt
 from ..orchestrator.user_functions import load_function
 from ..recipes.generation.contrast import contrast_prompt
+from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
+from ..recipes.judges.endpoint import api_key
 
 if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
+
+FORMS = {"additive": additive.FORM, "rating": rating.FORM, "checklist": checklist.FORM, "critique": critique.FORM}
 
 
 def check_packages() -> None:
@@ -73,16 +89,11 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
             for phase in phases:
                 if name in ("heldout", phase.prompt_set):
                     _check_length(prompt, f"prompts.{name}", phase, encoder)
-    judges = {"judge": config.judge, "evaluation.judge": config.evaluation.judge}
-    judges |= {f"phases.{name}.judge": phase.judge for name, phase in config.phases.items()}
+    judges = judges_in(config.judge, "judge") | judges_in(config.evaluation.judge, "evaluation.judge")
+    for name, phase in config.phases.items():
+        judges |= judges_in(phase.judge, f"phases.{name}.judge")
     for field, judge in judges.items():
-        if isinstance(judge, ExpectedScoreJudge | AbJudge | ValidatorJudge):
-            try:
-                encoder.choice_ids(judge.assistant_prefix, _choices(judge))
-            except ConfigError as error:
-                raise ConfigError(f"{field}: {error.what}", error.remedy) from error
-        if isinstance(judge, FunctionJudge):
-            load_function(judge.function, f"{field}.function")
+        _check_judge(field, judge, encoder)
     for phase in phases:
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
             if isinstance(part, FunctionPairing | FunctionObjective):
@@ -98,6 +109,27 @@ def _choices(judge: ExpectedScoreJudge | AbJudge | ValidatorJudge) -> tuple[str,
             return answers
         case AbJudge():
             return OPTIONS
+
+
+def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
+    """Whether what a judge needs beside the configuration is there: tokens, a function, a key."""
+    if isinstance(judge, ExpectedScoreJudge | AbJudge | ValidatorJudge):
+        try:
+            encoder.choice_ids(judge.assistant_prefix, _choices(judge))
+        except ConfigError as error:
+            raise ConfigError(f"{field}: {error.what}", error.remedy) from error
+    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge) and judge.constrain_last_line:
+        form = FORMS[judge.kind]
+        try:
+            encoder.choice_ids(form.opening, form.digits)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"
+            ) from error
+    if isinstance(judge, FunctionJudge):
+        load_function(judge.function, f"{field}.function")
+    if isinstance(judge, EndpointJudge):
+        api_key(judge, field)
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:

@@ -26,7 +26,7 @@ from .config_types import (
 from .errors import ConfigError
 from .filter_config import FilterConfig
 from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
-from .judge_config import JudgeConfig, RewardModelJudge
+from .judge_config import JudgeConfig, RewardModelJudge, judges_in
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 
@@ -300,7 +300,7 @@ class Config:
     def needs_scorer(self) -> bool:
         """Whether a reward model judges anything."""
         judges = [self.evaluation.judge, self.judge, *(phase.judge for phase in self.phases.values())]
-        return any(isinstance(judge, RewardModelJudge) for judge in judges)
+        return any(isinstance(one, RewardModelJudge) for judge in judges for one in judges_in(judge).values())
 
     def at(self, round: int) -> "Config":
         """The configuration of round `round`'s phase; round 0 has what stands at the top."""
@@ -313,10 +313,14 @@ RESUMABLE_FIELDS = (
     "learner.tokens_per_device", "learner.pairs_per_device", "learner.gradient_checkpointing",
     "learner.checkpoint_every_steps",
 )  # fmt: skip
+# Of a judge's endpoint: where it is and how it is asked, but not which model answers.
+RESUMABLE_OF_ENDPOINTS = (
+    "base_url", "api_key_env", "concurrency", "attempts", "backoff_s", "timeout_s", "deadline_s"
+)  # fmt: skip
 
 
 def is_resumable(field: str) -> bool:
     """Whether a resume may change a field, of a phase or at the top."""
     parts = field.split(".")
     own = ".".join(parts[2:]) if parts[0] == "phases" else field
-    return own.startswith(RESUMABLE_FIELDS)
+    return own.startswith(RESUMABLE_FIELDS) or ("judge" in parts and parts[-1] in RESUMABLE_OF_ENDPOINTS)

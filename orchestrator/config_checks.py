@@ -1,6 +1,7 @@
 """Combinations of configuration fields that can never run: refused before any actor starts, with value and remedy.
 
-What one field may be is `config`'s; what an objective alone makes impossible is `objective_config`'s.
+What one field may be is `config`'s; what an objective alone makes impossible is `objective_config`'s, and what a judge
+alone `judge_checks`'.
 """
 
 import json
@@ -11,7 +12,8 @@ from .errors import ConfigError
 from .filter_checks import check_filter
 from .generation_config import ContrastGeneration, GivenGeneration
 from .imitation_checks import check_agreement, check_imitation
-from .judge_config import AbJudge, AdditiveJudge, ExpectedScoreJudge, JudgeConfig, NoJudge, RewardModelJudge
+from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
+from .judge_config import CritiqueJudge, JudgeConfig, NoJudge, RewardModelJudge, judges_in
 from .objective_config import (
     LISTWISE,
     GrpoObjective,
@@ -25,7 +27,9 @@ from .objective_config import (
 from .pairing_config import (
     AgreementPairing,
     Anchor,
+    ConsistentPairing,
     ContrastPairing,
+    CritiquedPairing,
     DemonstrationsPairing,
     GroupPairing,
     ScoredPairing,
@@ -57,13 +61,13 @@ def check_combinations(config: Config) -> None:
     Raises:
         ConfigError: naming the phase, the fields, their values and the remedy.
     """
-    _check_judges("evaluation.judge", config, config.evaluation.judge)
-    _check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
+    check_judge("evaluation.judge", config, config.evaluation.judge)
+    check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
     _check_cluster(config)
     _check_order(config)
     if config.phases:  # the held-out pairs are made by what stands at the top
         _check_data(config)
-        _check_judges("judge", config, config.judge)
+        check_judge("judge", config, config.judge)
         _check_generation(config)
     for name in config.phases or (None,):
         try:
@@ -77,7 +81,7 @@ def check_combinations(config: Config) -> None:
 
 def _check_phase(config: Config) -> None:
     _check_data(config)
-    _check_judges("judge", config, config.judge)
+    check_judge("judge", config, config.judge)
     _check_generation(config)
     check_objective(config.objective)
     check_imitation(config)
@@ -92,7 +96,7 @@ def _check_phase(config: Config) -> None:
 
 def _check_generation(config: Config) -> None:
     if not isinstance(config.generation, GivenGeneration):
-        _check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+        check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
 
 
 def _check_order(config: Config) -> None:
@@ -106,20 +110,22 @@ def _check_order(config: Config) -> None:
     config.phase_name(config.run.rounds)
     trains = [isinstance(config.in_phase(name).objective, RewardModelObjective) for name in names or (None,)]
     for index, name in enumerate(names or (None,)):
-        if isinstance(config.in_phase(name).judge, RewardModelJudge) and not any(trains[:index]):
-            where = f"phases.{name}.judge" if name else "judge"
+        place = _by_reward_model(f"phases.{name}.judge" if name else "judge", config.in_phase(name).judge)
+        if place and not any(trains[:index]):
             raise ConfigError(
-                f"{where}.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)",
+                f"{place}.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)",
                 "put such a phase before it, or choose another judge",
             )
-    if isinstance(config.evaluation.judge, RewardModelJudge) and not any(trains):
+    place = _by_reward_model("evaluation.judge", config.evaluation.judge)
+    if place and not any(trains):
         raise ConfigError(
-            "evaluation.judge.kind=reward_model, but no phase trains one (objective.kind=reward_model)",
+            f"{place}.kind=reward_model, but no phase trains one (objective.kind=reward_model)",
             "choose another evaluation.judge",
         )
-    if names and isinstance(config.judge, RewardModelJudge):
+    place = _by_reward_model("judge", config.judge)
+    if names and place:
         raise ConfigError(
-            "judge.kind=reward_model at the top, where the held-out pairs of round 0 are made: there is none yet",
+            f"{place}.kind=reward_model at the top, where the held-out pairs of round 0 are made: there is none yet",
             "set the judge in the phase that has a reward model",
         )
 
@@ -136,20 +142,14 @@ def _check_data(config: Config) -> None:
                 f"pairing.chosen_at={pairing.chosen_at} is not above pairing.rejected_at={pairing.rejected_at}",
                 f"order them as {', '.join(anchors)}",
             )
-    if isinstance(pairing, SoftPairing):
-        if not isinstance(config.judge, AbJudge):
-            raise ConfigError(
-                "pairing.kind=soft needs a probability that one response is better, but judge.kind="
-                f"{config.judge.kind}",
-                "choose judge=ab",
-            )
-        if config.generation.kind == "plain" and config.generation.samples_per_prompt != 2:
-            raise ConfigError(
-                f"pairing.kind=soft compares two responses, but generation.samples_per_prompt="
-                f"{config.generation.samples_per_prompt}",
-                "set generation.samples_per_prompt=2",
-            )
     check_agreement(config)
+    if isinstance(pairing, SoftPairing | ConsistentPairing):
+        check_compared(config, pairing)
+    if isinstance(pairing, CritiquedPairing) and not isinstance(config.judge, CritiqueJudge):
+        raise ConfigError(
+            f"pairing.kind=critiqued needs judgments in words to learn from, but judge.kind={config.judge.kind}",
+            "choose judge=critique",
+        )
     if isinstance(pairing, ContrastPairing):
         if not isinstance(config.generation, ContrastGeneration):
             raise ConfigError(
@@ -162,6 +162,11 @@ def _check_data(config: Config) -> None:
                 "them for nothing",
                 "choose judge=none",
             )
+
+
+def _by_reward_model(field: str, judge: JudgeConfig) -> str | None:
+    """Where a reward model judges: at `field`, in a panel there, or nowhere."""
+    return next((name for name, one in judges_in(judge, field).items() if isinstance(one, RewardModelJudge)), None)
 
 
 def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
@@ -190,16 +195,21 @@ def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None
 
 
 def _check_gives_scores(pairing: ScoredPairing | GroupPairing, judge: JudgeConfig) -> None:
-    if isinstance(judge, NoJudge | AbJudge):
+    if not gives_scores(judge):
         raise ConfigError(
-            f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none",
-            "choose judge=expected_score, judge=additive, judge=reward_model or judge=function",
+            f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none", f"choose {SCORES}"
         )
 
 
 def _check_pairing_of_objective(config: Config) -> None:
     objective, pairing = config.objective, config.pairing
     grouped = isinstance(pairing, GroupPairing)
+    if (objective.kind == "cut") != isinstance(pairing, CritiquedPairing):
+        raise ConfigError(
+            f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CUT, and nothing else, learns from "
+            "critiqued responses",
+            "choose objective=cut pairing=critiqued judge=critique, or neither objective=cut nor pairing=critiqued",
+        )
     if isinstance(objective, PolicyGradientObjective) and not grouped:
         raise ConfigError(
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
@@ -237,6 +247,7 @@ def _check_heldout(phase: Config, config: Config) -> None:
     kind, pairing = phase.objective.kind, config.pairing
     wrong = isinstance(pairing, GroupPairing) and kind not in LISTWISE
     wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing) and kind != "sft"
+    wrong |= isinstance(pairing, CritiquedPairing) != (kind == "cut")
     if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
         raise ConfigError(
             f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
@@ -336,20 +347,6 @@ def _check_learner(config: Config) -> None:
         )
 
 
-def _check_judges(field: str, config: Config, judge: JudgeConfig) -> None:
-    if isinstance(judge, ExpectedScoreJudge):
-        for score in judge.scores:
-            if not score.isascii() or not score.isdecimal():
-                raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
-    if isinstance(judge, AdditiveJudge):
-        _check_budget(f"{field}.sampling.max_tokens", judge.sampling.max_tokens, config)
-    if isinstance(judge, AbJudge) and field == "evaluation.judge":
-        raise ConfigError(
-            "evaluation.judge.kind=ab compares two responses, but one a prompt is evaluated",
-            "choose judge@evaluation.judge=expected_score",
-        )
-
-
 def _check_reference(config: Config) -> None:
     if config.objective.reference.logps == "rollout" and isinstance(config.generation, GivenGeneration):
         raise ConfigError(
@@ -361,14 +358,6 @@ def _check_reference(config: Config) -> None:
             "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
             "under the affixed prompt, not under the prompt that is trained on",
             "set objective.reference.logps=recompute",
-        )
-
-
-def _check_budget(field: str, max_tokens: int, config: Config) -> None:
-    if max_tokens >= config.model.max_model_len:
-        raise ConfigError(
-            f"{field}={max_tokens} leaves no room for a prompt in model.max_model_len={config.model.max_model_len}",
-            f"lower {field} or raise model.max_model_len",
         )
 
 

@@ -11,6 +11,7 @@ STRICT = ConfigDict(extra="forbid")
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 NonNegativeInt: TypeAlias = Annotated[int, Field(ge=0)]
 PositiveFloat: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AboveOne: TypeAlias = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 BelowHalf: TypeAlias = Annotated[float, Field(ge=0, lt=0.5)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, PositiveInt
+from .config_types import STRICT, Frozen, PositiveFloat, PositiveInt
 from .generation_config import SamplingConfig
 from .user_functions import FunctionName
 
@@ -34,6 +34,51 @@ class AdditiveJudge:
     votes: PositiveInt
     sampling: SamplingConfig
     constrain_last_line: bool  # decode the digit after "Score:" among 0–5 only
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RatingJudge:
+    """The policy as judge: MT-bench's single rating from 1 to 10 (arXiv 2306.05685), `votes` answers averaged."""
+
+    kind: Literal["rating"]
+    votes: PositiveInt
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "[[" among 1–9 only
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ChecklistJudge:
+    """The policy as judge: it writes a checklist for the prompt and scores responses by it (WildBench, 2406.04770)."""
+
+    kind: Literal["checklist"]
+    votes: PositiveInt
+    checklist: SamplingConfig  # how the checklist is written, once a prompt
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "Score:" among 1–9 only
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CritiqueJudge:
+    """The policy as judge: a judgment in words and a score from 1 to 10, for CUT (arXiv 2312.14591)."""
+
+    kind: Literal["critique"]
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "Score:" among 1–9 only
+
+
+VerdictFormat: TypeAlias = Literal["pandalm", "mt_bench", "wildbench", "arena"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PairwiseJudge:
+    """The policy as judge of two responses, in words: a verdict in the form of PandaLM, MT-bench, WildBench or
+    Arena-Hard v2."""
+
+    kind: Literal["pairwise"]
+    format: VerdictFormat
+    orders: Literal["one", "both"]  # whether each vote asks a second time, the other way round
+    votes: PositiveInt
+    sampling: SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -78,7 +123,79 @@ class ValidatorJudge:
     assistant_prefix: str
 
 
-JudgeConfig: TypeAlias = Annotated[
-    NoJudge | ExpectedScoreJudge | AdditiveJudge | AbJudge | RewardModelJudge | FunctionJudge | ValidatorJudge,
-    Field(discriminator="kind"),
+# What an endpoint can be asked: text, and nothing of next-token probabilities or token ids.
+TextJudge: TypeAlias = Annotated[
+    AdditiveJudge | RatingJudge | ChecklistJudge | PairwiseJudge, Field(discriminator="kind")
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class EndpointJudge:
+    """A judge in words whose questions another model answers, behind an OpenAI-compatible HTTP endpoint.
+
+    The key is read from an environment variable; it is in no configuration, ledger or log.
+    """
+
+    kind: Literal["endpoint"]
+    judge: TextJudge
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]  # up to and with /v1; no user, no password
+    model: Annotated[str, Field(min_length=1)]
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None  # null: no key
+    concurrency: PositiveInt  # requests at once
+    attempts: PositiveInt  # a request; only 429, 5xx and timeouts are tried again
+    backoff_s: PositiveFloat  # before the second attempt, doubled before each later one
+    timeout_s: PositiveFloat  # of one attempt
+    deadline_s: PositiveFloat  # for all that a shard asks at once
+
+
+Aggregate: TypeAlias = Literal["mean", "median", "majority"]
+# What gives every response a score, apart from a panel.
+ScoringJudge: TypeAlias = Annotated[
+    ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | RewardModelJudge | FunctionJudge
+    | EndpointJudge,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PanelJudge:
+    """Several judges by name. Each scores every response; mean, median or majority makes one score of theirs."""
+
+    kind: Literal["panel"]
+    members: Annotated[Frozen[ScoringJudge], Field(min_length=2)]
+    aggregate: Aggregate
+
+
+JudgeConfig: TypeAlias = Annotated[
+    NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
+    | PairwiseJudge | RewardModelJudge | FunctionJudge | EndpointJudge | PanelJudge | ValidatorJudge,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+def judges_in(judge: JudgeConfig, field: str = "judge") -> dict[str, JudgeConfig]:
+    """A judge and the judges it is made of, by their field.
+
+    Example: a panel at "judge" with a member "strict" that is an endpoint's additive judge gives "judge",
+    "judge.members.strict" and "judge.members.strict.judge".
+    """
+    inner: dict[str, JudgeConfig] = {}
+    if isinstance(judge, PanelJudge):
+        inner = {f"{field}.members.{name}": member for name, member in judge.members.items()}
+    if isinstance(judge, EndpointJudge):
+        inner = {f"{field}.judge": judge.judge}
+    found: dict[str, JudgeConfig] = {field: judge}
+    for name, one in inner.items():
+        found |= judges_in(one, name)
+    return found
+
+
+def asked(judge: JudgeConfig) -> JudgeConfig:
+    """What is asked of a judge, whoever answers: an endpoint's own judge."""
+    return judge.judge if isinstance(judge, EndpointJudge) else judge
+
+
+def votes_of(judge: ScoringJudge) -> int:
+    """How many votes a judge casts on a response."""
+    inner = asked(judge)
+    return inner.votes if isinstance(inner, AdditiveJudge | RatingJudge | ChecklistJudge) else 1

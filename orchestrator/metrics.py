@@ -88,16 +88,16 @@ class JudgeHealth:
         self._add_comparisons(judgments)
 
     def _add_comparisons(self, judgments: Sequence[Judgment]) -> None:
-        """A comparison's vote is the sample that it shows first."""
-        asked: dict[str, dict[int, float]] = {}
+        """A comparison's even votes show `sample` first; the odd vote after each asks the other way round."""
+        asked: dict[tuple[str, int], list[float]] = {}
         for judgment in judgments:
             if judgment.probability is not None:
-                asked.setdefault(judgment.prompt_id, {})[judgment.vote] = judgment.probability
-                first = judgment.probability if judgment.vote == judgment.sample else 1 - judgment.probability
+                asked.setdefault((judgment.prompt_id, judgment.vote // 2), []).append(judgment.probability)
+                first = judgment.probability if judgment.vote % 2 == 0 else 1 - judgment.probability
                 self.prefers_first.add(first)
-        for by_vote in asked.values():
-            if len(by_vote) == 2:
-                one, other = by_vote.values()
+        for both in asked.values():
+            if len(both) == 2:
+                one, other = both
                 self.consistent.add(float((one - 0.5) * (other - 0.5) > 0))
 
     def summary(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from .config_types import (
     STRICT,
+    AboveOne,
     BelowHalf,
     BelowOne,
     Fraction,
@@ -196,7 +197,7 @@ class SftObjective(Objective):
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CutObjective(Objective):
     kind: Literal["cut"]
-    threshold: PositiveFloat
+    threshold: AboveOne  # of p(token|judgment) / p(token); what is as probable with the judgment as without is no fault
     weight: PositiveFloat
 
 
@@ -290,7 +291,6 @@ REFERENCE_BOUND = ("spa", "kto", "mipo", "sppo", "wrpo", "cream")
 # What these are computed from comes with judges and generation that this version does not have yet.
 WITHOUT_DATA = {
     "wrpo": "responses of a stronger source model beside the policy's own",
-    "cut": "judgments in words",
     "cream": "the previous policy's ranking of the responses",
     "attribute_regression": "judgments of several attributes",
 }

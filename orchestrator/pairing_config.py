@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, NonNegativeFloat, PositiveInt
+from .config_types import STRICT, Fraction, NonNegativeFloat, PositiveInt
 from .user_functions import FunctionName
 
 
@@ -30,6 +30,22 @@ class SoftPairing:
     """Two responses with the judge's probability that the chosen one is better; an even one gives no pair."""
 
     kind: Literal["soft"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ConsistentPairing:
+    """Two responses of which the judge prefers the same one both ways round; else there is no pair."""
+
+    kind: Literal["consistent"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CritiquedPairing:
+    """Every response with the judgment in words on it, for CUT (arXiv 2312.14591)."""
+
+    kind: Literal["critiqued"]
+    good_score: float  # from here on a response is good, and imitated as it is
+    keep_good: Fraction  # share of the good ones that is kept, drawn by seed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -126,11 +142,13 @@ ScoredPairing: TypeAlias = (
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
     ScoredPairing
+    | AgreementPairing
+    | ConsistentPairing
     | ContrastPairing
-    | SoftPairing
-    | GroupPairing
+    | CritiquedPairing
     | DemonstrationsPairing
     | FunctionPairing
-    | AgreementPairing,
+    | GroupPairing
+    | SoftPairing,
     Field(discriminator="kind"),
 ]

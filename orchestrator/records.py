@@ -79,6 +79,9 @@ class Judgment:
     far the answer was the judge's own next word. `agrees` is whether a validator says yes to the response. The judge's
     token ids are kept of what it wrote in words, and of a validator's answer, so that a judge can be trained on them;
     they are empty elsewhere.
+    `critiqued_prompt_token_ids` are those of the conversation
+    with the judgment's words in it, of a judge that writes for CUT. Of two responses, even votes show `sample` first,
+    odd ones `other`; a panel's votes are numbered on from member to member.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
@@ -96,6 +99,7 @@ class Judgment:
     agrees: bool | None = None
     judge_prompt_token_ids: tuple[int, ...] = ()
     judge_token_ids: tuple[int, ...] = ()
+    critiqued_prompt_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +128,9 @@ class ResponseGroup:
     """Responses to one prompt: scored ones best first (equals in the order they were sampled), or demonstrations,
     which have no scores. What a judge wrote on them may be among demonstrations, under the judging prompt.
 
+    For CUT, `critiqued_prompt_token_ids` has one entry a response: the prompt with the judgment on it, or the plain
+    prompt of a response that is good as it is.
+
     Example:
         ResponseGroup(prompt=prompt, responses=(a, b, c), scores=(4.0, 2.5, 2.5))
     """
@@ -131,6 +138,7 @@ class ResponseGroup:
     prompt: Prompt
     responses: tuple[Rollout, ...]
     scores: tuple[float, ...]
+    critiqued_prompt_token_ids: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,8 @@ def training_examples(
     groups = [(outcome.group, progress) for outcome, progress in placed if outcome.group is not None]
     if isinstance(objective, SftObjective):
         return _demonstrations(pairs, groups)
+    if objective.kind == "cut":
+        return [example for group, progress in groups for example in _critiqued(group, progress)]
     if groups:
         return [_group(group, progress, objective) for group, progress in groups]
     return _BUILDERS.get(objective.kind, _preferences)(pairs)
@@ -110,6 +112,22 @@ def _group(group: ResponseGroup, progress: float, objective: ObjectiveConfig) ->
         scores=scores,
         progress=progress,
     )
+
+
+def _critiqued(group: ResponseGroup, progress: float) -> list[TrainingExample]:
+    """CUT's: every response under the plain prompt, and the same response after its judgment. A good response stands
+    after the plain prompt twice: no token is inappropriate then, and the loss is its NLL."""
+    return [
+        TrainingExample(
+            id=f"{group.prompt.id}/{rollout.sample}",
+            sequences=(
+                _sequence(rollout),
+                TokenSequence(prompt_token_ids=prompt_token_ids, token_ids=rollout.token_ids),
+            ),
+            progress=progress,
+        )
+        for rollout, prompt_token_ids in zip(group.responses, group.critiqued_prompt_token_ids, strict=True)
+    ]
 
 
 def _without_end(score: float, objective: PolicyGradientObjective) -> float:

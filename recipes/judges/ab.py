@@ -10,6 +10,7 @@ from ...orchestrator.judge_config import AbJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
+from .comparisons import shown_first, two_responses
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .verdicts import SCORE_DECIMALS, compared
@@ -34,20 +35,13 @@ async def judge_ab(
     draws the affix pair, and with as many instructions as affixes it has the same index (the paper's RLCD-Rescore).
     A question's vote is the sample that it shows as (A): drawn by seed with orders "one", each once with "both".
     """
-    responses: dict[str, list[Rollout]] = {}
-    for rollout in sorted(rollouts, key=lambda rollout: rollout.sample):
-        responses.setdefault(rollout.prompt_id, []).append(rollout)
     slots: list[tuple[Prompt, int]] = []
     requests = []
-    for prompt in shard.prompts:
-        compared = responses.get(prompt.id, [])
-        if [rollout.sample for rollout in compared] != [0, 1]:
-            continue
+    for prompt, both in two_responses(shard, rollouts):
         instruction = config.instructions[derive_seed(*seed_parts, prompt.id, "affix") % len(config.instructions)]
-        both = config.orders == "both"
-        for first in (0, 1) if both else (derive_seed(*seed_parts, prompt.id, "order") % 2,):
+        for first in shown_first(config.orders, seed_parts, prompt):
             slots.append((prompt, first))
-            requests.append(_question(prompt, compared[first], compared[1 - first], instruction, config))
+            requests.append(_question(prompt, both[first], both[1 - first], instruction, config))
     answers = await generate(requests)
     return [_ab_judgment(prompt, first, answer) for (prompt, first), answer in zip(slots, answers, strict=True)]
 

@@ -122,6 +122,13 @@ def same_text(a: Rollout, b: Rollout) -> bool:
     return a.text.strip() == b.text.strip()
 
 
+def unusable(a: Rollout, b: Rollout, drop_truncated: bool) -> str | None:
+    """Why two responses can be no pair whatever a judge says: `truncated`, or `empty` (one is blank); else None."""
+    if drop_truncated and (a.truncated or b.truncated):
+        return "truncated"
+    return None if a.text.strip() and b.text.strip() else "empty"
+
+
 def drawn(prompt: Prompt, scored: Sequence[Scored], count: int, seed: int) -> list[Scored]:
     """`count` of the responses (all, where there are fewer), still in the order they were sampled.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...orchestrator.records import PairingOutcome, Prompt, Rollout
 from ...orchestrator.seeds import derive_seed
-from .candidates import dropped, pair_of, same_text
+from .candidates import dropped, pair_of, same_text, unusable
 
 
 def pair_contrast(
@@ -17,10 +17,8 @@ def pair_contrast(
     """
     (chosen,) = (rollout for rollout in rollouts if rollout.variant == "positive")
     (rejected,) = (rollout for rollout in rollouts if rollout.variant == "negative")
-    if drop_truncated and (chosen.truncated or rejected.truncated):
-        return dropped(prompt, "truncated")
-    if not chosen.text.strip() or not rejected.text.strip():
-        return dropped(prompt, "empty")
+    if reason := unusable(chosen, rejected, drop_truncated):
+        return dropped(prompt, reason)
     if same_text(chosen, rejected):
         return dropped(prompt, "identical")
     if shuffle_seed is not None and derive_seed(shuffle_seed, "shuffle", prompt.id) % 2:

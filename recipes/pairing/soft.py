@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_text
+from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_text, unusable
 
 
 def pair_soft(
@@ -18,10 +18,8 @@ def pair_soft(
     `unscored` (no judgment was parsed), `tie` (exactly even), `identical`.
     """
     first, second = sorted(rollouts, key=lambda rollout: rollout.sample)
-    if drop_truncated and (first.truncated or second.truncated):
-        return dropped(prompt, "truncated")
-    if not first.text.strip() or not second.text.strip():
-        return dropped(prompt, "empty")
+    if reason := unusable(first, second, drop_truncated):
+        return dropped(prompt, reason)
     probability = mean_probability(judgments)
     if probability is None:
         return dropped(prompt, "unscored")

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import pytest
 from support.one_engine import OneEngine
+from transformers import AutoTokenizer
 
 from roundelay.launch.config_loading import group_members, load_config
 from roundelay.orchestrator.ledger import Ledger
@@ -98,12 +99,20 @@ PAIR_RULES: dict[str, PairRule] = {
 }
 RANKED = ("rrhf", "pro")
 IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations alone
+CRITIQUED = ("cut",)
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 OF_THEIR_OWN = ("rip", "gv_consistency")  # recipes that have a test of their own below
 
 
 def test_every_shipped_recipe_is_played_here() -> None:
-    played = [*PAIR_RULES, *RANKED, *IMITATING, *REWARD_MODELS, *OF_THEIR_OWN]
+    played = [
+        *PAIR_RULES,
+        *RANKED,
+        *IMITATING,
+        *REWARD_MODELS,
+        *CRITIQUED,
+        *OF_THEIR_OWN,
+    ]
     assert sorted(played) == group_members("recipe")
 
 
@@ -236,6 +245,63 @@ def test_supervised_fine_tuning_imitates_the_best_given_response(play: Callable[
     learned = ledger.manifest(1)["learn"]
     assert learned["pairs_trained"] == 8 * ledger.header()["config"]["learner"]["epochs"]
     assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+
+
+@pytest.mark.parametrize("recipe", CRITIQUED)
+def test_a_response_is_learnt_after_its_judgment_or_is_good_as_it_is(
+    recipe: str, play: Callable[..., Ledger], tiny_model: Path
+) -> None:
+    """CUT: a response that scores 7 or more, or whose judgment has no words, comes after the plain prompt alone; all
+    others after one in which the judgment can be read. No other response is left out."""
+    constrained = ("judge.constrain_last_line=true", "judge.sampling.max_tokens=10", "pairing.keep_good=1.0")
+    ledger = play(recipe, *ONE_PHASE, *constrained, "generation.samples_per_prompt=2")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    judged = {(j.prompt_id, j.sample): j for j in ledger.read_stage(1, "judgments", Judgment)}
+    groups: list[ResponseGroup] = [o.group for o in outcomes(ledger, 1) if o.group is not None]
+    told = good = 0
+    for group in groups:
+        assert list(group.scores) == sorted(group.scores, reverse=True)
+        for rollout, score, ids in zip(group.responses, group.scores, group.critiqued_prompt_token_ids, strict=True):
+            words, _, digit = judged[rollout.prompt_id, rollout.sample].text.rpartition("\nScore: ")
+            assert score == float(digit)
+            if score >= 7 or not words.strip():
+                good += 1
+                assert ids == rollout.prompt_token_ids
+            else:
+                told += 1
+                assert words.strip() in tokenizer.decode(ids) and len(ids) > len(rollout.prompt_token_ids)
+    assert told and good and told + good == sum(judgment.score is not None for judgment in judged.values())
+    learned = ledger.manifest(1)["learn"]
+    assert learned["pairs_trained"] == told + good and learned["cut/judged_nll"] > 0
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+
+
+def test_a_panels_members_are_in_the_ledger_and_its_majority_makes_the_pairs(play: Callable[..., Ledger]) -> None:
+    """Votes 0, 1–3 and 4 of three members on scales of their own. The chosen response is preferred by most members to
+    at least as many others as any other is, the rejected one to the fewest."""
+    constrained = [f"judge.members.{name}.constrain_last_line=true" for name in ("additive", "rating")]
+    short = [f"judge.members.{name}.sampling.max_tokens=5" for name in ("additive", "rating")]
+    ledger = play("self_rewarding", *ONE_PHASE, "judge=panel", *constrained, *short)
+    votes: dict[str, dict[int, dict[int, float]]] = {}
+    for judgment in ledger.read_stage(1, "judgments", Judgment):
+        assert judgment.score is not None and judgment.vote in range(5)
+        votes.setdefault(judgment.prompt_id, {}).setdefault(judgment.sample, {})[judgment.vote] = judgment.score
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(pairs) >= 4
+    for pair in pairs:
+        members = {s: (v[0], fmean((v[1], v[2], v[3])), v[4]) for s, v in votes[pair.prompt.id].items()}
+        shares = {
+            a: fmean(
+                0.5
+                + 0.5 * ((n := sum((x > y) - (x < y) for x, y in zip(members[a], members[b], strict=True))) > 0)
+                - 0.5 * (n < 0)
+                for b in members
+                if b != a
+            )
+            for a in members
+        }
+        assert shares[pair.chosen.sample] == max(shares.values()) > min(shares.values())
+        assert shares[pair.rejected.sample] == min(shares.values())
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)

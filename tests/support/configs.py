@@ -35,13 +35,20 @@ from roundelay.orchestrator.generation_config import AffixPair, ContrastGenerati
 from roundelay.orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
+    ChecklistJudge,
+    CritiqueJudge,
+    EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
     NoJudge,
+    PairwiseJudge,
+    PanelJudge,
+    RatingJudge,
     RewardModelJudge,
     ValidatorJudge,
 )
 from roundelay.orchestrator.objective_config import (
+    CutObjective,
     DpoObjective,
     GrpoObjective,
     PpoObjective,
@@ -53,7 +60,9 @@ from roundelay.orchestrator.pairing_config import (
     AgreementPairing,
     BestWorstPairing,
     ByChoicePairing,
+    ConsistentPairing,
     ContrastPairing,
+    CritiquedPairing,
     GroupPairing,
     LengthControlledPairing,
     ScoredPairing,
@@ -70,6 +79,15 @@ NO_JUDGE = NoJudge(kind="none")
 EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1"), assistant_prefix="Score: ")
 ADDITIVE = AdditiveJudge(kind="additive", votes=3, sampling=SAMPLING, constrain_last_line=False)
 AB = AbJudge(kind="ab", instructions=("kinder",), orders="both", assistant_prefix="(")
+RATING = RatingJudge(kind="rating", votes=2, sampling=SAMPLING, constrain_last_line=False)
+CHECKLIST = ChecklistJudge(kind="checklist", votes=1, checklist=SAMPLING, sampling=SAMPLING, constrain_last_line=False)
+CRITIQUE = CritiqueJudge(kind="critique", sampling=SAMPLING, constrain_last_line=False)
+PAIRWISE = PairwiseJudge(kind="pairwise", format="mt_bench", orders="both", votes=1, sampling=SAMPLING)
+ENDPOINT = EndpointJudge(
+    kind="endpoint", judge=RATING, base_url="http://127.0.0.1:8000/v1", model="m", api_key_env=None, concurrency=2,
+    attempts=3, backoff_s=0.01, timeout_s=5.0, deadline_s=30.0,
+)  # fmt: skip
+PANEL = PanelJudge(kind="panel", members={"one": EXPECTED, "other": EXPECTED}, aggregate="median")
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
 VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
 BY_FUNCTION = FunctionJudge(kind="function", function="mine.rewards:length")
@@ -85,6 +103,8 @@ BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
 BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
 SOFT = SoftPairing(kind="soft")
 AGREEMENT = AgreementPairing(kind="agreement")
+CONSISTENT = ConsistentPairing(kind="consistent")
+CRITIQUED = CritiquedPairing(kind="critiqued", good_score=7.0, keep_good=0.25)
 GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
 SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
 BY_SPPO = SppoPairing(kind="sppo")
@@ -111,6 +131,9 @@ NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")
 PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 INITIAL = ReferenceConfig(policy="initial", logps="recompute")
 DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
+CUT = CutObjective(kind="cut", threshold=1.1, weight=1.0)
+# What CUT wants of the rest of a base configuration.
+CRITIQUES: dict[str, Any] = {"judge": CRITIQUE, "pairing": CRITIQUED}
 REWARD_MODEL = RewardModelObjective(kind="reward_model", centring=0.0, margin="none")
 PPO = PpoObjective(
     kind="ppo", clip=0.2, kl_coefficient=0.0067, missing_eos_penalty=0.0, missing_eos_reward=None, reference=INITIAL,

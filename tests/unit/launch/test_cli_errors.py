@@ -131,6 +131,10 @@ CASES = [
           "judge.kind=reward_model, but no earlier phase trains one", "choose another judge"),
     wrong("judging function in no module", "judge=function judge.function=no.such.module:score",
           "judge.function=no.such.module:score: cannot import no.such.module", "PYTHONPATH"),
+    wrong("endpoint without its key",
+          "judge=panel +judge@judge.members.far=endpoint judge.members.far.base_url=http://127.0.0.1:9/v1 "
+          "judge.members.far.model=m judge.members.far.api_key_env=NO_KEY",
+          "judge.members.far.api_key_env=NO_KEY, but that environment variable is not set", "export NO_KEY=…"),
     wrong("judging function that is none", "judge@evaluation.judge=function evaluation.judge.function=math:score",
           "judge.function=math:score: math has no function score", "at its top level"),
 ]  # fmt: skip

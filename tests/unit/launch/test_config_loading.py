@@ -53,6 +53,7 @@ NEEDS = {
     ("pairing", "function"): ("pairing.function=mine.pairs:take",),
     ("objective", "function"): ("objective.function=mine.losses:loss",),
     ("pairing", "agreement"): ("judge=validator", "objective=sft"),
+    ("judge", "endpoint"): ("judge.base_url=http://127.0.0.1:8000/v1", "judge.model=mine"),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
@@ -61,6 +62,8 @@ PLACES = {("judge", "reward_model"): "judge@phases.ppo.judge"}
 POLICY_GRADIENT = (
     "pairing=group", "pairing.min_responses=2", "generation.sampling.temperature=1", "generation.sampling.top_p=1",
 )  # fmt: skip
+
+CRITIQUES = ("pairing=critiqued", "judge=critique")
 
 
 def load(*overrides: str, config_dir: Path | None = None) -> Config:
@@ -232,8 +235,9 @@ def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
     """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it. (A policy gradient
-    wants groups of scored samples of the policy itself.)"""
-    needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else NEEDS.get(("objective", name), ())
+    wants groups of scored samples of the policy itself, and CUT judgments in words.)"""
+    more = CRITIQUES if name == "cut" else NEEDS.get(("objective", name), ())
+    needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else more
     config = load("recipe=self_rewarding", f"objective={name}", *needed)
     assert config.objective.kind == name
     assert isinstance(config.objective, PolicyGradientObjective) == (name in POLICY_GRADIENTS)

@@ -13,8 +13,15 @@ from support.configs import (
     BY_FUNCTION,
     BY_REWARD_MODEL,
     BY_SPPO,
+    CHECKLIST,
+    CONSISTENT,
     CONTRAST,
+    CRITIQUE,
+    CRITIQUED,
+    CRITIQUES,
+    CUT,
     DPO,
+    ENDPOINT,
     EXPECTED,
     GROUP,
     GRPO,
@@ -25,9 +32,12 @@ from support.configs import (
     NO_JUDGE,
     NO_REFERENCE,
     ON_POLICY,
+    PAIRWISE,
+    PANEL,
     POLICY_GRADIENT,
     PPO,
     PREVIOUS,
+    RATING,
     REWARD_MODEL,
     RIP,
     RLOO,
@@ -47,7 +57,7 @@ from support.configs import (
 from roundelay.orchestrator.config import Config, LoraConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import AffixPair
+from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration
 from roundelay.orchestrator.objective_config import (
     LISTWISE,
     REFERENCE_BOUND,
@@ -55,7 +65,6 @@ from roundelay.orchestrator.objective_config import (
     WITHOUT_DATA,
     AttributeRegressionObjective,
     CreamObjective,
-    CutObjective,
     DpoObjective,
     KtoObjective,
     MipoObjective,
@@ -91,7 +100,7 @@ FREE: list[ObjectiveConfig] = [
     RRHF,
     PRO,
     SftObjective(kind="sft"),
-    CutObjective(kind="cut", threshold=1.1, weight=1.0),
+    CUT,
     REWARD_MODEL,
     AttributeRegressionObjective(kind="attribute_regression", attributes=5),
 ]
@@ -107,6 +116,10 @@ SOFT_SPPO = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", referen
 RANKED = dataclasses.replace(GROUP, ties="drop")
 SINGLES = dataclasses.replace(GROUP, min_responses=1)
 LORA = LoraConfig(rank=4, alpha=8, target_modules=())
+COMPARING_ENDPOINT = changed(ENDPOINT, judge=PAIRWISE)
+ZERO_TO_FIVE = changed(EXPECTED, scores=("0", "1", "2", "3", "4", "5"))
+ACROSS_SCALES = changed(PANEL, members={"one": EXPECTED, "other": ENDPOINT}, aggregate="majority")
+WITH_REWARD_MODEL = changed(PANEL, members={"one": EXPECTED, "other": BY_REWARD_MODEL}, aggregate="majority")
 REWARD_MODEL_THEN_PPO = {
     "rm": phase(rounds=1, objective=REWARD_MODEL),
     "ppo": phase(objective=PPO, judge=BY_REWARD_MODEL, **POLICY_GRADIENT),
@@ -146,6 +159,21 @@ REWARD_MODEL_THEN_PPO = {
         {"judge": BY_FUNCTION, "evaluation__judge": BY_FUNCTION},
         {"judge": AB, "pairing": SOFT, "generation__samples_per_prompt": 2},
         {"judge": AB, "pairing": SOFT, "generation": CONTRAST, "objective": REWARD_MODEL},
+        *({"judge": judge, "evaluation__judge": judge} for judge in (RATING, CHECKLIST, ENDPOINT, PANEL)),
+        *(
+            {"judge": judge, "pairing": pairing, "generation__samples_per_prompt": 2}
+            for judge in (AB, PAIRWISE, COMPARING_ENDPOINT)
+            for pairing in (SOFT, CONSISTENT)
+        ),
+        {"judge": changed(PAIRWISE, orders="one"), "pairing": SOFT, "generation__samples_per_prompt": 2},
+        {"judge": ACROSS_SCALES, "objective": REWARD_MODEL},
+        {"judge": changed(ENDPOINT, judge__sampling__max_tokens=4096)},  # its model's length is not the policy's
+        {"judge": changed(PANEL, members={"one": BY_FUNCTION, "other": BY_FUNCTION}, aggregate="mean")},
+        {"judge": changed(PANEL, members={"one": ADDITIVE, "other": ZERO_TO_FIVE}, aggregate="mean")},
+        {"phases": {"rm": phase(rounds=1, objective=REWARD_MODEL), "dpo": phase(judge=WITH_REWARD_MODEL)}},
+        {"objective": CUT, **CRITIQUES},
+        {"objective": CUT, **CRITIQUES, "generation__samples_per_prompt": 1, "learner__selection": SELECTION},
+        {"judge": CRITIQUE},
         {"objective": REWARD_MODEL, "evaluation__judge": BY_REWARD_MODEL},
         {"objective": GRPO, **POLICY_GRADIENT},
         {"objective": dataclasses.replace(GRPO, kl_coefficient=0.04, reference=INITIAL), **POLICY_GRADIENT},
@@ -278,6 +306,51 @@ REFUSED = [
         ["judge@evaluation.judge=expected_score"],
     ),
     (
+        {"evaluation__judge": COMPARING_ENDPOINT},
+        ["evaluation.judge.kind=endpoint compares two responses", "one a prompt is evaluated"],
+        ["judge@evaluation.judge=expected_score"],
+    ),
+    (
+        {"judge": changed(ENDPOINT, judge=changed(RATING, constrain_last_line=True))},
+        ["judge.judge.constrain_last_line=true", "endpoint"],
+        ["set judge.judge.constrain_last_line=false"],
+    ),
+    (
+        {"judge": changed(PANEL, members={"one": EXPECTED, "other": changed(RATING, sampling__max_tokens=256)})},
+        ["judge.members.other.sampling.max_tokens=256", "model.max_model_len=256"],
+        ["lower judge.members.other.sampling.max_tokens"],
+    ),
+    (
+        {"judge": changed(CHECKLIST, checklist__max_tokens=256)},
+        ["judge.checklist.max_tokens=256", "model.max_model_len=256"],
+        ["lower judge.checklist.max_tokens"],
+    ),
+    (
+        {"judge": changed(PANEL, members={"one": EXPECTED, "other": changed(EXPECTED, scores=("a", "1"))})},
+        ["judge.members.other.scores: 'a' is no whole number"],
+        ["list numbers"],
+    ),
+    (
+        {"judge": changed(PANEL, members={"one": EXPECTED, "other": COMPARING_ENDPOINT})},
+        ["judge.members.other compares two responses"],
+        ["judge@judge.members.other=rating"],
+    ),
+    (
+        {"judge": changed(ACROSS_SCALES, aggregate="median")},
+        ["judge.aggregate=median", "different scales: one 0 to 1, other 1 to 10"],
+        ["set judge.aggregate=majority"],
+    ),
+    (
+        {"evaluation__judge": changed(WITH_REWARD_MODEL, members={"a": BY_REWARD_MODEL, "b": BY_REWARD_MODEL})},
+        ["evaluation.judge.members.a.kind=reward_model, but no phase trains one"],
+        ["choose another evaluation.judge"],
+    ),
+    (
+        {"judge": WITH_REWARD_MODEL},
+        ["judge.members.other.kind=reward_model, but no earlier phase trains one"],
+        ["choose another judge"],
+    ),
+    (
         {"judge__scores": ("0", "5", "ten")},
         ["judge.scores: 'ten' is no whole number"],
         ["list numbers, such as 0 to 5"],
@@ -317,7 +390,51 @@ REFUSED = [
     (
         {"pairing": SOFT, "generation__samples_per_prompt": 2},
         ["pairing.kind=soft", "judge.kind=expected_score"],
-        ["judge=ab"],
+        ["judge=ab or judge=pairwise"],
+    ),
+    (
+        {"pairing": CONSISTENT, "generation__samples_per_prompt": 2},
+        ["pairing.kind=consistent", "judge.kind=expected_score"],
+        ["judge=ab or judge=pairwise"],
+    ),
+    *(
+        (
+            {"pairing": pairing, "judge": PAIRWISE, "generation": GivenGeneration(kind="given")},
+            [f"pairing.kind={pairing.kind} compares two responses", "generation.kind=given"],
+            ["choose generation=plain with generation.samples_per_prompt=2"],
+        )
+        for pairing in (SOFT, CONSISTENT)
+    ),
+    (
+        {"pairing": CONSISTENT, "judge": PAIRWISE},
+        ["pairing.kind=consistent compares two responses", "generation.samples_per_prompt=4"],
+        ["set generation.samples_per_prompt=2"],
+    ),
+    *(
+        (
+            {"pairing": CONSISTENT, "judge": judge, "generation__samples_per_prompt": 2},
+            ["pairing.kind=consistent compares the two orders", "judge.orders=one"],
+            ["set judge.orders=both", "pairing=soft"],
+        )
+        for judge in (changed(PAIRWISE, orders="one"), changed(COMPARING_ENDPOINT, judge__orders="one"))
+    ),
+    (
+        {"judge": PAIRWISE},
+        ["pairing.kind=best_worst needs scores", "judge.kind=pairwise gives none"],
+        ["judge=rating"],
+    ),
+    (
+        {"objective": CUT, "pairing": CRITIQUED},
+        ["pairing.kind=critiqued needs judgments in words", "judge.kind=expected_score"],
+        ["choose judge=critique"],
+    ),
+    *(
+        (
+            {"objective": objective, "pairing": pairing, "judge": CRITIQUE},
+            [f"objective.kind={objective.kind} with pairing.kind={pairing.kind}"],
+            ["choose objective=cut pairing=critiqued judge=critique"],
+        )
+        for objective, pairing in ((CUT, SCORED[0]), (DPO, CRITIQUED), (RRHF, CRITIQUED), (CUT, RANKED))
     ),
     (
         {"pairing": SOFT, "judge": AB},
@@ -771,9 +888,10 @@ def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig,
     """A reference would be loaded and computed for nothing, and believed to matter."""
     if objective.kind in WITHOUT_DATA:
         pytest.skip("refused whatever its reference: see the test of that")
-    check_combinations(changed(base(), objective=objective))
+    needed = CRITIQUES if objective is CUT else {}
+    check_combinations(changed(base(), objective=objective, **needed))
     with pytest.raises(ConfigError) as caught:
-        check_combinations(changed(base(), objective=objective, objective__reference__policy=policy))
+        check_combinations(changed(base(), objective=objective, objective__reference__policy=policy, **needed))
     assert f"objective.kind={objective.kind}" in caught.value.what
     assert f"objective.reference.policy={policy}" in caught.value.what
     assert caught.value.remedy == "set objective.reference.policy=none"
@@ -887,6 +1005,18 @@ def test_a_comparison_without_instructions_is_refused() -> None:
         (PPO, {"critic": "none"}),
         (GRPO, {"scale": "std"}),
         (GRPO, {"normaliser": "tokens"}),
+        (CUT, {"threshold": 1.0}),
+        (CRITIQUED, {"keep_good": 1.1}),
+        (PAIRWISE, {"format": "alpaca"}),
+        (PAIRWISE, {"votes": 0}),
+        (PANEL, {"members": {"one": EXPECTED}}),
+        (PANEL, {"members": {"one": EXPECTED, "other": PANEL}}),
+        (ENDPOINT, {"judge": EXPECTED}),
+        (ENDPOINT, {"base_url": "127.0.0.1:8000/v1"}),
+        (ENDPOINT, {"base_url": "http://user:secret@127.0.0.1/v1"}),
+        (ENDPOINT, {"base_url": "http://127.0.0.1/v1?api_key=secret"}),
+        (ENDPOINT, {"api_key_env": "sk-123"}),
+        (ENDPOINT, {"attempts": 0}),
         (REWARD_MODEL, {"margin": "judge"}),
         (REWARD_MODEL, {"centring": -1.0}),
         (GROUP, {"min_responses": 0}),

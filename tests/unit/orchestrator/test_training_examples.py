@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from support.configs import GRPO, PPO, REWARD_MODEL, RLOO
+from support.configs import CUT, GRPO, PPO, REWARD_MODEL, RLOO
 
 from roundelay.orchestrator.objective_config import (
     DpoObjective,
@@ -247,6 +247,24 @@ def test_a_policy_gradient_scores_a_response_without_an_end_its_own_way(
     examples = taken(GROUPS, dataclasses.replace(objective, **changes))
     assert [example.scores for example in examples] == scores
     assert examples[0].sequences == (response(1), response(2), response(3))
+
+
+def test_cut_takes_every_response_and_the_same_response_after_its_judgment() -> None:
+    """Of responses 1 and 3 to the first prompt; the second is good, and comes after the plain prompt twice: its two
+    sequences are one, so no token can be inappropriate."""
+    told = (10, 11, 77)
+    outcomes = [grouped("a", (2.5, 1, "stop"), (8.0, 3, "stop")), lost("b")]
+    assert outcomes[0].group is not None
+    ids = (told, outcomes[0].group.responses[1].prompt_token_ids)
+    outcomes[0] = dataclasses.replace(
+        outcomes[0], group=dataclasses.replace(outcomes[0].group, critiqued_prompt_token_ids=ids)
+    )
+    bad, good = taken(outcomes, CUT)
+    assert (bad.sequences[0], good.sequences[0]) == (response(1), response(3))
+    assert bad.sequences[1] == TokenSequence(prompt_token_ids=told, token_ids=response(1).token_ids)
+    assert good.sequences[1] == dataclasses.replace(response(3), sampler_logps=None)
+    assert (bad.progress, good.progress, bad.id, good.id) == (0.0, 0.0, "a/0", "a/0")  # ids are prompt and sample
+    assert taken([lost("a")], CUT) == []
 
 
 def test_groups_of_a_later_epoch_have_a_later_progress() -> None:

@@ -383,6 +383,13 @@ def test_cuts_second_sequence_is_the_response_after_its_judgment() -> None:
     assert metrics["cut/inappropriate"].tolist() == pytest.approx([0.5, 0.5])
 
 
+def test_cut_learns_a_good_response_by_plain_likelihood() -> None:
+    """Its two sequences are the same: no ratio is above the threshold, and ½(A + B) is the mean NLL, 1."""
+    batch = micro([example((2, 2))], [[-0.25, -1.75], [-0.25, -1.75]])
+    found, metrics = losses(CutObjective(kind="cut", threshold=1.1, weight=1.0), batch)
+    assert found.tolist() == [1.0] and metrics["cut/inappropriate"].tolist() == [0.0]
+
+
 # ------------------------------------------------------------------------------------- what the forward pass must give
 
 

@@ -3,17 +3,19 @@
 import asyncio
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.judging import Judge, prompt, rollout, said, shard
 
 from roundelay.orchestrator.generation_config import SamplingConfig
 from roundelay.orchestrator.judge_config import AdditiveJudge, ExpectedScoreJudge
-from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from roundelay.recipes.judges.additive import judge_additive, parse_score
+from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
+from roundelay.recipes.judges.additive import FORM, judge_additive
 from roundelay.recipes.judges.expected_score import expected_score, judge_expected_score
+from roundelay.recipes.judges.reasoned import read_score
 
 EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1", "2", "3", "4", "5"), assistant_prefix="Score: ")
 ATTACKS = (
@@ -29,70 +31,11 @@ def additive(votes: int = 1, *, constrained: bool = False) -> AdditiveJudge:
     return AdditiveJudge(kind="additive", votes=votes, sampling=sampling, constrain_last_line=constrained)
 
 
-def prompt(identity: str, *contents: str) -> Prompt:
-    """Turns alternate, and the user's is the last."""
-    roles = ("user", "assistant")
-    last = len(contents) - 1
-    return Prompt(
-        id=identity,
-        messages=tuple(Message(role=roles[(last - i) % 2], content=text) for i, text in enumerate(contents)),
-    )
-
-
-def rollout(prompt_id: str, sample: int, text: str) -> Rollout:
-    return Rollout(
-        prompt_id=prompt_id,
-        sample=sample,
-        variant="plain",
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason="stop",
-        policy_version=0,
-        seed=0,
-    )
-
-
-def said(text: str, finish_reason: str = "stop", choice_logprobs: Sequence[float] = ()) -> Generation:
-    return Generation(
-        prompt_token_ids=(1,),
-        plain_token_ids=(),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason=finish_reason,  # pyright: ignore[reportArgumentType]
-        choice_logprobs=tuple(choice_logprobs),
-    )
-
-
-class Judge:
-    """A scripted engine that keeps what it was asked, one list a call."""
-
-    def __init__(self, answer: Callable[[GenerationRequest], Generation]):
-        self.answer = answer
-        self.calls: list[list[GenerationRequest]] = []
-
-    async def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        self.calls.append(list(requests))
-        return [self.answer(request) for request in requests]
-
-    @property
-    def asked(self) -> list[str]:
-        """The contents of the first call's requests."""
-        return [request.messages[-1].content for request in self.calls[0]]
-
-
-def shard(*prompts: Prompt) -> Shard:
-    return Shard(round=1, index=0, prompts=prompts, split="train")
-
-
 def judge_freely(judge: Judge, rollouts: Sequence[Rollout], config: AdditiveJudge, *prompts: Prompt) -> list[Judgment]:
     return asyncio.run(judge_additive(shard(*prompts), rollouts, judge, config=config, seed_parts=(0, "judge", 1)))
 
 
-# ---------------------------------------------------------------------------------------------------------- parse_score
+# ----------------------------------------------------------------------------------------------------------- read_score
 
 
 @pytest.mark.parametrize(
@@ -113,7 +56,7 @@ def judge_freely(judge: Judge, rollouts: Sequence[Rollout], config: AdditiveJudg
     ],
 )
 def test_a_score_in_the_asked_form_is_read(text: str, score: float) -> None:
-    assert parse_score(text, complete=True) == ("parsed", score)
+    assert read_score(text, FORM, complete=True) == ("parsed", score)
 
 
 @pytest.mark.parametrize(
@@ -136,17 +79,17 @@ def test_a_score_in_the_asked_form_is_read(text: str, score: float) -> None:
     ],
 )
 def test_what_is_no_score_from_0_to_5_is_unparsable_and_never_a_number(text: str) -> None:
-    assert parse_score(text, complete=True) == ("unparsable", None)
+    assert read_score(text, FORM, complete=True) == ("unparsable", None)
 
 
 @pytest.mark.parametrize("text", ["", "The response is", "Score:", "Score: 4", "Score: 4.5", "Score: 4/1"])
 def test_a_cut_answer_without_a_finished_score_is_truncated(text: str) -> None:
     """ "Score: 4" at the very end of a cut answer may be the start of "Score: 4/10": it is not read."""
-    assert parse_score(text, complete=False) == ("truncated", None)
+    assert read_score(text, FORM, complete=False) == ("truncated", None)
 
 
 def test_a_cut_answer_whose_score_stands_finished_is_read() -> None:
-    assert parse_score("Good. Score: 4\n", complete=False) == ("parsed", 4.0)
+    assert read_score("Good. Score: 4\n", FORM, complete=False) == ("parsed", 4.0)
 
 
 FRAGMENTS = st.sampled_from(
@@ -175,7 +118,7 @@ FRAGMENTS = st.sampled_from(
 @settings(deadline=None)
 @given(text=st.text() | st.lists(FRAGMENTS, max_size=12).map("".join), complete=st.booleans())
 def test_no_text_makes_the_parser_raise_or_return_a_score_outside_0_to_5(text: str, complete: bool) -> None:
-    status, score = parse_score(text, complete=complete)
+    status, score = read_score(text, FORM, complete=complete)
     assert (status == "parsed") == (score is not None)
     if score is not None:
         assert 0 <= score <= 5
@@ -191,7 +134,7 @@ def test_no_text_makes_the_parser_raise_or_return_a_score_outside_0_to_5(text: s
 def test_of_many_scores_the_last_alone_decides(scores: list[int], prose: str) -> None:
     text = "".join(f"Score: {score}\n{prose}\n" for score in scores)
     expected = ("parsed", float(scores[-1])) if scores[-1] <= 5 else ("unparsable", None)
-    assert parse_score(text, complete=True) == expected
+    assert read_score(text, FORM, complete=True) == expected
 
 
 # ------------------------------------------------------------------------------------------------------- expected_score

@@ -1,0 +1,152 @@
+"""What makes a judge impossible, alone or in its place: refused before any actor starts, with value and remedy."""
+
+from .config import Config
+from .errors import ConfigError
+from .generation_config import GivenGeneration
+from .judge_config import (
+    AbJudge,
+    AdditiveJudge,
+    ChecklistJudge,
+    CritiqueJudge,
+    EndpointJudge,
+    ExpectedScoreJudge,
+    FunctionJudge,
+    JudgeConfig,
+    NoJudge,
+    PairwiseJudge,
+    PanelJudge,
+    RatingJudge,
+    asked,
+    judges_in,
+)
+from .pairing_config import ConsistentPairing, SoftPairing
+
+SCORES = "judge=expected_score, judge=additive, judge=rating, judge=reward_model or judge=function"
+
+
+def gives_scores(judge: JudgeConfig) -> bool:
+    return not isinstance(judge, NoJudge) and not gives_probabilities(judge)
+
+
+def gives_probabilities(judge: JudgeConfig) -> bool:
+    """Whether a judge compares two responses."""
+    return isinstance(asked(judge), AbJudge | PairwiseJudge)
+
+
+def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
+    """Refuse a judge that can never run, or never mean anything, at `field`.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    if gives_probabilities(judge) and field == "evaluation.judge":
+        raise ConfigError(
+            f"evaluation.judge.kind={judge.kind} compares two responses, but one a prompt is evaluated",
+            "choose judge@evaluation.judge=expected_score",
+        )
+    judges = judges_in(judge, field)
+    remote = {f"{name}.judge" for name, one in judges.items() if isinstance(one, EndpointJudge)}
+    for name, one in reversed(judges.items()):  # a panel's members before the panel
+        if name not in remote:  # an endpoint's model has a length of its own
+            _check_lengths(name, one, config)
+        if isinstance(one, ExpectedScoreJudge):
+            _check_scores(name, one)
+        if isinstance(one, EndpointJudge):
+            _check_endpoint(name, one)
+        if isinstance(one, PanelJudge):
+            _check_panel(name, one)
+
+
+def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> None:
+    """Refuse comparisons without two responses, or without a judge that compares.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    generation, judge = config.generation, asked(config.judge)
+    if not gives_probabilities(judge):
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} needs a probability that one response is better, but judge.kind={judge.kind}",
+            "choose judge=ab or judge=pairwise",
+        )
+    if isinstance(generation, GivenGeneration):
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} compares two responses, but generation.kind=given brings any number",
+            "choose generation=plain with generation.samples_per_prompt=2",
+        )
+    if generation.kind == "plain" and generation.samples_per_prompt != 2:
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} compares two responses, but generation.samples_per_prompt="
+            f"{generation.samples_per_prompt}",
+            "set generation.samples_per_prompt=2",
+        )
+    if isinstance(pairing, ConsistentPairing) and isinstance(judge, AbJudge | PairwiseJudge) and judge.orders == "one":
+        raise ConfigError(
+            "pairing.kind=consistent compares the two orders of asking, but judge.orders=one",
+            "set judge.orders=both (judge.judge.orders=both at an endpoint), or choose pairing=soft",
+        )
+
+
+def check_budget(field: str, max_tokens: int, config: Config) -> None:
+    """Refuse answers that leave no room for what is asked.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    if max_tokens >= config.model.max_model_len:
+        raise ConfigError(
+            f"{field}={max_tokens} leaves no room for a prompt in model.max_model_len={config.model.max_model_len}",
+            f"lower {field} or raise model.max_model_len",
+        )
+
+
+def _check_lengths(field: str, judge: JudgeConfig, config: Config) -> None:
+    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | PairwiseJudge):
+        check_budget(f"{field}.sampling.max_tokens", judge.sampling.max_tokens, config)
+    if isinstance(judge, ChecklistJudge):
+        check_budget(f"{field}.checklist.max_tokens", judge.checklist.max_tokens, config)
+
+
+def _check_scores(field: str, judge: ExpectedScoreJudge) -> None:
+    for score in judge.scores:
+        if not score.isascii() or not score.isdecimal():
+            raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
+
+
+def _check_endpoint(field: str, judge: EndpointJudge) -> None:
+    if not isinstance(judge.judge, PairwiseJudge) and judge.judge.constrain_last_line:
+        raise ConfigError(
+            f"{field}.judge.constrain_last_line=true: an endpoint is asked for text, and decodes it its own way",
+            f"set {field}.judge.constrain_last_line=false",
+        )
+
+
+def _check_panel(field: str, judge: PanelJudge) -> None:
+    for name, member in judge.members.items():
+        if gives_probabilities(member):
+            raise ConfigError(
+                f"{field}.members.{name} compares two responses, but a panel's members score each",
+                f"choose another one, such as judge@{field}.members.{name}=rating",
+            )
+    scales = {name: _scale(member) for name, member in judge.members.items()}
+    if judge.aggregate != "majority" and len(set(scales.values())) > 1:
+        listed = ", ".join(f"{name} {scale}" for name, scale in scales.items())
+        raise ConfigError(
+            f"{field}.aggregate={judge.aggregate} of scores on different scales: {listed}",
+            f"set {field}.aggregate=majority, or take members of one scale",
+        )
+
+
+def _scale(judge: JudgeConfig) -> str:
+    """What a judge's scores run over; the user sees to that for functions of the user's own."""
+    inner = asked(judge)
+    if isinstance(inner, ExpectedScoreJudge):
+        numbers = [int(score) for score in inner.scores]
+        return f"{min(numbers)} to {max(numbers)}"
+    if isinstance(inner, AdditiveJudge):
+        return "0 to 5"
+    if isinstance(inner, RatingJudge):
+        return "1 to 10"
+    if isinstance(inner, ChecklistJudge):
+        return "-8 to 10"
+    return "by a function" if isinstance(inner, FunctionJudge) else "without limits"

@@ -1,0 +1,126 @@
+"""The policy as judge, in words: it writes a checklist for the prompt, then scores each response by it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ...orchestrator.judge_config import ChecklistJudge
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
+from ...orchestrator.seeds import derive_seed
+from .reasoned import judge_in_words, score_line
+from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
+from .verdicts import scored
+
+FORM = score_line(1, 10)
+MIN_QUESTIONS, MAX_QUESTIONS = 5, 10
+
+_WRITE = (
+    "Write a checklist for somebody who will judge answers to the prompt below: from 5 to 10 short questions, specific "
+    "to this prompt, each of which a good answer lets them answer with yes. One question a line, numbered, and nothing "
+    "else.\n"
+)
+_TASK = "Judge how well an assistant's response serves the user, with the help of a checklist for this prompt.\n"
+_ASK_SCORE = (
+    "Go through the checklist and note in a few words where the response is strong and where it fails. Then end with "
+    "one last line of exactly this form, where 1 is a response that does not help at all, 5 one that helps with "
+    "clear faults, and 10 one that could not be better:\n"
+    "Score: <number from 1 to 10>"
+)
+_QUESTION = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*•])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+
+
+async def judge_checklist(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    config: ChecklistJudge,
+    seed_parts: tuple[int | str, ...],
+) -> list[Judgment]:
+    """`votes` judgments a rollout by a checklist that the judge writes once a prompt: WildBench, arXiv 2406.04770.
+
+    A score s from 1 to 10 is reported as (s − 5)·2, as there: from −8 to 10. The paper's checklists are another model's
+    and revised by people. A checklist that cannot be read is the status of every vote on its prompt's responses. A
+    judgment's text is the checklist, then what was written by it. With `constrain_last_line` the score is decoded among
+    1–9: 10 is two digits.
+    """
+    parts = (*seed_parts, shard.round)
+    written = await generate([_checklist_request(prompt, config, parts) for prompt in shard.prompts])
+    prompts = {prompt.id: prompt for prompt in shard.prompts}
+    answers = dict(zip(prompts, written, strict=True))
+    checklists = {name: _checklist(answer) for name, answer in answers.items()}
+    readable = {name: questions for name, (status, questions) in checklists.items() if status == "parsed"}
+
+    def case(prompt: Prompt, rollout: Rollout) -> tuple[Message, ...]:
+        return _case(prompt, rollout, readable[prompt.id])
+
+    slots = [(rollout, vote) for rollout in rollouts for vote in range(config.votes)]
+    judged = [(rollout, vote) for rollout, vote in slots if rollout.prompt_id in readable]
+    votes = await judge_in_words(
+        judged,
+        prompts,
+        generate,
+        case=case,
+        form=FORM,
+        sampling=config.sampling,
+        constrain_last_line=config.constrain_last_line,
+        seed_parts=parts,
+    )
+    reported = {(vote.prompt_id, vote.sample, vote.vote): _reported(vote, answers) for vote in votes}
+    return [
+        reported.get((rollout.prompt_id, rollout.sample, vote))
+        or scored(
+            rollout, vote=vote, status=checklists[rollout.prompt_id][0], score=None, answer=answers[rollout.prompt_id]
+        )
+        for rollout, vote in slots
+    ]
+
+
+def read_checklist(text: str, *, complete: bool) -> tuple[JudgmentStatus, tuple[str, ...]]:
+    """The questions of a checklist, without their numbers. One that was cut is truncated; one of fewer than 5 or more
+    than 10 numbered (or bulleted) lines is unparsable.
+
+    Example:
+        >>> read_checklist("1. Is it true?\\n2. Is it short?", complete=True)
+        ('unparsable', ())
+    """
+    questions = tuple(_QUESTION.findall(text))
+    if not complete:
+        return "truncated", ()
+    return ("parsed", questions) if MIN_QUESTIONS <= len(questions) <= MAX_QUESTIONS else ("unparsable", ())
+
+
+def _checklist_request(prompt: Prompt, config: ChecklistJudge, parts: tuple[int | str, ...]) -> GenerationRequest:
+    return GenerationRequest(
+        messages=(Message(role="user", content=f"{_WRITE}{DISCLAIMER}{render_prompt(prompt)}"),),
+        seed=derive_seed(*parts, prompt.id, "checklist"),
+        temperature=config.checklist.temperature,
+        top_p=config.checklist.top_p,
+        max_tokens=config.checklist.max_tokens,
+        stop=config.checklist.stop,
+    )
+
+
+def _checklist(answer: Generation) -> tuple[JudgmentStatus, tuple[str, ...]]:
+    return read_checklist(answer.text, complete=answer.finish_reason == "stop")
+
+
+def _case(prompt: Prompt, rollout: Rollout, questions: Sequence[str]) -> tuple[Message, ...]:
+    """What is the same for a prompt's responses comes before them, and is cached once."""
+    case = render_prompt(prompt) + render_checklist(questions) + render_response(rollout)
+    return (Message(role="user", content=f"{_TASK}{DISCLAIMER}{case}\n{_ASK_SCORE}"),)
+
+
+def _reported(vote: Judgment, checklists: Mapping[str, Generation]) -> Judgment:
+    score = None if vote.score is None else (vote.score - 5) * 2
+    return replace(vote, score=score, text=f"{checklists[vote.prompt_id].text}\n\n{vote.text}")

@@ -1,0 +1,164 @@
+"""Another model, behind an OpenAI-compatible HTTP endpoint, in the engine's place for a judge in words."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from ...orchestrator.errors import ConfigError, RunError
+from ...orchestrator.judge_config import EndpointJudge
+from ...orchestrator.protocols import Generate, Judge
+from ...orchestrator.records import FinishReason, Generation, GenerationRequest, Judgment, Rollout, Shard
+
+MAX_SHOWN = 300  # characters of an endpoint's own words in an error
+LONGEST_BACKOFF_S = 60.0
+# How OpenAI and vLLM say, with status 400, that a prompt does not fit the model.
+_TOO_LONG = ("context_length_exceeded", "maximum context length")
+
+
+async def judge_by_endpoint(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, judge: Judge, endpoint: "Endpoint"
+) -> list[Judgment]:
+    """What `judge` makes of the endpoint's answers."""
+    return await judge(shard, rollouts, endpoint)
+
+
+def api_key(config: EndpointJudge, field: str = "judge") -> str | None:
+    """The endpoint's key, from the environment; None where it needs none.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    if config.api_key_env is None:
+        return None
+    key = os.environ.get(config.api_key_env)
+    if not key:
+        raise ConfigError(
+            f"{field}.api_key_env={config.api_key_env}, but that environment variable is not set",
+            f"export {config.api_key_env}=… where the driver runs, or set {field}.api_key_env=null",
+        )
+    return key
+
+
+@dataclass(kw_only=True, slots=True)
+class Endpoint:
+    """Answers requests as an engine does (it is a `Generate`), by chat completions over HTTP.
+
+    Its answers have no token ids and no log-probs. At most `config.concurrency` requests are out at once, over all
+    shards. The key is sent to `config.base_url` alone: redirects are not followed.
+
+    Example:
+        Endpoint(config=judge, key=api_key(judge))
+    """
+
+    config: EndpointJudge
+    key: str | None = field(repr=False)
+    _slots: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.config.concurrency)
+
+    async def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """Answers in order.
+
+        Raises:
+            RunError: the endpoint refused a request, failed `config.attempts` times, or took longer than the deadline.
+        """
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        try:
+            async with (
+                asyncio.timeout(self.config.deadline_s),
+                httpx.AsyncClient(headers=headers, timeout=self.config.timeout_s) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                tasks = [group.create_task(self._answer(client, request)) for request in requests]
+        except TimeoutError:
+            raise self._error(
+                f"did not answer {len(requests)} requests within judge.deadline_s={self.config.deadline_s:g}",
+                "raise judge.deadline_s or judge.concurrency, then resume the run",
+            ) from None
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _answer(self, client: httpx.AsyncClient, request: GenerationRequest) -> Generation:
+        async with self._slots:
+            response = await self._post(client, _payload(request, self.config.model))
+        if response.status_code == 400 and any(words in response.text for words in _TOO_LONG):
+            return _generation("", "prompt_too_long")
+        if response.status_code != 200:
+            raise self._error(
+                f"answered {response.status_code} {response.reason_phrase}: {self._shown(response.text)}",
+                "look at judge.model, judge.base_url and the key, then resume the run",
+            )
+        try:
+            (choice,) = response.json()["choices"]
+            text, ended = choice["message"]["content"] or "", choice["finish_reason"] == "stop"
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._error(
+                f"answered what is no chat completion ({type(error).__name__}): {self._shown(response.text)}",
+                "give the address of an OpenAI-compatible endpoint, up to and with /v1",
+            ) from None
+        # Whatever else ended it (a length, a content filter), the answer is not a whole one.
+        return _generation(text, "stop" if ended else "length")
+
+    async def _post(self, client: httpx.AsyncClient, payload: dict[str, Any]) -> httpx.Response:
+        """The first answer that is no passing trouble: 429, 5xx and timeouts are tried again."""
+        trouble = ""
+        for attempt in range(self.config.attempts):
+            if attempt:
+                await asyncio.sleep(min(self.config.backoff_s * 2 ** (attempt - 1), LONGEST_BACKOFF_S))
+            try:
+                response = await client.post(f"{self.config.base_url.rstrip('/')}/chat/completions", json=payload)
+            except httpx.TimeoutException:
+                trouble = f"no answer within judge.timeout_s={self.config.timeout_s:g}"
+                continue
+            except httpx.HTTPError as error:
+                raise self._error(
+                    f"cannot be asked ({type(error).__name__}: {self._shown(str(error))})",
+                    "see that it is up and judge.base_url is right, then resume the run",
+                ) from None
+            if response.status_code != 429 and response.status_code < 500:
+                return response
+            trouble = f"{response.status_code} {response.reason_phrase}: {self._shown(response.text)}"
+        raise self._error(
+            f"failed {self.config.attempts} times, the last time with {trouble}",
+            "see that it is well, lower judge.concurrency or raise judge.attempts, then resume the run",
+        )
+
+    def _error(self, what: str, remedy: str) -> RunError:
+        return RunError(f"the judge's endpoint {self.config.base_url} {what}", remedy)
+
+    def _shown(self, text: str) -> str:
+        """An endpoint's own words, without the key: some repeat it."""
+        return (text.replace(self.key, "***") if self.key else text)[:MAX_SHOWN]
+
+
+def _payload(request: GenerationRequest, model: str) -> dict[str, Any]:
+    assert not (request.assistant_prefix or request.choices or request.plain_messages or request.response), (
+        "an endpoint is asked for text alone"
+    )
+    return {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_tokens": request.max_tokens,
+        "seed": request.seed,
+        **({"stop": list(request.stop)} if request.stop else {}),
+    }
+
+
+def _generation(text: str, finish_reason: FinishReason | str) -> Generation:
+    return Generation(
+        prompt_token_ids=(),
+        plain_token_ids=(),
+        token_ids=(),
+        logprobs=(),
+        text=text,
+        finish_reason=finish_reason,  # pyright: ignore[reportArgumentType]
+        choice_logprobs=(),
+    )

@@ -1,0 +1,151 @@
+"""The policy as judge of two responses, in words: a verdict in the form of one of four papers.
+
+Only what the judge wrote after the judging prompt is read. The prompts are our own; a paper's are its form of verdict.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...orchestrator.judge_config import PairwiseJudge, VerdictFormat
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
+from ...orchestrator.seeds import derive_seed
+from .comparisons import shown_first, two_responses
+from .rendering import DISCLAIMER, render_prompt, render_response
+from .verdicts import compared
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Form:
+    """The names of the two responses, what is asked about them, and what each verdict says: the probability that the
+    response shown first is the better one."""
+
+    options: tuple[str, str]
+    question: str
+    verdicts: Mapping[str, float]
+
+
+_EXPLAINED = (
+    "Compare them as the user would: correctness, relevance, depth, clarity. Order, length and names mean nothing. "
+    "First explain your judgment in a few sentences. Then end with one last line, the verdict in double brackets: "
+)
+_FORMS: Mapping[VerdictFormat, _Form] = {
+    "pandalm": _Form(
+        options=("1", "2"),
+        question=(
+            "Which response is better? The first line of your answer is the verdict and nothing else: 1, 2 or Tie. "
+            "From the second line on give your reason, and after that a reference response of your own."
+        ),
+        verdicts={"1": 1.0, "TIE": 0.5, "2": 0.0},
+    ),
+    "mt_bench": _Form(
+        options=("A", "B"),
+        question=_EXPLAINED + "[[A]] if A is better, [[B]] if B is better, [[C]] for a tie.",
+        verdicts={"A": 1.0, "C": 0.5, "B": 0.0},
+    ),
+    "wildbench": _Form(
+        options=("A", "B"),
+        question=_EXPLAINED
+        + "[[A++]] if A is much better, [[A+]] if A is slightly better, [[A=B]] if they are about the same, [[B+]] if "
+        "B is slightly better, [[B++]] if B is much better.",
+        verdicts={"A++": 1.0, "A+": 0.75, "A=B": 0.5, "B+": 0.25, "B++": 0.0},
+    ),
+    "arena": _Form(
+        options=("A", "B"),
+        question="Answer the prompt yourself first, and then judge the two responses against that. "
+        + _EXPLAINED
+        + "[[A>>B]] if A is much better, [[A>B]] if A is slightly better, [[A=B]] if they are about the same, [[B>A]] "
+        "if B is slightly better, [[B>>A]] if B is much better.",
+        verdicts={"A>>B": 1.0, "A>B": 0.75, "A=B": 0.5, "B>A": 0.25, "B>>A": 0.0},
+    ),
+}
+_TAG = re.compile(r"\[\[([^\[\]\n]{1,20})\]\]")
+
+
+async def judge_pairwise(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    config: PairwiseJudge,
+    seed_parts: tuple[int | str, ...],
+) -> list[Judgment]:
+    """Judgments of every prompt's two responses (samples 0 and 1): the probability that sample 0 is the better one.
+
+    The forms are PandaLM's (arXiv 2306.05087), MT-bench's (2306.05685), WildBench's (2406.04770, its JSON replaced by a
+    tag) and Arena-Hard v2's. A verdict of two grades keeps the grade: 1 and 0 are much better, 3/4 and 1/4 slightly.
+    With orders "both" each of the `votes` asks twice. Even votes show sample 0 first, odd ones sample 1.
+    """
+    parts = (*seed_parts, shard.round)
+    slots: list[tuple[Prompt, int]] = []
+    requests = []
+    for prompt, both in two_responses(shard, rollouts):
+        for vote in range(config.votes):
+            for first in shown_first(config.orders, (*parts, vote), prompt):
+                slots.append((prompt, 2 * vote + first))
+                seed = derive_seed(*parts, prompt.id, "compare", first, vote)
+                requests.append(_question(prompt, both[first], both[1 - first], seed, config))
+    answers = await generate(requests)
+    return [_verdict(prompt, vote, answer, config) for (prompt, vote), answer in zip(slots, answers, strict=True)]
+
+
+def read_verdict(text: str, verdict_format: VerdictFormat, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
+    """The probability, by what a judge wrote, that the response shown first is the better one.
+
+    PandaLM's verdict is its first line, and anything else on that is unparsable (the official code counts it as a tie).
+    Of the others the last tag counts, and is unparsable if it is no verdict. In an answer that was cut (`complete`
+    False) the verdict's line must have ended before the cut; otherwise, and where another tag was begun, it is
+    truncated.
+
+    Example:
+        >>> read_verdict("Tie\\nBoth are right.", "pandalm", complete=True)
+        ('parsed', 0.5)
+        >>> read_verdict("[[A>B]]? No: [[B>>A]]", "arena", complete=True)
+        ('parsed', 0.0)
+    """
+    if verdict_format == "pandalm":
+        verdict, ended, _ = text.lstrip().partition("\n")
+        found, finished = verdict.strip(), bool(ended)
+    else:
+        tags = list(_TAG.finditer(text))
+        found, rest = (tags[-1][1].strip(), text[tags[-1].end() :]) if tags else (None, "")
+        finished = "\n" in rest and "[[" not in rest
+    if not complete and not finished:
+        return "truncated", None
+    probability = _FORMS[verdict_format].verdicts.get(found.upper()) if found is not None else None
+    return ("unparsable", None) if probability is None else ("parsed", probability)
+
+
+def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: PairwiseJudge) -> GenerationRequest:
+    """What is the same for all cases comes first, and is cached once; both orders share the prompt too."""
+    form = _FORMS[config.format]
+    one, other = form.options
+    task = f"Compare two responses to the user, {one} and {other}.\n"
+    case = render_prompt(prompt) + render_response(first, one) + render_response(second, other)
+    return GenerationRequest(
+        messages=(Message(role="user", content=f"{task}{DISCLAIMER}{case}\n{form.question}"),),
+        seed=seed,
+        temperature=config.sampling.temperature,
+        top_p=config.sampling.top_p,
+        max_tokens=config.sampling.max_tokens,
+        stop=config.sampling.stop,
+    )
+
+
+def _verdict(prompt: Prompt, vote: int, answer: Generation, config: PairwiseJudge) -> Judgment:
+    if answer.finish_reason == "prompt_too_long":
+        return compared(prompt.id, 0, 1, vote=vote, status="truncated", probability=None)
+    status, probability = read_verdict(answer.text, config.format, complete=answer.finish_reason == "stop")
+    if probability is not None and vote % 2 == 1:
+        probability = 1.0 - probability
+    return compared(prompt.id, 0, 1, vote=vote, status=status, probability=probability, answer=answer)

@@ -1,0 +1,100 @@
+"""Several judges of every response, as one. The ledger keeps every member's votes; pairing sees what they come to."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from statistics import fmean, median
+from typing import TypeAlias, assert_never
+
+from ...orchestrator.judge_config import Aggregate
+from ...orchestrator.protocols import Generate, Judge
+from ...orchestrator.records import Judgment, Rollout, Shard
+
+MemberScores: TypeAlias = Mapping[int, Mapping[int, float]]  # by member, by sample
+
+
+async def judge_panel(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, members: Sequence[Judge], votes: Sequence[int]
+) -> list[Judgment]:
+    """Every member's judgments, its votes counted on after those of the members before it. `votes` says how many each
+    member casts on a response."""
+    judged = await asyncio.gather(*(judge(shard, rollouts, generate) for judge in members))
+    before = [0, *accumulate(votes)][:-1]
+    return [
+        replace(judgment, vote=first + judgment.vote)
+        for first, judgments in zip(before, judged, strict=True)
+        for judgment in judgments
+    ]
+
+
+def panel_judgments(judgments: Sequence[Judgment], *, votes: Sequence[int], aggregate: Aggregate) -> list[Judgment]:
+    """One judgment a response to one prompt, of the members' (see `judge_panel`).
+
+    A member's score of a response is the mean of its parsed votes; without any, the member is left out for that
+    response. A response that no member scored gets no judgment.
+
+    - mean, median: of the members' scores, which have to be on one scale. With the median of three, one member cannot
+      move a response's score out of the range of the two others' scores. So it cannot turn the order of two responses
+      whose ranges are apart (for both others, every score of the one is above every score of the other). Where those
+      ranges overlap it can, even if both others agree on the order. Where another member is left out it is half a mean.
+    - majority: the share of the other responses that more members prefer it to than not (Copeland's rule; an even
+      comparison is half). Scales do not matter. One of three members cannot change how any two responses compare on
+      whose order the two others agree: if they agree on the whole order it is the panel's, and a response that both
+      find better (or worse) than every other is the panel's best (or worst), whatever the third says.
+    """
+    of_member = _member_scores(judgments, votes)
+    match aggregate:
+        case "mean" | "median":
+            middle = fmean if aggregate == "mean" else median
+            samples = sorted({sample for scores in of_member.values() for sample in scores})
+            totals = {
+                sample: middle([scores[sample] for scores in of_member.values() if sample in scores])
+                for sample in samples
+            }
+        case "majority":
+            totals = _shares_beaten(of_member)
+        case _:
+            assert_never(aggregate)
+    return [
+        Judgment(
+            prompt_id=judgments[0].prompt_id,
+            sample=sample,
+            vote=0,
+            status="parsed",
+            score=score,
+            choice_mass=None,
+            text="",
+        )
+        for sample, score in totals.items()
+    ]
+
+
+def _member_scores(judgments: Sequence[Judgment], votes: Sequence[int]) -> MemberScores:
+    ends = list(accumulate(votes))
+    parsed: dict[int, dict[int, list[float]]] = {}
+    for judgment in judgments:
+        if judgment.score is not None:
+            member = bisect_right(ends, judgment.vote)
+            parsed.setdefault(member, {}).setdefault(judgment.sample, []).append(judgment.score)
+    return {
+        member: {sample: fmean(scores) for sample, scores in by_sample.items()} for member, by_sample in parsed.items()
+    }
+
+
+def _shares_beaten(of_member: MemberScores) -> dict[int, float]:
+    """Of every response, the share of the others that it beats. A single response has none to be compared with."""
+    samples = sorted({sample for scores in of_member.values() for sample in scores})
+    return {
+        one: fmean(_beats(of_member, one, other) for other in samples if other != one)
+        for one in samples
+        if len(samples) > 1
+    }
+
+
+def _beats(of_member: MemberScores, one: int, other: int) -> float:
+    """1 where more members score `one` higher than lower, 1/2 where as many, else 0."""
+    gaps = [scores[one] - scores[other] for scores in of_member.values() if one in scores and other in scores]
+    lead = sum(gap > 0 for gap in gaps) - sum(gap < 0 for gap in gaps)
+    return 0.5 if lead == 0 else float(lead > 0)
