@@ -19,6 +19,7 @@ from rich.table import Table
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.evaluation import sequences_of
+from roundelay.orchestrator.judge_config import REWARD_MODEL
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.metrics import DistinctN
 from roundelay.orchestrator.policies import reward_model_of
@@ -48,12 +49,15 @@ def heldout_pairs(ledger: Ledger) -> list[PreferencePair]:
 
 def accuracy(scorer: Scorer, pairs: Sequence[PreferencePair]) -> float:
     """The share of pairs whose chosen response scores higher."""
-    scores = scorer.score([sequence for pair in pairs for sequence in sequences_of(pair)])
+    scores = scorer.score(REWARD_MODEL, [sequence for pair in pairs for sequence in sequences_of(pair)])
     return fmean(chosen > rejected for chosen, rejected in zip(scores[::2], scores[1::2], strict=True))
 
 
 def rewards(scorer: Scorer, rollouts: Sequence[Rollout]) -> list[float]:
-    return scorer.score([TokenSequence(prompt_token_ids=r.prompt_token_ids, token_ids=r.token_ids) for r in rollouts])
+    return scorer.score(
+        REWARD_MODEL,
+        [TokenSequence(prompt_token_ids=r.prompt_token_ids, token_ids=r.token_ids) for r in rollouts],
+    )
 
 
 def distinct_2(rollouts: Sequence[Rollout]) -> float:
@@ -77,7 +81,7 @@ def main() -> None:
         reward_model = reward_model_of(ledger, ledger.finished_rounds()[-1])
         if reward_model is not None:
             scorers[recipe] = Scorer(load_config([f"recipe={recipe}"], default_name="x"), 2)
-            scorers[recipe].load(reward_model)
+            scorers[recipe].hold({REWARD_MODEL: reward_model})
             accuracies[recipe] = f"{100 * accuracy(scorers[recipe], contrast):.1f}%"
 
     answers = {"initial policy": responses(ledgers["rlcd"], 0)}

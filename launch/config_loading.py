@@ -47,9 +47,16 @@ def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, def
 
 
 def compose_dict(
-    overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None
+    overrides: Sequence[str],
+    *,
+    config_dir: Path | None = None,
+    default_name: str | None = None,
+    complete: bool = True,
 ) -> dict[str, Any]:
-    """The composed configuration as plain containers, interpolations resolved, not validated."""
+    """The composed configuration as plain containers, interpolations resolved, not validated.
+
+    What is left to the user must be given, unless `complete` is False: then it stays "???".
+    """
     OmegaConf.register_new_resolver("roundelay.configs", lambda: str(CONFIG_ROOT), replace=True)
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir} is no directory", "give the directory that holds your groups")
@@ -65,9 +72,9 @@ def compose_dict(
         if OmegaConf.is_missing(composed.run, "name") and default_name is not None:
             OmegaConf.update(composed, "run.name", default_name)
         missing = sorted(OmegaConf.missing_keys(composed))
-        if missing:
+        if missing and complete:
             raise ConfigError(f"{missing[0]} has no value", f"set it: {missing[0]}=…")
-        container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=complete)
     except ConfigError:
         raise
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:

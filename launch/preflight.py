@@ -12,13 +12,13 @@ from ..orchestrator.judge_config import (
     AdditiveJudge,
     ChecklistJudge,
     CritiqueJudge,
+    DensityRatioJudge,
     EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
     JudgeConfig,
     RatingJudge,
     ValidatorJudge,
-    judges_in,
 )
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
@@ -28,6 +28,7 @@ from ..orchestrator.user_functions import load_function
 from ..recipes.generation.contrast import contrast_prompt
 from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
+from ..recipes.judges.density_ratio import instructed
 from ..recipes.judges.endpoint import api_key
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
             for phase in phases:
                 if name in ("heldout", phase.prompt_set):
                     _check_length(prompt, f"prompts.{name}", phase, encoder)
-    judges = judges_in(config.judge, "judge") | judges_in(config.evaluation.judge, "evaluation.judge")
-    for name, phase in config.phases.items():
-        judges |= judges_in(phase.judge, f"phases.{name}.judge")
-    for field, judge in judges.items():
+    for field, judge in config.judges.items():
         _check_judge(field, judge, encoder)
     for phase in phases:
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
@@ -150,6 +148,11 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
             for affixes in generation.affixes
             for variant in ("positive", "negative")
         ]
+    asked += [
+        (instructed(prompt.messages, judge.instruction), "")
+        for judge in (config.judge, config.evaluation.judge)
+        if isinstance(judge, DensityRatioJudge) and judge.instruction is not None
+    ]
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
     if field == "prompts.heldout" and config.evaluation.sampling.max_tokens > budget:

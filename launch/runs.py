@@ -23,7 +23,7 @@ from ..orchestrator.protocols import Observer
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
-from .models import ensure_model
+from .models import ensure_model, ensure_user_models
 from .phases import build_phase
 from .preflight import check_packages, check_prompts
 
@@ -44,6 +44,7 @@ def create_run(config: Config) -> Ledger:
     ledger.check_free()
     try:
         model_path = ensure_model(config.model)
+        models = ensure_user_models(config, model_path)
         inputs = {
             name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
             for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
@@ -60,6 +61,7 @@ def create_run(config: Config) -> Ledger:
             "code_version": code_version(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "initial_policy": {"path": model_path, "sha256": weights_hash(model_path)},
+            "models": models,
             "inputs": inputs,
             "tracker_run_id": secrets.token_hex(4),
         }
@@ -96,6 +98,13 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
             f"model.path={config.model.path} holds other weights than when the run began",
             "restore them: references and evaluation are measured against them",
         )
+    models = ensure_user_models(config, initial.path)
+    for name, model in header["models"].items():
+        if models[name]["sha256"] != model["sha256"]:
+            raise ConfigError(
+                f"{name}, which a judge compares with, holds other weights than when the run began",
+                "restore them: a round's responses are judged by the same models",
+            )
     if values != before:
         ledger.write_header({**header, "config": config_values(config)})
     return config, ledger

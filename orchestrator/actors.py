@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .cluster import Actor, ActorDied
@@ -92,23 +92,31 @@ class RolloutPool:
 
 
 class ScorerPool:
-    """Actors that all hold the same reward model, or none yet."""
+    """Actors that all hold the same models beside the policy, by name.
+
+    Each call is one actor's. Whatever the number of actors, the same sequences are then computed side by side: equal to
+    the bit on another run.
+    """
 
     def __init__(self, actors: Sequence[Actor]):
         self._actors, self._turns = actors, itertools.cycle(actors)
-        self.reward_model: PolicyRef | None = None
+        self.models: Mapping[str, PolicyRef] = {}
 
-    async def hold(self, reward_model: PolicyRef | None) -> None:
-        if reward_model is not None and reward_model != self.reward_model:
-            await asyncio.gather(*(actor.call("load", reward_model) for actor in self._actors))
-            self.reward_model = reward_model
+    async def hold(self, models: Mapping[str, PolicyRef]) -> None:
+        if models != self.models:
+            await asyncio.gather(*(actor.call("hold", dict(models)) for actor in self._actors))
+            self.models = dict(models)
 
-    async def score(self, sequences: Sequence[TokenSequence]) -> list[float]:
-        """Scores in order. Whatever the number of actors, the same sequences are scored side by side: equal to the bit
-        on another run."""
+    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[float]:
+        return await self._of_sequences("score", name, sequences)
+
+    async def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        return await self._of_sequences("logps", name, sequences)
+
+    async def _of_sequences(self, method: str, name: str, sequences: Sequence[TokenSequence]) -> list[Any]:
         if not sequences:
             return []
-        return await next(self._turns).call("score", list(sequences))
+        return await next(self._turns).call(method, name, list(sequences))
 
     async def busy_seconds(self) -> dict[str, float]:
         return {actor.name: await actor.call("busy_seconds") for actor in self._actors}

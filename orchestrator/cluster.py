@@ -23,7 +23,7 @@ class ActorDied(RunError):
 
 
 def bundles_of(config: ClusterConfig, *, scorers: bool) -> dict[str, Bundle]:
-    """What every actor needs, by name, in placement order; `scorers` says whether a reward model judges.
+    """What every actor needs, by name, in placement order; `scorers` says whether models judge beside the policy.
 
     Example: {"rollout-0": {"CPU": 1.0}, "learner-0": {"CPU": 1.0}}
     """

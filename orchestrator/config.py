@@ -26,7 +26,7 @@ from .config_types import (
 from .errors import ConfigError
 from .filter_config import FilterConfig
 from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
-from .judge_config import JudgeConfig, RewardModelJudge, judges_in
+from .judge_config import JudgeConfig, judges_in, models_of
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 
@@ -192,7 +192,7 @@ class LearnerActors:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScorerActors:
-    """The reward model's actors, in runs whose judge it is."""
+    """The actors of the models that judge beside the policy, in runs that have any. Each actor holds all of them."""
 
     actors: PositiveInt
     cpus: PositiveFloat
@@ -297,10 +297,28 @@ class Config:
         return {self.in_phase(name).prompt_set for name in self.phases or (None,)}
 
     @property
+    def judges(self) -> dict[str, JudgeConfig]:
+        """Every judge of the run, and those that they are made of, by their fields."""
+        found = judges_in(self.judge, "judge") | judges_in(self.evaluation.judge, "evaluation.judge")
+        for name, phase in self.phases.items():
+            found |= judges_in(phase.judge, f"phases.{name}.judge")
+        return found
+
+    @property
+    def judge_models(self) -> tuple[str, ...]:
+        """The models beside the policy that the judge asks, by name."""
+        return models_of(self.judge, own_logps=self.generation.kind == "plain")
+
+    @property
+    def held_models(self) -> tuple[str, ...]:
+        """The models beside the policy that judge in a round or its evaluation, by name."""
+        evaluating = models_of(self.evaluation.judge, own_logps=True)
+        return tuple(dict.fromkeys((*self.judge_models, *evaluating)))
+
+    @property
     def needs_scorer(self) -> bool:
-        """Whether a reward model judges anything."""
-        judges = [self.evaluation.judge, self.judge, *(phase.judge for phase in self.phases.values())]
-        return any(isinstance(one, RewardModelJudge) for judge in judges for one in judges_in(judge).values())
+        """Whether a model beside the policy judges anything in this run."""
+        return any(self.in_phase(name).held_models for name in (None, *self.phases))
 
     def at(self, round: int) -> "Config":
         """The configuration of round `round`'s phase; round 0 has what stands at the top."""

@@ -14,6 +14,7 @@ from .generation_config import ContrastGeneration, GivenGeneration
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
 from .judge_config import CritiqueJudge, JudgeConfig, NoJudge, RewardModelJudge, judges_in
+from .model_judge_checks import check_consistency, check_judge_models, check_voters
 from .objective_config import (
     LISTWISE,
     GrpoObjective,
@@ -65,6 +66,7 @@ def check_combinations(config: Config) -> None:
     check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
     _check_cluster(config)
     _check_order(config)
+    check_judge_models(config)
     if config.phases:  # the held-out pairs are made by what stands at the top
         _check_data(config)
         check_judge("judge", config, config.judge)
@@ -86,6 +88,7 @@ def _check_phase(config: Config) -> None:
     check_objective(config.objective)
     check_imitation(config)
     _check_pairing_of_objective(config)
+    check_consistency(config)
     _check_scores_of_pairs(config)
     check_filter(config)
     _check_reference(config)
@@ -133,6 +136,7 @@ def _check_order(config: Config) -> None:
 def _check_data(config: Config) -> None:
     """What pairing needs of generation and judge."""
     pairing = config.pairing
+    check_voters(config)
     if isinstance(pairing, ScoredPairing | GroupPairing):
         _check_scored(config, pairing)
     if isinstance(pairing, SweetSpotPairing):
@@ -371,7 +375,7 @@ def _check_cluster(config: Config) -> None:
         )
     if cluster.device == "gpu" and config.needs_scorer and cluster.scorer.gpus == 0:
         raise ConfigError(
-            "cluster.device=gpu with cluster.scorer.gpus=0, and a reward model judges",
+            "cluster.device=gpu with cluster.scorer.gpus=0, and a reward model or another policy judges",
             "give it a share of a GPU (0.1, beside a learner's rank), or set cluster.device=cpu",
         )
     if cluster.device == "cpu" and cluster.rollout.tensor_parallel_size > 1:

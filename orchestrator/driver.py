@@ -13,7 +13,7 @@ from .config import Config
 from .evaluation import evaluate
 from .learning import LearningRound, learn_round, update_start
 from .ledger import Ledger
-from .policies import newest_policy, policy_of, reward_model_of
+from .policies import judging_models, newest_policy, policy_of
 from .prompts import PromptStore
 from .protocols import Learner, Phase, Rollouts, Scorers
 from .records import PolicyRef
@@ -26,8 +26,8 @@ NUM_PROBES = 4
 
 @dataclass(kw_only=True, slots=True)
 class RoundDriver:
-    """Runs what is left of a run. `build` makes a phase's functions of its configuration; `scorers` are there where a
-    reward model judges."""
+    """Runs what is left of a run. `build` makes a phase's functions of its configuration; `scorers` are there where
+    models judge beside the policy."""
 
     config: Config
     build: Callable[[Config], Phase]
@@ -44,9 +44,11 @@ class RoundDriver:
         """Go on from the newest policy until every round is committed."""
         policy = newest_policy(self.ledger)
         await self.learner.hold(policy)
-        await self.verify(policy)
         finished = self.ledger.finished_rounds()
-        for round in range(finished[-1] + 1 if finished else 0, self.config.run.rounds + 1):
+        first = finished[-1] + 1 if finished else 0
+        await self.hold_models(first, made=first if policy_of(self.ledger, first) else first - 1)
+        await self.verify(policy)
+        for round in range(first, self.config.run.rounds + 1):
             await self.play(round)
 
     async def play(self, round: int) -> None:
@@ -54,9 +56,9 @@ class RoundDriver:
         started, busy_before = time.monotonic(), await self.busy_seconds()
         self.stages.start_round(self.build(self.config.at(round)))
         if policy_of(self.ledger, round) is None:
-            await self.judge_by_newest(round - 1)
+            await self.hold_models(round, made=round - 1)
             await self.learn(round)
-        await self.judge_by_newest(round)
+        await self.hold_models(round, made=round)
         policy = policy_of(self.ledger, round)
         assert policy is not None
         if self.rollouts.policy_version != policy.version:
@@ -88,16 +90,21 @@ class RoundDriver:
         )
         await learn_round(work)
 
-    async def judge_by_newest(self, round: int) -> None:
-        """Let the newest reward model up to `round` be the one that judges."""
+    async def hold_models(self, round: int, *, made: int) -> None:
+        """Let what judges round `round` beside the policy be the models as the update of round `made` left them."""
         if self.scorers is not None:
-            await self.scorers.hold(reward_model_of(self.ledger, round))
+            await self.scorers.hold(judging_models(self.ledger, self.config.at(round).held_models, made))
 
     async def verify(self, policy: PolicyRef) -> None:
-        """Stop unless every rollout engine computes the learner's log-probs."""
+        """Stop unless every rollout engine, and every scorer that holds `policy`, computes the learner's log-probs."""
         probes = self.heldout.take(range(min(NUM_PROBES, len(self.heldout))))
         self.parity = await verify_sync(
-            policy, probes, rollouts=self.rollouts, learner=self.learner, dtype=self.config.model.dtype
+            policy,
+            probes,
+            rollouts=self.rollouts,
+            learner=self.learner,
+            scorers=self.scorers,
+            dtype=self.config.model.dtype,
         )
 
     async def busy_seconds(self) -> dict[str, float]:

@@ -103,6 +103,34 @@ class RewardModelJudge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ImplicitRewardJudge:
+    """What the policy has learnt says what is good: β·(log π − log π_ref) of every response (SPA, arXiv 2406.04412).
+
+    With the policy before it as a second voter it says how far both agree (CREAM, arXiv 2410.12735; pairing=cream).
+    """
+
+    kind: Literal["implicit_reward"]
+    beta: PositiveFloat
+    reference: Literal["initial", "previous", "none"]  # of the judging; the objective has one of its own
+    tokens: Literal["sum", "mean"]  # of a response's log-probs
+    voters: Literal["policy", "policy_and_previous"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DensityRatioJudge:
+    """log π_strong − log π_weak of every response (Dr.SoW, arXiv 2411.02481).
+
+    Each is a model directory (or hub name) whose tokens are the policy's, or `initial`, `previous` or `policy`.
+    """
+
+    kind: Literal["density_ratio"]
+    strong: Annotated[str, Field(min_length=1)]
+    weak: Annotated[str, Field(min_length=1)]
+    tokens: Literal["sum", "mean"]  # of a response's log-probs
+    instruction: str | None  # put before the conversation when the models are asked, never when the policy is trained
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionJudge:
     """A Python function of yours scores every response: `(prompt: Prompt, rollout: Rollout) -> float`.
 
@@ -168,7 +196,8 @@ class PanelJudge:
 
 JudgeConfig: TypeAlias = Annotated[
     NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
-    | PairwiseJudge | RewardModelJudge | FunctionJudge | EndpointJudge | PanelJudge | ValidatorJudge,
+    | PairwiseJudge | RewardModelJudge | ImplicitRewardJudge | DensityRatioJudge | FunctionJudge | EndpointJudge
+    | PanelJudge | ValidatorJudge,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -199,3 +228,42 @@ def votes_of(judge: ScoringJudge) -> int:
     """How many votes a judge casts on a response."""
     inner = asked(judge)
     return inner.votes if isinstance(inner, AdditiveJudge | RatingJudge | ChecklistJudge) else 1
+
+
+# Models of the run by what they are to it; any other name of a model is a directory or hub name of the user's.
+REWARD_MODEL = "reward_model"  # the newest one
+RUN_POLICIES = ("policy", "previous", "initial")  # the one that samples, the one that it was learnt from, the first
+
+
+def models_of(judge: JudgeConfig, *, own_logps: bool) -> tuple[str, ...]:
+    """The models that a judge asks beside the rollout engines, by name.
+
+    With `own_logps` responses come with the policy's log-probs of them under the plain prompt: it is asked for none.
+
+    Example:
+        >>> spa = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum",
+        ...                           voters="policy")
+        >>> models_of(spa, own_logps=True), models_of(spa, own_logps=False)
+        (('initial',), ('policy', 'initial'))
+    """
+    match judge:
+        case RewardModelJudge():
+            return (REWARD_MODEL,)
+        case ImplicitRewardJudge():
+            previous = judge.reference == "previous" or judge.voters == "policy_and_previous"
+            needed = {"policy": not own_logps, "previous": previous, "initial": judge.reference == "initial"}
+            return tuple(name for name in RUN_POLICIES if needed[name])
+        case DensityRatioJudge():
+            own = own_logps and judge.instruction is None
+            return tuple(name for name in (judge.strong, judge.weak) if not (own and name == "policy"))
+        case PanelJudge():
+            asked = [models_of(member, own_logps=own_logps) for member in judge.members.values()]
+            return tuple(dict.fromkeys(name for names in asked for name in names))
+    return ()
+
+
+def user_models(judge: JudgeConfig) -> dict[str, str]:
+    """The models among a judge's that are none of the run's: directories or hub names, by the judge's field."""
+    if not isinstance(judge, DensityRatioJudge):
+        return {}
+    return {field: name for field, name in (("strong", judge.strong), ("weak", judge.weak)) if name not in RUN_POLICIES}

@@ -7,6 +7,7 @@ from typing import Any
 
 from .config import Config
 from .errors import RunError
+from .judge_config import REWARD_MODEL
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
 from .objective_config import PolicyGradientObjective, PpoObjective, RewardModelObjective
@@ -71,7 +72,7 @@ async def learn_round(work: LearningRound) -> None:
         RunError: no prompt gave anything to learn from.
     """
     config, stages, shards = work.config, work.stages, work.shards
-    judge = work.scorers.reward_model if work.scorers else None
+    judging = {name: asdict(work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
     assert stages.rollouts.policy_version == work.start.policy.version
     update, stats, epochs = _Update.begin(work), RoundStats(), config.learner.epochs
     stream = fresh_outcomes(shards, stages, stats, config)
@@ -101,7 +102,7 @@ async def learn_round(work: LearningRound) -> None:
     summary: dict[str, Any] = {
         **made,
         "reference": asdict(work.start.reference) if work.start.reference else None,
-        "judged_by": asdict(judge) if judge else None,
+        "judged_by": judging,
         "data": stats.summary(),
         "learn": LearningStats.of(update.steps).summary(),
         "selected_step": selected,
@@ -124,7 +125,7 @@ async def _save(work: LearningRound) -> dict[str, Any]:
         made["heldout"] = await learner.measure(examples) if examples else {}
         reward_model = await learner.save_reward_model(start.round)
         if work.scorers is not None:
-            await work.scorers.hold(reward_model)
+            await work.scorers.hold({**work.scorers.models, REWARD_MODEL: reward_model})
             made["score_parity"] = await verify_scores(
                 reward_model, examples[:4], scorers=work.scorers, learner=learner, dtype=work.config.model.dtype
             )

@@ -135,10 +135,18 @@ class SppoPairing:
     kind: Literal["sppo"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CreamPairing:
+    """Best over worst, with how far the policy before agrees with the ranking as the label's probability (CREAM,
+    arXiv 2410.12735). For a judge of two voters, and objective=cream."""
+
+    kind: Literal["cream"]
+
+
 # What takes a pair out of several scored responses.
 ScoredPairing: TypeAlias = (
     BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
-    | ByChoicePairing | SppoPairing
+    | ByChoicePairing | SppoPairing | CreamPairing
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
     ScoredPairing

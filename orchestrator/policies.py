@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import fsspec
@@ -49,6 +50,30 @@ def reference_of(ledger: Ledger, config: ReferenceConfig, round: int) -> PolicyR
 def reward_model_of(ledger: Ledger, round: int) -> PolicyRef | None:
     """The newest reward model that rounds up to `round` trained, or None."""
     return next((model for r in range(round, 0, -1) if (model := _made(ledger, r, "reward_model"))), None)
+
+
+def judging_models(ledger: Ledger, names: Iterable[str], round: int) -> dict[str, PolicyRef]:
+    """The models that judges name (see `judge_config`), as they are after the update of `round`.
+
+    A reward model that is not trained yet is left out. The initial policy was learnt from none: its previous one is
+    itself.
+    """
+    policy = policy_of(ledger, round)
+    assert policy is not None, "judges compare policies that are made"
+    found: dict[str, PolicyRef | None] = {}
+    for name in names:
+        match name:
+            case "reward_model":
+                found[name] = reward_model_of(ledger, round)
+            case "policy":
+                found[name] = policy
+            case "previous":
+                found[name] = policy_of(ledger, max(0, policy.version - 1))
+            case "initial":
+                found[name] = initial_policy(ledger)
+            case _:
+                found[name] = PolicyRef(version=0, **ledger.header()["models"][name])
+    return {name: model for name, model in found.items() if model is not None}
 
 
 def critic_of(ledger: Ledger, round: int) -> PolicyRef | None:

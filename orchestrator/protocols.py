@@ -1,7 +1,7 @@
 """The seams: what the round driver needs of the parts that it is handed. Implemented by `actors` over Ray, by
 `launch.composition` over the recipes, and by scripted stand-ins where a test is about the driver alone."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -61,15 +61,21 @@ class Rollouts(Protocol):
 
 
 class Scorers(Protocol):
-    """The reward model's actors, as one."""
+    """The actors of the models that judge beside the policy, as one: reward models and frozen policies, by name."""
 
-    reward_model: PolicyRef | None
+    models: Mapping[str, PolicyRef]
 
-    async def hold(self, reward_model: PolicyRef | None) -> None:
-        """Load `reward_model` wherever another one is loaded."""
+    async def hold(self, models: Mapping[str, PolicyRef]) -> None:
+        """Hold these and no others. What is held already is not loaded again."""
         ...
 
-    async def score(self, sequences: Sequence[TokenSequence]) -> list[float]: ...
+    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[float]:
+        """The reward model's score of each sequence."""
+        ...
+
+    async def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """The policy's log-probs of each sequence's response tokens."""
+        ...
 
     async def busy_seconds(self) -> dict[str, float]: ...
 

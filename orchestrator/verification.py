@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from .errors import RunError
+from .judge_config import REWARD_MODEL
 from .protocols import Learner, Rollouts, Scorers
 from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence, TrainingExample
 
@@ -14,15 +15,22 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 
 
 async def verify_sync(
-    policy: PolicyRef, probes: Sequence[Prompt], *, rollouts: Rollouts, learner: Learner, dtype: str
+    policy: PolicyRef,
+    probes: Sequence[Prompt],
+    *,
+    rollouts: Rollouts,
+    learner: Learner,
+    scorers: Scorers | None,
+    dtype: str,
 ) -> float:
-    """How far rollout engines and learner are apart on `probes` and short continuations of them, in nats a token.
+    """How far rollout engines (and scorers that hold the same policy) are apart from the learner on `probes` and short
+    continuations of them, in nats a token.
 
     The prompt's own tokens are scored too: they cost one prefill, and where a model is unsure of a token, other weights
     show most.
 
     Raises:
-        RunError: they differ by more than the dtype's tolerance: some engine holds other weights than the learner.
+        RunError: they differ by more than the dtype's tolerance: someone holds other weights than the learner.
     """
     requests = [
         GenerationRequest(messages=probe.messages, seed=0, temperature=0.0, top_p=1.0, max_tokens=PROBE_TOKENS)
@@ -39,11 +47,15 @@ async def verify_sync(
     ]
     assert sequences, "every probe prompt is too long for the model"
     expected, by_engine = await asyncio.gather(learner.logps(sequences), rollouts.score(sequences))
-    gaps = [_gap(scored, expected, dtype) for scored in by_engine]
-    worst = max(range(len(gaps)), key=gaps.__getitem__)
+    found = {f"rollout engine {index}": logps for index, logps in enumerate(by_engine)}
+    for name, model in scorers.models.items() if scorers else ():
+        if scorers and model == policy:
+            found[f"the scorer's model {name!r}"] = await scorers.logps(name, sequences)
+    gaps = {who: _gap(logps, expected, dtype) for who, logps in found.items()}
+    worst = max(gaps, key=gaps.__getitem__)
     if not gaps[worst] <= TOLERANCES[dtype]:
         raise RunError(
-            f"rollout engine {worst} and the learner disagree on policy {policy.version}: probe log-probs differ by "
+            f"{worst} and the learner disagree on policy {policy.version}: probe log-probs differ by "
             f"{gaps[worst]:.2e} nats a token (tolerance {TOLERANCES[dtype]:.0e} in {dtype})",
             "the weights did not arrive whole, or vLLM and transformers compute this model differently; "
             "report it with the model's config.json",
@@ -62,7 +74,7 @@ async def verify_scores(
     sequences = [sequence for example in examples for sequence in example.sequences]
     if not sequences:
         return 0.0
-    expected, scored = await asyncio.gather(learner.scores(sequences), scorers.score(sequences))
+    expected, scored = await asyncio.gather(learner.scores(sequences), scorers.score(REWARD_MODEL, sequences))
     gap = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(scored, expected, strict=True))
     if not gap <= TOLERANCES[dtype]:
         raise RunError(

@@ -28,13 +28,7 @@ class ChatEncoder:
     """
 
     def __init__(self, path: str, *, trust_remote_code: bool = False):
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        except Exception as error:  # transformers raises OSError, ValueError, KeyError, … for the same user mistake
-            raise ConfigError(
-                f"model.path={path} has no tokenizer that loads ({type(error).__name__}: {_first_line(error)})",
-                "give a directory (or hub name) with config.json, safetensors and tokenizer files",
-            ) from error
+        self.tokenizer: Any = _tokenizer(path, trust_remote_code)
         if not self.tokenizer.chat_template:
             raise ConfigError(
                 f"model.path={path} has a tokenizer without a chat template",
@@ -95,6 +89,39 @@ class ChatEncoder:
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def check_same_tokens(path: str, other: str, *, field: str, trust_remote_code: bool) -> None:
+    """Refuse a model whose token ids mean something else than the policy's, at `other`.
+
+    Raises:
+        ConfigError: naming what differs: the vocabulary, or a special token.
+    """
+    theirs, ours = (_tokenizer(where, trust_remote_code, field) for where in (path, other))
+    remedy = "compare models with the policy's own tokenizer: its token ids are what they are given"
+    if (vocabulary := theirs.get_vocab()) != (own := ours.get_vocab()):
+        example = min({*vocabulary.items()} ^ {*own.items()})[0]
+        raise ConfigError(
+            f"{field}={path} has another vocabulary than model.path ({example!r} is token {vocabulary.get(example)} "
+            f"there and {own.get(example)} here)",
+            remedy,
+        )
+    for role in ("bos_token", "eos_token"):  # nothing is padded or unknown: the policy's ids are given
+        if getattr(theirs, role) != getattr(ours, role):
+            raise ConfigError(
+                f"{field}={path} has the {role} {getattr(theirs, role)!r}, and model.path {getattr(ours, role)!r}",
+                remedy,
+            )
+
+
+def _tokenizer(path: str, trust_remote_code: bool, field: str = "model.path") -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, … for the same user mistake
+        raise ConfigError(
+            f"{field}={path} has no tokenizer that loads ({type(error).__name__}: {_first_line(error)})",
+            "give a directory (or hub name) with config.json, safetensors and tokenizer files",
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -53,8 +53,19 @@ def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_model(config: Config, path: str, device: torch.device) -> Any:
-    """The causal language model at `path`, a directory or URL, with packed attention and without dropout."""
-    return _read(AutoModelForCausalLM, config, local_copy(path), device)
+    """The causal language model at `path`, a directory or URL, with packed attention and without dropout.
+
+    Raises:
+        ConfigError: the files hold another kind of model; transformers would make up what they lack.
+    """
+    model, report = _read(AutoModelForCausalLM, config, local_copy(path), device)
+    if report["missing_keys"] or HEAD in report["unexpected_keys"]:
+        lacks = ", ".join(sorted(report["missing_keys"])) or "it is a reward model"
+        raise ConfigError(
+            f"{path} holds no whole language model ({lacks})",
+            "give a directory that AutoModelForCausalLM.save_pretrained wrote",
+        )
+    return model
 
 
 def read_scorer(config: Config, path: str, device: torch.device, *, outputs: int = 1) -> Any:
@@ -71,7 +82,7 @@ def read_scorer(config: Config, path: str, device: torch.device, *, outputs: int
     logging.set_verbosity_error()  # a policy's missing head is no news
     model: Any = None
     try:
-        model = _read(AutoModelForSequenceClassification, config, path, device, num_labels=outputs)
+        model, _ = _read(AutoModelForSequenceClassification, config, path, device, num_labels=outputs)
     except ValueError as error:
         if "Unrecognized configuration class" not in str(error):
             raise
@@ -118,23 +129,27 @@ def save_head(weight: Tensor, directory: str) -> None:
     save_file({HEAD: weight}, str(Path(directory, "model.safetensors")))
 
 
-def _read(auto: Any, config: Config, path: str, device: torch.device, **changes: Any) -> Any:
+def _read(
+    auto: Any, config: Config, path: str, device: torch.device, **changes: Any
+) -> tuple[Any, dict[str, set[str]]]:
+    """The model, and what transformers says of its files."""
     settings = config.model
     architecture = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code, **changes)
     for name, value in architecture.to_dict().items():  # whatever the architecture calls it
         if name.endswith(("dropout", "pdrop")) and isinstance(value, float):
             setattr(architecture, name, 0.0)
-    model: Any = auto.from_pretrained(
+    model, report = auto.from_pretrained(
         path,
         config=architecture,
         attn_implementation=ATTENTION,
         dtype=getattr(torch, settings.dtype),
         trust_remote_code=settings.trust_remote_code,
         use_safetensors=True,
+        output_loading_info=True,
     )
     if config.learner.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    return model.to(device)
+    return model.to(device), report
 
 
 def save_model(model: Any, directory: str, weights: dict[str, Tensor], *, adapters: bool) -> None:

@@ -8,7 +8,6 @@ reference of training is the previous iterate. Losses have shape (B,), metrics a
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import combinations
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,7 +20,7 @@ def cream(pairs: PairBatch, consistency_B: Tensor, *, beta: float) -> Loss:
     """CREAM, arXiv 2410.12735: c·ℓ(z) + (1−c)·ℓ(−z).
 
     c in [0, 1], shape (B,), is how far the previous policy's ranking of the prompt's responses agrees
-    (`kendall_consistency`), or its mean over the data set. At c = 1 it is DPO, at c = ½ it holds the policy still.
+    (`recipes.pairing.cream`), or its mean over the data set. At c = 1 it is DPO, at c = ½ it holds the policy still.
     """
     z_B = beta * pairs.margins_B
     losses_B = -consistency_B * F.logsigmoid(z_B) - (1 - consistency_B) * F.logsigmoid(-z_B)
@@ -70,28 +69,6 @@ def global_quantile_threshold(margins_B: Tensor, fraction: float) -> float:
         raise ValueError(f"global_quantile_threshold: fraction is {fraction}, and has to be from 0 to 1.")
     count = _bottom_count(len(margins_B), fraction)
     return float(margins_B.kthvalue(count).values) if count else -math.inf
-
-
-def kendall_consistency(ranks_now: Sequence[float], ranks_before: Sequence[float]) -> float:
-    """CREAM's c of one prompt, arXiv 2410.12735: Kendall's τ mapped to (τ+1)/2, the share of response pairs that both
-    policies put in the same order. Ranks or rewards of the same responses, in the same order, do equally well.
-
-    A pair tied in either ranking counts half (τ-a), so all-equal rewards give ½. The authors' code breaks ties by
-    position instead, which makes two ties agree.
-    """
-    _refuse_nan("kendall_consistency", [*ranks_now, *ranks_before])
-    if len(ranks_now) != len(ranks_before) or len(ranks_now) < 2:
-        raise ValueError(
-            f"kendall_consistency: {len(ranks_now)} and {len(ranks_before)} ranks. Both policies have to rank the same"
-            " responses, two or more."
-        )
-    pairs = list(combinations(range(len(ranks_now)), 2))
-    score = sum(_order(ranks_now[i], ranks_now[j]) * _order(ranks_before[i], ranks_before[j]) for i, j in pairs)
-    return (score / len(pairs) + 1) / 2
-
-
-def _order(first: float, second: float) -> int:
-    return (first > second) - (first < second)
 
 
 def _bottom_count(total: int, fraction: float) -> int:

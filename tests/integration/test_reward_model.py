@@ -195,8 +195,8 @@ def test_a_saved_reward_model_scores_as_what_was_learnt(
         assert [float(score_alone(model, one)) for one in sequences] == pytest.approx(expected, abs=1e-5)
     for tokens in (4096, 1):
         scorer = Scorer(config_of(tiny_model, f"learner.tokens_per_device={tokens}"), 2)
-        scorer.load(made)
-        assert scorer.score(sequences) == pytest.approx(expected, abs=1e-5)
+        scorer.hold({"reward_model": made})
+        assert scorer.score("reward_model", sequences) == pytest.approx(expected, abs=1e-5)
     learner.hold(policy)
     plain = learners(config_of(tiny_model), start_of(policy))
     assert_equal(exported(learner), exported(plain))

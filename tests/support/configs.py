@@ -37,9 +37,11 @@ from roundelay.orchestrator.judge_config import (
     AdditiveJudge,
     ChecklistJudge,
     CritiqueJudge,
+    DensityRatioJudge,
     EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
+    ImplicitRewardJudge,
     NoJudge,
     PairwiseJudge,
     PanelJudge,
@@ -48,6 +50,7 @@ from roundelay.orchestrator.judge_config import (
     ValidatorJudge,
 )
 from roundelay.orchestrator.objective_config import (
+    CreamObjective,
     CutObjective,
     DpoObjective,
     GrpoObjective,
@@ -62,6 +65,7 @@ from roundelay.orchestrator.pairing_config import (
     ByChoicePairing,
     ConsistentPairing,
     ContrastPairing,
+    CreamPairing,
     CritiquedPairing,
     GroupPairing,
     LengthControlledPairing,
@@ -90,6 +94,11 @@ ENDPOINT = EndpointJudge(
 PANEL = PanelJudge(kind="panel", members={"one": EXPECTED, "other": EXPECTED}, aggregate="median")
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
 VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
+IMPLICIT = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum", voters="policy")
+BY_CREAM = ImplicitRewardJudge(
+    kind="implicit_reward", beta=1.0, reference="none", tokens="mean", voters="policy_and_previous"
+)
+RATIO = DensityRatioJudge(kind="density_ratio", strong="/dpo", weak="initial", tokens="sum", instruction=None)
 BY_FUNCTION = FunctionJudge(kind="function", function="mine.rewards:length")
 PLAIN = PlainGeneration(kind="plain", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
 CONTRAST = ContrastGeneration(
@@ -130,6 +139,7 @@ SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")
 PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 INITIAL = ReferenceConfig(policy="initial", logps="recompute")
+CREAM = CreamObjective(kind="cream", beta=0.1, reference=PREVIOUS)
 DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
 CUT = CutObjective(kind="cut", threshold=1.1, weight=1.0)
 # What CUT wants of the rest of a base configuration.
@@ -147,8 +157,14 @@ GRPO = GrpoObjective(
 RLOO = RlooObjective(
     kind="rloo", clip=0.2, kl_coefficient=0.05, missing_eos_penalty=0.0, missing_eos_reward=None, reference=INITIAL
 )
+# CREAM's parts, which go together.
+ALL_CREAM: dict[str, Any] = {"judge": BY_CREAM, "pairing": CreamPairing(kind="cream"), "objective": CREAM}
 # What a policy gradient wants of the rest of a base configuration.
 POLICY_GRADIENT: dict[str, Any] = {"pairing": GROUP, "generation__sampling": ON_POLICY}
+
+
+# What a shipped recipe leaves to the user.
+RECIPE_NEEDS = {"cdr": ("judge.strong=/models/dpo", "judge.weak=/models/sft")}
 
 
 def base() -> Config:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.tiny_model import write_moved
 
 from roundelay.launch import cli
 from roundelay.launch.config_loading import load_config
 from roundelay.launch.runs import create_run, resume_run
 from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.policies import weights_hash
 
 ROUNDELAY = Path(sys.executable).parent / "roundelay"
 BASE = (
@@ -129,6 +131,14 @@ CASES = [
           "run.rounds=9, but the phases reward_model, ppo end after round 3", "lower run.rounds"),
     wrong("reward model that nobody trains", "judge=reward_model",
           "judge.kind=reward_model, but no earlier phase trains one", "choose another judge"),
+    wrong("no directory of a judge's model", "recipe=cdr judge.strong={here}/absent judge.weak=initial",
+          "judge.strong={here}/absent is no model directory", "config.json"),
+    wrong("judge's model with other tokens", "recipe=cdr judge.strong={here}/moved judge.weak={here}/other-tokens",
+          "judge.weak={here}/other-tokens has the eos_token '<|endoftext|>'", "the policy's own tokenizer"),
+    wrong("judge's models that are one", "recipe=cdr judge.strong={here}/model judge.weak=initial",
+          "judge.strong={here}/model and judge.weak=initial have the same weights", "two different models"),
+    wrong("no room for a judge's instruction", "recipe=cdr judge.strong={here}/moved judge.weak=initial "
+          f"judge.instruction={'be_brief_' * 300}", "prompts.train: prompt ", "max_tokens=100", "shorten"),
     wrong("judging function in no module", "judge=function judge.function=no.such.module:score",
           "judge.function=no.such.module:score: cannot import no.such.module", "PYTHONPATH"),
     wrong("endpoint without its key",
@@ -236,6 +246,10 @@ def here(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(tiny_model, here / name)
         for file in (here / name).glob(without) if without else ():
             file.unlink()
+    write_moved(tiny_model, here / "moved", scale=0.01, seed=0)
+    shutil.copytree(here / "moved", here / "other-tokens")
+    settings = here / "other-tokens" / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "eos_token": "<|endoftext|>"}))
     return here
 
 
@@ -376,6 +390,21 @@ def test_what_alters_no_finished_round_may_change_in_all_phases_or_in_one(begun_
     config, _ = resume_run(ledger.url, ["phases.ppo.learner.zero_stage=3", "run.rounds=43"])
     assert [config.at(round).learner.zero_stage for round in (0, 1, 2, 43)] == [2, 2, 3, 3]
     assert resume_run(ledger.url, [])[0] == config
+
+
+def test_a_run_knows_the_models_that_its_judges_compare_and_a_resume_refuses_others(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """By their directory and the hash of their weights, under the names that the configuration gives them."""
+    moved = shutil.copytree(shell.here / "moved", tmp_path / "dpo")
+    words = ["recipe=cdr", f"judge.strong={moved}", "judge.weak=initial"]
+    ledger = create_run(load_config(shell.words(words)))
+    assert ledger.header()["models"] == {str(moved): {"path": str(moved), "sha256": weights_hash(str(moved))}}
+    resume_run(ledger.url, [])
+    weights = moved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    case = wrong("", "", f"{moved}, which a judge compares with, holds other weights", "restore them")
+    check_refusal(case, shell.roundelay("resume", ledger.url), shell.here)
 
 
 def test_a_resume_from_other_weights_is_refused(begun: Ledger, shell: Shell, tiny_model: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.configs import RECIPE_NEEDS
 
 from roundelay.launch import cli
 from roundelay.launch.config_loading import CONFIG_ROOT, config_values, load_config, parse_config
@@ -143,7 +144,12 @@ def test_the_plan_counts_a_comparison_once_or_in_both_orders(roundelay: Roundela
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_printed_config_is_the_config(path: Path, roundelay: Roundelay, tmp_path: Path) -> None:
     """`run --cfg` prints YAML that reads back as the config of the same overrides, and creates nothing."""
-    overrides = [f"recipe={path.stem}", "run.name=same", "prompts.system='Mind ä, \"quotes\": and # signs'"]
+    overrides = [
+        f"recipe={path.stem}",
+        *RECIPE_NEEDS.get(path.stem, ()),
+        "run.name=same",
+        "prompts.system='Mind ä, \"quotes\": and # signs'",
+    ]
     out = roundelay("run", "--cfg", *overrides)
     assert parse_config(yaml.safe_load(out)) == load_config(overrides)
     assert list((tmp_path / "work").rglob("*")) == []
@@ -228,7 +234,7 @@ def ledger(tmp_path: Path) -> Ledger:
         "implicit_margin": None,
     }  # fmt: skip
     common = {
-        "seed": 0, "sync_parity": 3.2e-6, "stage_sha256": {}, "phase": None, "judged_by": None, "reward_model": None,
+        "seed": 0, "sync_parity": 3.2e-6, "stage_sha256": {}, "phase": None, "judged_by": {}, "reward_model": None,
     }  # fmt: skip
     initial = {"version": 0, "path": "/models/initial", "sha256": "0"}
     first = {**common, "round": 0, "policy": initial, "evaluation": evaluation}

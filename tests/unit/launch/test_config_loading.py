@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
+from support.configs import RECIPE_NEEDS
 
 from roundelay.launch.config_loading import (
     CONFIG_ROOT,
@@ -54,10 +55,18 @@ NEEDS = {
     ("objective", "function"): ("objective.function=mine.losses:loss",),
     ("pairing", "agreement"): ("judge=validator", "objective=sft"),
     ("judge", "endpoint"): ("judge.base_url=http://127.0.0.1:8000/v1", "judge.model=mine"),
+    ("judge", "density_ratio"): ("judge.strong=/models/dpo", "judge.weak=/models/sft"),
+    ("judge", "cream"): ("pairing=cream", "objective=cream"),
+    ("pairing", "cream"): ("judge=cream", "objective=cream"),
+    ("objective", "cream"): ("judge=cream", "pairing=cream"),
+    **{("recipe", recipe): needed for recipe, needed in RECIPE_NEEDS.items()},
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
-PLACES = {("judge", "reward_model"): "judge@phases.ppo.judge"}
+PLACES = {
+    ("judge", "reward_model"): "judge@phases.ppo.judge",
+    ("judge", "implicit_reward"): "judge@phases.first.judge",
+}
 # What a policy gradient needs of self_rewarding.
 POLICY_GRADIENT = (
     "pairing=group", "pairing.min_responses=2", "generation.sampling.temperature=1", "generation.sampling.top_p=1",
@@ -108,7 +117,8 @@ def test_every_shipped_member_loads_within_a_whole_config(group: str, member: st
 @pytest.mark.parametrize(("recipe", "model"), list(itertools.product(RECIPES, MODELS)))
 def test_every_recipe_goes_with_every_model(recipe: str, model: str) -> None:
     """Models scale recipes without breaking them, and what is read back from a config's values is the config."""
-    config = load(f"recipe={recipe}", f"model={model}", *NEEDS.get(("model", model), ()))
+    needed = (*NEEDS.get(("model", model), ()), *NEEDS.get(("recipe", recipe), ()))
+    config = load(f"recipe={recipe}", f"model={model}", *needed)
     assert parse_config(config_values(config)) == config
     assert config.recipe.title and config.recipe.paper and config.recipe.differs
     assert config.run.prompts_per_shard <= config.run.prompts_per_round
@@ -164,7 +174,7 @@ def leaves(value: Any) -> Iterator[Any]:
 def test_a_config_is_frozen_all_the_way_down(recipe: str) -> None:
     """No field of any part can be assigned, and no part is a container that could be changed. (The phases' own: see the
     next test.)"""
-    config = load(f"recipe={recipe}")
+    config = load(f"recipe={recipe}", *NEEDS.get(("recipe", recipe), ()))
     for part in leaves(config):
         if part is config.phases:
             continue
@@ -235,7 +245,7 @@ def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
     """`objective=<name>` is all it takes, in place of the recipe's own: the reference comes with it. (A policy gradient
-    wants groups of scored samples of the policy itself, and CUT judgments in words.)"""
+    wants groups of scored samples of the policy itself, CUT judgments in words, CREAM its own judge and pairing.)"""
     more = CRITIQUES if name == "cut" else NEEDS.get(("objective", name), ())
     needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else more
     config = load("recipe=self_rewarding", f"objective={name}", *needed)

@@ -9,6 +9,7 @@ from support.configs import (
     AB,
     ADDITIVE,
     AGREEMENT,
+    ALL_CREAM,
     BY_CONSTRUCTION,
     BY_FUNCTION,
     BY_REWARD_MODEL,
@@ -16,6 +17,7 @@ from support.configs import (
     CHECKLIST,
     CONSISTENT,
     CONTRAST,
+    CREAM,
     CRITIQUE,
     CRITIQUED,
     CRITIQUES,
@@ -64,7 +66,6 @@ from roundelay.orchestrator.objective_config import (
     REFERENCE_FREE,
     WITHOUT_DATA,
     AttributeRegressionObjective,
-    CreamObjective,
     DpoObjective,
     KtoObjective,
     MipoObjective,
@@ -110,7 +111,7 @@ BOUND: list[ObjectiveConfig] = [
     MipoObjective(kind="mipo", beta=10.0, reference=PREVIOUS),
     SppoObjective(kind="sppo", beta=0.001, probabilities="hard", reference=PREVIOUS),
     WrpoObjective(kind="wrpo", beta=0.01, final_alpha=0.1, reference=PREVIOUS),
-    CreamObjective(kind="cream", beta=0.1, reference=PREVIOUS),
+    CREAM,
 ]
 SOFT_SPPO = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
 RANKED = dataclasses.replace(GROUP, ties="drop")
@@ -901,10 +902,11 @@ def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig,
 def test_an_objective_that_its_reference_defines_is_refused_without_one(objective: ObjectiveConfig) -> None:
     if objective.kind in WITHOUT_DATA:
         pytest.skip("refused whatever its reference: see the test of that")
+    parts = ALL_CREAM if objective == CREAM else {"objective": objective}
     for policy in ("previous", "initial"):
-        check_combinations(changed(base(), objective=objective, objective__reference__policy=policy))
+        check_combinations(changed(base(), **parts, objective__reference__policy=policy))
     with pytest.raises(ConfigError) as caught:
-        check_combinations(changed(base(), objective=objective, objective__reference__policy="none"))
+        check_combinations(changed(base(), **parts, objective__reference__policy="none"))
     assert f"objective.kind={objective.kind}" in caught.value.what
     assert "objective.reference.policy=none" in caught.value.what
     assert caught.value.remedy == "set objective.reference.policy=previous or initial"

@@ -12,6 +12,7 @@ from roundelay.orchestrator.objective_config import ReferenceConfig
 from roundelay.orchestrator.policies import (
     critic_of,
     initial_policy,
+    judging_models,
     local_copy,
     newest_policy,
     optimizer_of,
@@ -87,6 +88,34 @@ def test_the_newest_reward_model_judges_until_a_newer_one_is_trained(tmp_path: P
     ledger = ledger_of(tmp_path, "policy", "reward_model", "policy", "policy", "reward_model")
     found = [reward_model_of(ledger, round) for round in range(7)]
     assert found == [None, None, *[made(2, "reward_model")] * 3, *[made(5, "reward_model")] * 2]
+
+
+def test_judges_compare_the_policy_that_samples_with_the_one_it_was_learnt_from_and_the_first(tmp_path: Path):
+    """Round 2 trains a reward model: the policy after it is still round 1's, and what that was learnt from is the
+    initial one. The initial policy was learnt from none."""
+    ledger = ledger_of(tmp_path, "policy", "reward_model", "policy", "policy")
+    names = ("policy", "previous", "initial", "reward_model")
+    initial, reward_model = initial_policy(ledger), made(2, "reward_model")
+
+    def expected(policy: PolicyRef, previous: PolicyRef, reward_model: PolicyRef | None) -> dict[str, PolicyRef]:
+        found = {"policy": policy, "previous": previous, "initial": initial}
+        return found | ({"reward_model": reward_model} if reward_model else {})
+
+    first, third, fourth = (made(round, "policy") for round in (1, 3, 4))
+    assert [judging_models(ledger, names, round) for round in range(5)] == [
+        expected(initial, initial, None),
+        expected(first, initial, None),
+        expected(first, initial, reward_model),
+        expected(third, first, reward_model),
+        expected(fourth, third, reward_model),
+    ]
+
+
+def test_a_users_model_is_known_by_what_the_run_began_with(tmp_path: Path):
+    ledger = ledger_of(tmp_path, "policy")
+    ledger.write_header({**ledger.header(), "models": {"org/dpo": {"path": "/cache/dpo", "sha256": "abc"}}})
+    expected = PolicyRef(version=0, path="/cache/dpo", sha256="abc")
+    assert judging_models(ledger, ("org/dpo", "initial"), 1) == {"org/dpo": expected, "initial": initial_policy(ledger)}
 
 
 def test_a_round_that_is_not_learnt_has_made_no_reward_model(tmp_path: Path):

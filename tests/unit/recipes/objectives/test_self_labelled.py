@@ -4,7 +4,6 @@ The two pairs of `example`: log-ratios (L − R) 1 and −1, Δ = 2; log-ratios 
 and z = −3. Written ℓ(z) = ln(1 + e^−z), so ℓ(−z) = ℓ(z) + z.
 """
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -19,7 +18,6 @@ from roundelay.recipes.objectives.self_labelled import (
     bottom_threshold,
     cream,
     global_quantile_threshold,
-    kendall_consistency,
     spa,
 )
 
@@ -282,59 +280,9 @@ def test_a_share_counts_as_it_is_written() -> None:
     assert global_quantile_threshold(tensor(*margins), 0.29) == 28
 
 
-def test_thresholds_and_consistency_refuse_nan() -> None:
+def test_thresholds_refuse_nan() -> None:
     """It would sort anywhere, and the threshold with it."""
     with pytest.raises(ValueError, match="bottom_threshold: NaN among 3"):
         bottom_threshold([1, math.nan, 2], 0.1)
     with pytest.raises(ValueError, match="global_quantile_threshold: NaN among 2"):
         global_quantile_threshold(tensor(1, math.nan), 0.5)
-    for ranks in (([1, math.nan], [1, 2]), ([1, 2], [math.nan, 1])):
-        with pytest.raises(ValueError, match="kendall_consistency: NaN among 4"):
-            kendall_consistency(*ranks)
-
-
-# CREAM's consistency.
-
-
-@pytest.mark.parametrize(
-    ("before", "expected"),
-    [
-        ([1, 2, 3, 4], 1),  # the same order
-        ([4, 3, 2, 1], 0),  # the opposite one
-        ([1, 2, 4, 3], 5 / 6),  # one of six pairs reversed: τ = (5 − 1)/6 = 2/3
-        ([2, 1, 4, 3], 4 / 6),  # two: τ = 1/3
-        ([3, 1, 4, 2], 3 / 6),  # three: τ = 0
-        ([10, 20, 20, 30], 5.5 / 6),  # one tied, which counts half
-        ([7, 7, 7, 7], 1 / 2),  # nothing but ties: no opinion
-    ],
-)
-def test_consistency_is_the_share_of_pairs_in_the_same_order(before: list[float], expected: float) -> None:
-    """Against 1, 2, 3, 4, by counting; the two rankings are interchangeable, and only order counts."""
-    assert kendall_consistency([1, 2, 3, 4], before) == pytest.approx(expected, abs=1e-12)
-    assert kendall_consistency(before, [1, 2, 3, 4]) == pytest.approx(expected, abs=1e-12)
-    assert kendall_consistency([-8.5, -2, 0, math.inf], before) == pytest.approx(expected, abs=1e-12)
-
-
-def test_two_responses_are_enough_for_consistency() -> None:
-    assert kendall_consistency([0.5, 0.25], [3, 2]) == 1
-    assert kendall_consistency([0.5, 0.25], [2, 3]) == 0
-
-
-def test_consistency_counts_reversals_for_every_ranking_of_four() -> None:
-    """By brute force: sorted by one ranking, the share of pairs that the other has in rising order; turning one
-    ranking over gives the rest. Relabelling the responses of both changes nothing."""
-    for before in itertools.permutations(range(4)):
-        rising = sum(before[i] < before[j] for i in range(4) for j in range(i + 1, 4))
-        consistency = kendall_consistency(range(4), before)
-        assert consistency == pytest.approx(rising / 6, abs=1e-12)
-        assert kendall_consistency(range(4), [-rank for rank in before]) == pytest.approx(1 - rising / 6, abs=1e-12)
-        shuffled = [2, 0, 3, 1]
-        assert kendall_consistency(shuffled, [before[index] for index in shuffled]) == consistency
-
-
-@pytest.mark.parametrize(("now", "before"), [([1, 2], [1, 2, 3]), ([1, 2, 3], [1, 2]), ([1], [1]), ([], [])])
-def test_consistency_refuses_rankings_of_different_responses_or_of_fewer_than_two(
-    now: list[float], before: list[float]
-) -> None:
-    with pytest.raises(ValueError, match=f"{len(now)} and {len(before)} ranks"):
-        kendall_consistency(now, before)
