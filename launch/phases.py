@@ -16,7 +16,15 @@ from ..orchestrator.filter_config import (
     WholeRoundFilter,
 )
 from ..orchestrator.filtering import Filter
-from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
+from ..orchestrator.generation_config import (
+    ContrastGeneration,
+    GivenGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SystemMessagesGeneration,
+)
 from ..orchestrator.judge_config import (
     REWARD_MODEL,
     AbJudge,
@@ -50,6 +58,7 @@ from ..orchestrator.pairing_config import (
     FunctionPairing,
     GroupPairing,
     LengthControlledPairing,
+    RankedPairing,
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
@@ -69,7 +78,11 @@ from ..recipes.filters.score_threshold import filter_score_threshold
 from ..recipes.filters.top_fraction import filter_top_fraction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
+from ..recipes.generation.ladder import sample_ladder
+from ..recipes.generation.mixture import sample_mixture
 from ..recipes.generation.plain import sample_plain
+from ..recipes.generation.revise import sample_revise
+from ..recipes.generation.system_messages import sample_system_messages
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.checklist import judge_checklist
@@ -88,6 +101,7 @@ from ..recipes.judges.validator import judge_validator
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
+from ..recipes.pairing.candidates import dropped, remark_of
 from ..recipes.pairing.consistent import pair_consistent
 from ..recipes.pairing.contrast import pair_contrast
 from ..recipes.pairing.cream import pair_cream
@@ -96,6 +110,7 @@ from ..recipes.pairing.demonstrations import pair_demonstrations
 from ..recipes.pairing.function import pair_by_function
 from ..recipes.pairing.group import pair_group
 from ..recipes.pairing.length_controlled import pair_length_controlled
+from ..recipes.pairing.ranked import pair_ranked
 from ..recipes.pairing.soft import pair_soft
 from ..recipes.pairing.sppo import pair_sppo
 from ..recipes.pairing.sweet_spot import pair_sweet_spot
@@ -116,19 +131,29 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
 
 
 async def _sample(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
-    generation, seed_parts = config.generation, (config.run.seed, shard.split, shard.round)
-    if isinstance(generation, GivenGeneration):
-        return await sample_given(shard, policy_version, generate)
-    if isinstance(generation, ContrastGeneration):
-        return await sample_contrast(shard, policy_version, generate, config=generation, seed_parts=seed_parts)
-    return await sample_plain(
-        shard,
-        policy_version,
-        generate,
-        sampling=generation.sampling,
-        samples_per_prompt=generation.samples_per_prompt,
-        seed_parts=seed_parts,
-    )
+    seed_parts = (config.run.seed, shard.split, shard.round)
+    match config.generation:
+        case GivenGeneration():
+            return await sample_given(shard, policy_version, generate)
+        case PlainGeneration() as plain:
+            return await sample_plain(
+                shard,
+                policy_version,
+                generate,
+                sampling=plain.sampling,
+                samples_per_prompt=plain.samples_per_prompt,
+                seed_parts=seed_parts,
+            )
+        case ContrastGeneration() as contrast:
+            return await sample_contrast(shard, policy_version, generate, config=contrast, seed_parts=seed_parts)
+        case LadderGeneration() as ladder:
+            return await sample_ladder(shard, policy_version, generate, config=ladder, seed_parts=seed_parts)
+        case SystemMessagesGeneration() as messages:
+            return await sample_system_messages(shard, policy_version, generate, config=messages, seed_parts=seed_parts)
+        case MixtureGeneration() as mixture:
+            return await sample_mixture(shard, policy_version, generate, config=mixture, seed_parts=seed_parts)
+        case ReviseGeneration() as revise:
+            return await sample_revise(shard, policy_version, generate, config=revise, seed_parts=seed_parts)
 
 
 async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
@@ -234,6 +259,8 @@ def _pair(
     if isinstance(config.judge, PanelJudge):
         votes = [votes_of(member) for member in config.judge.members.values()]
         judgments = panel_judgments(judgments, votes=votes, aggregate=config.judge.aggregate)
+    if all(rollout.interim for rollout in rollouts):
+        return dropped(prompt, remark_of(rollouts))
     match config.pairing:
         case BestWorstPairing(min_margin=min_margin):
             return pair_best_worst(prompt, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
@@ -263,6 +290,9 @@ def _pair(
                 seed=seed,
                 drop_truncated=drop_truncated,
             )
+        case RankedPairing(take=take):
+            seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+            return pair_ranked(prompt, rollouts, take=take, seed=seed, drop_truncated=drop_truncated)
         case SppoPairing():
             return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case AgreementPairing():

@@ -12,10 +12,21 @@ from rich.text import Text
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
-from ..orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration
+from ..orchestrator.generation_config import (
+    ContrastGeneration,
+    GenerationConfig,
+    GivenGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SampledGeneration,
+    SystemMessagesGeneration,
+)
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.objective_config import Objective, RewardModelObjective
-from ..orchestrator.pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing
+from ..orchestrator.pairing_config import AgreementPairing, CritiquedPairing, DemonstrationsPairing, gives_groups
+from ..recipes.generation.mixture import windows
 from .config_loading import compose_dict, group_members
 
 
@@ -39,7 +50,7 @@ def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
     """How many responses there are (of given ones at least), and how they come about."""
     if isinstance(generation, GivenGeneration):
         return prompts, f"nothing: the given responses of {prompts} prompts of prompts.seed"
-    samples = 2 if isinstance(generation, ContrastGeneration) else generation.samples_per_prompt
+    samples = _texts(generation)
     tokens = f"up to {generation.sampling.max_tokens} tokens each"
     rollouts = prompts * samples
     return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({generation.kind}), {tokens}"
@@ -51,11 +62,8 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    result = (
-        "groups of responses"
-        if isinstance(pairing, GroupPairing | DemonstrationsPairing | AgreementPairing)
-        else "pairs"
-    )
+    lists = gives_groups(pairing) or isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing)
+    result = "groups of responses" if lists else "pairs"
     trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
     rows = [
         ("sample", f"{sampled}, in {shards} shards"),
@@ -84,6 +92,21 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
 def _filter(filter: FilterConfig) -> str:
     when = "once the whole round is paired" if isinstance(filter, WholeRoundFilter) else "as shards come"
     return f"{filter.kind}, {when}"
+
+
+def _texts(generation: SampledGeneration) -> int:
+    """How many texts are made of a prompt, at most."""
+    match generation:
+        case PlainGeneration(samples_per_prompt=samples):
+            return samples
+        case ContrastGeneration() | SystemMessagesGeneration():
+            return 2
+        case LadderGeneration(levels=levels):
+            return len(levels)
+        case MixtureGeneration(proposals=proposals, layers=layers, window=window):
+            return proposals * layers + (len(windows(proposals, window.size, window.carried)) if window else 1)
+        case ReviseGeneration(revisions=revisions):
+            return 1 + 2 * revisions
 
 
 def _votes(config: Config, rollouts: int) -> int:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import ContrastGeneration, GivenGeneration
+from ..orchestrator.generation_config import (
+    ContrastGeneration,
+    GivenGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SampledGeneration,
+    SystemMessagesGeneration,
+)
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -23,9 +32,11 @@ from ..orchestrator.judge_config import (
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
-from ..orchestrator.records import Message, Prompt
+from ..orchestrator.records import Message, Prompt, Variant
 from ..orchestrator.user_functions import load_function
 from ..recipes.generation.contrast import contrast_prompt
+from ..recipes.generation.conversations import described, with_system
+from ..recipes.generation.mixture import aggregation_prompt
 from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.density_ratio import instructed
@@ -141,17 +152,13 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
                 "shorten or drop it, or raise model.max_model_len",
             )
         return
-    asked: list[tuple[tuple[Message, ...], str]] = [(prompt.messages, "")]
-    if isinstance(generation, ContrastGeneration):
-        asked += [
-            contrast_prompt(prompt.messages, affixes, variant, generation.placement)
-            for affixes in generation.affixes
-            for variant in ("positive", "negative")
-        ]
-    asked += [
-        (instructed(prompt.messages, judge.instruction), "")
-        for judge in (config.judge, config.evaluation.judge)
-        if isinstance(judge, DensityRatioJudge) and judge.instruction is not None
+    asked = [
+        *_asked(prompt.messages, generation),
+        *(
+            (instructed(prompt.messages, judge.instruction), "")
+            for judge in (config.judge, config.evaluation.judge)
+            if isinstance(judge, DensityRatioJudge) and judge.instruction is not None
+        ),
     ]
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
@@ -163,6 +170,23 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
             f"model.max_model_len={limit}",
             "shorten or drop the prompt, lower max_tokens, or raise model.max_model_len",
         )
+
+
+def _asked(messages: tuple[Message, ...], generation: SampledGeneration) -> list[tuple[tuple[Message, ...], str]]:
+    """All that a prompt may be asked as before any response is known, and the openings of the assistant's turn."""
+    match generation:
+        case PlainGeneration() | ReviseGeneration():
+            more = []
+        case ContrastGeneration(affixes=affixes, placement=placement):
+            sides: tuple[Variant, ...] = ("positive", "negative")
+            more = [contrast_prompt(messages, pair, variant, placement) for pair in affixes for variant in sides]
+        case LadderGeneration(levels=levels, placement=placement):
+            more = [described(messages, level, placement) for level in levels]
+        case SystemMessagesGeneration(system_messages=texts):
+            more = [(with_system(messages, text), "") for text in texts]
+        case MixtureGeneration(instruction=instruction):
+            more = [(aggregation_prompt(messages, [], instruction), "")]
+    return [(messages, ""), *more]
 
 
 def _version(package: str) -> str | None:

@@ -178,6 +178,7 @@ class RolloutActors:
     memory_fraction: Fraction  # of a GPU's memory
     kv_cache_gib: PositiveInt  # on CPU
     max_num_seqs: PositiveInt
+    speculative: JsonText  # vLLM's `speculative_config`, on GPUs; empty for none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -10,10 +10,11 @@ from typing import get_args
 from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
-from .generation_config import ContrastGeneration, GivenGeneration
+from .generation_checks import check_generation, check_reference
+from .generation_config import GivenGeneration, PlainGeneration
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
-from .judge_config import CritiqueJudge, JudgeConfig, NoJudge, RewardModelJudge, judges_in
+from .judge_config import CritiqueJudge, JudgeConfig, RewardModelJudge, judges_in
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
 from .objective_config import (
     LISTWISE,
@@ -29,7 +30,6 @@ from .pairing_config import (
     AgreementPairing,
     Anchor,
     ConsistentPairing,
-    ContrastPairing,
     CritiquedPairing,
     DemonstrationsPairing,
     GroupPairing,
@@ -37,7 +37,17 @@ from .pairing_config import (
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
+    gives_groups,
 )
+
+# The pairing rules for responses that are labelled by construction.
+PAIRED_BY = {
+    "contrast": "contrast",
+    "ladder": "ranked",
+    "system_messages": "contrast",
+    "mixture": "demonstrations",
+    "revise": "contrast",
+}
 
 # Objectives whose metrics hold no accuracy.
 WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")
@@ -91,7 +101,7 @@ def _check_phase(config: Config) -> None:
     check_consistency(config)
     _check_scores_of_pairs(config)
     check_filter(config)
-    _check_reference(config)
+    check_reference(config)
     if isinstance(config.objective, PolicyGradientObjective):
         _check_policy_gradient(config, config.objective)
     _check_learner(config)
@@ -135,6 +145,7 @@ def _check_order(config: Config) -> None:
 
 def _check_data(config: Config) -> None:
     """What pairing needs of generation and judge."""
+    check_generation(config)
     pairing = config.pairing
     check_voters(config)
     if isinstance(pairing, ScoredPairing | GroupPairing):
@@ -154,18 +165,6 @@ def _check_data(config: Config) -> None:
             f"pairing.kind=critiqued needs judgments in words to learn from, but judge.kind={config.judge.kind}",
             "choose judge=critique",
         )
-    if isinstance(pairing, ContrastPairing):
-        if not isinstance(config.generation, ContrastGeneration):
-            raise ConfigError(
-                f"pairing.kind=contrast needs contrast prompts, but generation.kind={config.generation.kind}",
-                "choose generation=contrast, or pairing=best_worst",
-            )
-        if not isinstance(config.judge, NoJudge):
-            raise ConfigError(
-                f"pairing.kind=contrast labels pairs by construction, but judge.kind={config.judge.kind} would score "
-                "them for nothing",
-                "choose judge=none",
-            )
 
 
 def _by_reward_model(field: str, judge: JudgeConfig) -> str | None:
@@ -176,11 +175,11 @@ def _by_reward_model(field: str, judge: JudgeConfig) -> str | None:
 def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
     generation, judge = config.generation, config.judge
     needed = pairing.min_responses if isinstance(pairing, GroupPairing) else 2
-    if isinstance(generation, ContrastGeneration):
+    if not isinstance(generation, PlainGeneration | GivenGeneration):
         raise ConfigError(
-            f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind=contrast labels "
-            "its two responses by construction",
-            "use pairing=contrast, or generation=plain",
+            f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind={generation.kind} "
+            "says itself what its responses are worth",
+            f"use pairing={PAIRED_BY[generation.kind]}, or generation=plain",
         )
     if isinstance(generation, GivenGeneration):
         return _check_gives_scores(pairing, judge)
@@ -207,26 +206,25 @@ def _check_gives_scores(pairing: ScoredPairing | GroupPairing, judge: JudgeConfi
 
 def _check_pairing_of_objective(config: Config) -> None:
     objective, pairing = config.objective, config.pairing
-    grouped = isinstance(pairing, GroupPairing)
     if (objective.kind == "cut") != isinstance(pairing, CritiquedPairing):
         raise ConfigError(
             f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CUT, and nothing else, learns from "
             "critiqued responses",
             "choose objective=cut pairing=critiqued judge=critique, or neither objective=cut nor pairing=critiqued",
         )
-    if isinstance(objective, PolicyGradientObjective) and not grouped:
+    if isinstance(objective, PolicyGradientObjective) and not isinstance(pairing, GroupPairing):
         raise ConfigError(
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
             "choose pairing=group",
         )
     takes_groups = objective.kind in ("sft", *LISTWISE) or isinstance(objective, PolicyGradientObjective)
-    if grouped and not takes_groups:
+    if gives_groups(pairing) and not takes_groups:
         raise ConfigError(
-            f"pairing.kind=group gives lists of responses, but objective.kind={objective.kind} takes pairs",
+            f"pairing.kind={pairing.kind} gives lists of responses, but objective.kind={objective.kind} takes pairs",
             "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
         )
     if objective.kind in LISTWISE:
-        if not isinstance(pairing, ScoredPairing | GroupPairing):
+        if not isinstance(pairing, ScoredPairing) and not gives_groups(pairing):
             raise ConfigError(
                 f"objective.kind={objective.kind} ranks by score, but pairing.kind={pairing.kind} scores nothing",
                 "choose pairing=group or best_worst with a judge, or a pairwise objective",
@@ -249,7 +247,7 @@ def _check_heldout(phase: Config, config: Config) -> None:
     if not trains_judge and selection is None:
         return
     kind, pairing = phase.objective.kind, config.pairing
-    wrong = isinstance(pairing, GroupPairing) and kind not in LISTWISE
+    wrong = gives_groups(pairing) and kind not in LISTWISE
     wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing) and kind != "sft"
     wrong |= isinstance(pairing, CritiquedPairing) != (kind == "cut")
     if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
@@ -351,20 +349,6 @@ def _check_learner(config: Config) -> None:
         )
 
 
-def _check_reference(config: Config) -> None:
-    if config.objective.reference.logps == "rollout" and isinstance(config.generation, GivenGeneration):
-        raise ConfigError(
-            "objective.reference.logps=rollout with generation.kind=given: nobody sampled the responses",
-            "set objective.reference.logps=recompute",
-        )
-    if config.objective.reference.logps == "rollout" and isinstance(config.generation, ContrastGeneration):
-        raise ConfigError(
-            "objective.reference.logps=rollout with generation.kind=contrast: the sampler's log-probs were taken "
-            "under the affixed prompt, not under the prompt that is trained on",
-            "set objective.reference.logps=recompute",
-        )
-
-
 def _check_cluster(config: Config) -> None:
     cluster = config.cluster
     if cluster.device == "gpu" and (cluster.rollout.gpus == 0 or cluster.learner.gpus == 0):
@@ -382,4 +366,10 @@ def _check_cluster(config: Config) -> None:
         raise ConfigError(
             f"cluster.rollout.tensor_parallel_size={cluster.rollout.tensor_parallel_size} with cluster.device=cpu",
             "set cluster.rollout.tensor_parallel_size=1 and raise cluster.rollout.actors instead",
+        )
+    if cluster.device == "cpu" and json.loads(cluster.rollout.speculative):
+        raise ConfigError(
+            f"cluster.rollout.speculative={cluster.rollout.speculative} with cluster.device=cpu: there, vLLM's "
+            "speculation gives a repeated request other tokens in spite of its seed, and no log-probs of choices",
+            "set cluster.rollout.speculative=null",
         )

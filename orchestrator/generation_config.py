@@ -7,6 +7,8 @@ from pydantic.dataclasses import dataclass
 
 from .config_types import STRICT, NonNegativeFloat, PositiveInt, TopP
 
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SamplingConfig:
@@ -32,8 +34,8 @@ class PlainGeneration:
 class AffixPair:
     """Two opposite descriptions of the assistant's answer."""
 
-    positive: Annotated[str, Field(min_length=1)]
-    negative: Annotated[str, Field(min_length=1)]
+    positive: Text
+    negative: Text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -48,13 +50,76 @@ class ContrastGeneration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LadderGeneration:
+    """One response a described level of quality, best first (inspired by AutoPM, EMNLP 2023, main.570)."""
+
+    kind: Literal["ladder"]
+    placement: Literal["system", "in_turn"]
+    levels: Annotated[tuple[Text, ...], Field(min_length=2)]  # descriptions of the answer, best first
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SystemMessagesGeneration:
+    """Janus (arXiv 2405.17977): one response under a system message and one under another, both trained under the
+    first."""
+
+    kind: Literal["system_messages"]
+    system_messages: Annotated[tuple[Text, ...], Field(min_length=2)]
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MixtureWindow:
+    """Self-MoA-Seq's sliding window: how many references are shown at a time, and how many of these places the best
+    response so far takes."""
+
+    size: PositiveInt
+    carried: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MixtureGeneration:
+    """Proposals to a prompt, and one response that a further request makes of them (Self-MoA, arXiv 2502.00674).
+
+    Every layer but the last makes as many new proposals of those of the layer before (MoA, arXiv 2406.04692).
+    """
+
+    kind: Literal["mixture"]
+    proposals: PositiveInt  # a prompt
+    layers: PositiveInt  # of aggregation
+    window: MixtureWindow | None  # null: all proposals are shown at once
+    trained_under: Literal["prompt", "aggregation"]  # the plain prompt, or the one that shows the proposals (AFT)
+    instruction: Text  # what stands before the proposals in the system message
+    sampling: SamplingConfig  # of proposals and responses
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ReviseGeneration:
+    """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more
+    (SelFee)."""
+
+    kind: Literal["revise"]
+    revisions: PositiveInt  # at most
+    constrain_verdict: bool  # decode the last line of a review among its two forms only
+    sampling: SamplingConfig  # of answers and reviews
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenGeneration:
     """Nothing is sampled: the responses are those that the prompts of `prompts.seed` come with, best first."""
 
     kind: Literal["given"]
 
 
-SampledGeneration: TypeAlias = PlainGeneration | ContrastGeneration
+SampledGeneration: TypeAlias = (
+    PlainGeneration | ContrastGeneration | LadderGeneration | SystemMessagesGeneration | MixtureGeneration
+    | ReviseGeneration
+)  # fmt: skip
 GenerationConfig: TypeAlias = Annotated[SampledGeneration | GivenGeneration, Field(discriminator="kind")]
 
 

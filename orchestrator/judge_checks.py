@@ -2,7 +2,7 @@
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import GivenGeneration
+from .generation_config import ContrastGeneration, PlainGeneration
 from .judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -69,12 +69,12 @@ def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> 
             f"pairing.kind={pairing.kind} needs a probability that one response is better, but judge.kind={judge.kind}",
             "choose judge=ab or judge=pairwise",
         )
-    if isinstance(generation, GivenGeneration):
+    if not isinstance(generation, PlainGeneration | ContrastGeneration):
         raise ConfigError(
-            f"pairing.kind={pairing.kind} compares two responses, but generation.kind=given brings any number",
-            "choose generation=plain with generation.samples_per_prompt=2",
+            f"pairing.kind={pairing.kind} compares two responses, but generation.kind={generation.kind} brings others",
+            "choose generation=plain or contrast",
         )
-    if generation.kind == "plain" and generation.samples_per_prompt != 2:
+    if isinstance(generation, PlainGeneration) and generation.samples_per_prompt != 2:
         raise ConfigError(
             f"pairing.kind={pairing.kind} compares two responses, but generation.samples_per_prompt="
             f"{generation.samples_per_prompt}",

@@ -131,6 +131,7 @@ class RoundStats:
     groups: int = 0
     equal_groups: int = 0  # of several responses, all scored alike: they teach a policy gradient nothing
     dropped: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)  # why generation went no further with a text
     margins: Mean = field(default_factory=Mean)
     length_gap: Mean = field(default_factory=Mean)
     judge: JudgeHealth = field(default_factory=JudgeHealth)
@@ -142,6 +143,7 @@ class RoundStats:
         self.rollouts += len(rollouts)
         self.rollout_tokens += sum(len(rollout.token_ids) for rollout in rollouts)
         self.truncated += sum(rollout.truncated for rollout in rollouts)
+        self.remarks.update(rollout.remark for rollout in rollouts if rollout.remark)
         self.judge.add(rollouts, judgments)
 
     def count(self, outcomes: Sequence[PairingOutcome]) -> None:
@@ -175,6 +177,7 @@ class RoundStats:
             "equal_groups": self.equal_groups,
             "dropped": dict(sorted(self.dropped.items())),
             "limits": self.limits,
+            "remarks": dict(sorted(self.remarks.items())),
             "score_margin": self.margins.value,
             "length_gap_tokens": self.length_gap.value,
             "judge": health,

@@ -143,6 +143,18 @@ class CreamPairing:
     kind: Literal["cream"]
 
 
+RankedChoice: TypeAlias = Literal["best_worst", "adjacent", "all"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RankedPairing:
+    """Responses that are ranked by construction or by a data set: the best over the worst, a rank drawn by seed over
+    the next one, or all of them, best first, with minus their ranks as scores."""
+
+    kind: Literal["ranked"]
+    take: RankedChoice
+
+
 # What takes a pair out of several scored responses.
 ScoredPairing: TypeAlias = (
     BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
@@ -157,6 +169,12 @@ PairingConfig: TypeAlias = Annotated[
     | DemonstrationsPairing
     | FunctionPairing
     | GroupPairing
+    | RankedPairing
     | SoftPairing,
     Field(discriminator="kind"),
 ]
+
+
+def gives_groups(pairing: PairingConfig) -> bool:
+    """Whether a rule gives lists of responses, not pairs."""
+    return isinstance(pairing, GroupPairing) or (isinstance(pairing, RankedPairing) and pairing.take == "all")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked"]
+Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked", "interim"]
 FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
-Provenance: TypeAlias = Literal["judge", "contrast"]
+Provenance: TypeAlias = Literal["judge", "contrast", "ranked"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,8 @@ class Rollout:
     it was sampled from (with affixes, for contrast variants). `token_ids` include the end-of-turn token when
     `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1; a given
     response has none. The `sample` of a "ranked" response is its rank by construction or by its data set, 0 the best.
+    An "interim" one is a text on the way to a response (a proposal, a review, a draft): it is neither judged nor
+    trained on. `remark` says in a word why generation went no further with it; it is empty where it did.
 
     Example:
         Rollout(prompt_id="maths-001", sample=0, variant="plain", prompt_token_ids=(1, 5), sampler_token_ids=(1, 5),
@@ -63,11 +65,17 @@ class Rollout:
     finish_reason: FinishReason
     policy_version: int
     seed: int
+    remark: str = ""
 
     @property
     def truncated(self) -> bool:
         """Whether the response was cut by the token limit before the policy ended it."""
         return self.finish_reason == "length"
+
+    @property
+    def interim(self) -> bool:
+        """Whether this is no response, but a text on the way to one."""
+        return self.variant == "interim"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,7 +55,8 @@ class Stages:
         rollouts = await self.committed(
             f"{prefix}rollouts", shard, total, Rollout, lambda: phase.sample(shard, version, generate)
         )
-        judgments = await self.judged(f"{prefix}judgments", shard, total, rollouts, phase.judge)
+        responses = [rollout for rollout in rollouts if not rollout.interim]
+        judgments = await self.judged(f"{prefix}judgments", shard, total, responses, phase.judge)
 
         async def pair() -> list[PairingOutcome]:
             return pair_shard(shard, rollouts, judgments, phase)

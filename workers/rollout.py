@@ -1,6 +1,7 @@
 """The rollout actor: one vLLM engine that samples, judges and scores. Owns no policy on what is asked of it."""
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -45,6 +46,7 @@ def engine_args(model: ModelConfig, cluster: ClusterConfig, policy_path: str) ->
         gpu_memory_utilization=cluster.rollout.memory_fraction,
         enable_sleep_mode=on_gpu and cluster.colocated,
         weight_transfer_config=WeightTransferConfig(backend="nccl") if on_gpu and not cluster.colocated else None,
+        speculative_config=json.loads(cluster.rollout.speculative) or None,
         disable_log_stats=True,
     )
 

@@ -6,6 +6,7 @@ from ...orchestrator.generation_config import AffixPair, ContrastGeneration
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Message, Prompt, Rollout, Shard, Variant
 from ...orchestrator.seeds import derive_seed
+from .conversations import described
 from .requests import request_for, rollout_of
 
 
@@ -43,9 +44,8 @@ def contrast_prompt(
 ) -> tuple[tuple[Message, ...], str]:
     """The conversation and the opening of the assistant's turn for p+ or p−.
 
-    `placement` "in_turn" opens the assistant's last turn with the affix, as the paper does; "system" puts it into the
-    system message, which instruct models follow better. Either way earlier assistant turns carry the affix of the
-    OPPOSITE polarity, so that the last turn stands out.
+    `placement` "in_turn" opens the assistant's last turn with the affix, as the paper does; "system" is `described`'s.
+    Either way earlier assistant turns carry the affix of the OPPOSITE polarity, so that the last turn stands out.
 
     Example:
         >>> user = Message(role="user", content="Hi")
@@ -60,9 +60,4 @@ def contrast_prompt(
         Message(role="assistant", content=f"({opposite}) {turn.content}") if turn.role == "assistant" else turn
         for turn in messages
     ]
-    if placement == "in_turn":
-        return tuple(turns), f"({affix}) "
-    instruction = f"You are an assistant {affix}."
-    if turns[0].role == "system":
-        return (Message(role="system", content=f"{turns[0].content}\n{instruction}"), *turns[1:]), ""
-    return (Message(role="system", content=instruction), *turns), ""
+    return described(turns, affix, placement)

@@ -6,13 +6,14 @@ delimiters that are escaped inside them (see `rendering`).
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...orchestrator.generation_config import SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, JudgmentStatus, Message, Prompt, Rollout
 from ...orchestrator.seeds import derive_seed
+from .last_line import with_last_line
 from .verdicts import scored
 
 Case: TypeAlias = Callable[[Prompt, Rollout], tuple[Message, ...]]  # what a response's judging prompt is
@@ -126,39 +127,10 @@ async def judge_in_words(
     ]
     answers = await generate(requests)
     if constrain_last_line:
-        answers = await _constrained(requests, answers, form, generate)
+        answers = await with_last_line(
+            requests, answers, generate, opening=form.opening, choices=form.digits, closing=form.closing
+        )
     return [_judgment(rollout, vote, answer, form) for (rollout, vote), answer in zip(slots, answers, strict=True)]
-
-
-async def _constrained(
-    requests: Sequence[GenerationRequest], reasons: Sequence[Generation], form: ScoreForm, generate: Generate
-) -> list[Generation]:
-    """Append a score line, decoded among the form's digits, to every reasoning. What did not fit stays as it is."""
-    fitting = [index for index, reason in enumerate(reasons) if reason.finish_reason != "prompt_too_long"]
-    opened = {
-        index: f"{reasons[index].text.removesuffix(form.opening.strip()).rstrip()}\n{form.opening}" for index in fitting
-    }
-    digits = await generate(
-        [
-            replace(
-                requests[index],
-                assistant_prefix=opened[index],
-                stop=(),
-                max_tokens=1,
-                choices=form.digits,
-                constrain_to_choices=True,
-            )
-            for index in fitting
-        ]
-    )
-    answers = list(reasons)
-    for index, digit in zip(fitting, digits, strict=True):
-        if digit.finish_reason == "prompt_too_long":
-            answers[index] = digit
-        else:
-            text = f"{opened[index]}{digit.text}{form.closing}"
-            answers[index] = replace(reasons[index], text=text, finish_reason="stop")
-    return answers
 
 
 def _judgment(rollout: Rollout, vote: int, answer: Generation, form: ScoreForm) -> Judgment:

@@ -74,11 +74,11 @@ def paired(
 
 
 def kept(rollouts: Sequence[Rollout], drop_truncated: bool) -> list[Rollout]:
-    """The candidates in the order they were sampled, without those cut by the token limit where they are dropped."""
+    """The responses in the order they were sampled, without those cut by the token limit where they are dropped."""
     return [
         rollout
         for rollout in sorted(rollouts, key=lambda rollout: rollout.sample)
-        if not (drop_truncated and rollout.truncated)
+        if not rollout.interim and not (drop_truncated and rollout.truncated)
     ]
 
 
@@ -156,6 +156,13 @@ def pair_of(
         provenance=provenance,
     )
     return PairingOutcome(pair=pair, dropped=None)
+
+
+def remark_of(rollouts: Sequence[Rollout]) -> str:
+    """Why generation went no further: what it said last of a prompt that it gave no response, or not all of them."""
+    remarks = [rollout.remark for rollout in rollouts if rollout.remark]
+    assert remarks, "generation says why it gives no response"
+    return remarks[-1]
 
 
 def dropped(prompt: Prompt, reason: str) -> PairingOutcome:

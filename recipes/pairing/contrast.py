@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...orchestrator.records import PairingOutcome, Prompt, Rollout
 from ...orchestrator.seeds import derive_seed
-from .candidates import dropped, pair_of, same_text, unusable
+from .candidates import dropped, pair_of, remark_of, same_text, unusable
 
 
 def pair_contrast(
@@ -13,10 +13,12 @@ def pair_contrast(
     """The positive variant's response over the negative's, by construction: RLCD, arXiv 2307.12950, section 3.
 
     With `shuffle_seed` the label is a coin flip a prompt: the control that must teach nothing. Drop reasons, in this
-    order: `truncated`, `empty` (as in the paper), `identical`.
+    order: what generation remarked where it did not make both, `truncated`, `empty` (as in the paper), `identical`.
     """
-    (chosen,) = (rollout for rollout in rollouts if rollout.variant == "positive")
-    (rejected,) = (rollout for rollout in rollouts if rollout.variant == "negative")
+    sides = {rollout.variant: rollout for rollout in rollouts}
+    chosen, rejected = sides.get("positive"), sides.get("negative")
+    if chosen is None or rejected is None:
+        return dropped(prompt, remark_of(rollouts))
     if reason := unusable(chosen, rejected, drop_truncated):
         return dropped(prompt, reason)
     if same_text(chosen, rejected):

@@ -126,6 +126,16 @@ def test_an_engine_refuses_to_sample_for_another_policy(engine: Engine):
         engine.do(engine.worker.generate([ask("hi")], 7))
 
 
+def test_speculation_reaches_vllm_as_it_was_given(tiny_model: Path):
+    from roundelay.workers.rollout import engine_args
+
+    words = ["model=local", f"model.path={tiny_model}", "cluster=one_gpu_shared"]
+    given = load_config([*words, "cluster.rollout.speculative={method: ngram}"], default_name="test")
+    assert engine_args(given.model, given.cluster, str(tiny_model)).speculative_config == {"method": "ngram"}
+    none = load_config(words, default_name="test")
+    assert engine_args(none.model, none.cluster, str(tiny_model)).speculative_config is None
+
+
 def test_new_weights_reach_the_tied_head_and_the_prefix_cache(engine: Engine):
     """After a load every log-prob is the new model's: the packed copy of the tied head is renewed, cached prefixes are
     forgotten. Loading the old weights brings the old log-probs back."""

@@ -31,7 +31,16 @@ from roundelay.orchestrator.filter_config import (
     Threshold,
     TopFractionFilter,
 )
-from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, PlainGeneration, SamplingConfig
+from roundelay.orchestrator.generation_config import (
+    AffixPair,
+    ContrastGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SamplingConfig,
+    SystemMessagesGeneration,
+)
 from roundelay.orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -69,6 +78,7 @@ from roundelay.orchestrator.pairing_config import (
     CritiquedPairing,
     GroupPairing,
     LengthControlledPairing,
+    RankedPairing,
     ScoredPairing,
     SoftPairing,
     SppoPairing,
@@ -108,6 +118,23 @@ CONTRAST = ContrastGeneration(
     sampling=SAMPLING,
     truncated="keep",
 )
+LADDER = LadderGeneration(
+    kind="ladder", placement="in_turn", levels=("good", "fair", "bad"), sampling=SAMPLING, truncated="keep"
+)
+SYSTEM_MESSAGES = SystemMessagesGeneration(
+    kind="system_messages", system_messages=("Be brief.", "Be thorough."), sampling=SAMPLING, truncated="keep"
+)
+MIXTURE = MixtureGeneration(
+    kind="mixture",
+    proposals=3,
+    layers=1,
+    window=None,
+    trained_under="prompt",
+    instruction="Make one of these.",
+    sampling=SAMPLING,
+    truncated="drop",
+)
+REVISE = ReviseGeneration(kind="revise", revisions=1, constrain_verdict=False, sampling=SAMPLING, truncated="keep")
 BEST_WORST = BestWorstPairing(kind="best_worst", min_margin=0.0)
 BY_CONSTRUCTION = ContrastPairing(kind="contrast", shuffle_labels=False)
 SOFT = SoftPairing(kind="soft")
@@ -116,6 +143,8 @@ CONSISTENT = ConsistentPairing(kind="consistent")
 CRITIQUED = CritiquedPairing(kind="critiqued", good_score=7.0, keep_good=0.25)
 GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
 SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
+BY_RANK = RankedPairing(kind="ranked", take="best_worst")
+RANKED_LIST = RankedPairing(kind="ranked", take="all")
 BY_SPPO = SppoPairing(kind="sppo")
 SCORED: list[ScoredPairing] = [  # all that take a pair out of several scored responses
     BEST_WORST,
@@ -216,7 +245,14 @@ def base() -> Config:
             num_cpus=2,
             device="cpu",
             rollout=RolloutActors(
-                actors=1, cpus=1, gpus=0, tensor_parallel_size=1, memory_fraction=0.9, kv_cache_gib=1, max_num_seqs=8
+                actors=1,
+                cpus=1,
+                gpus=0,
+                tensor_parallel_size=1,
+                memory_fraction=0.9,
+                kv_cache_gib=1,
+                max_num_seqs=8,
+                speculative="{}",
             ),
             learner=LearnerActors(ranks=2, cpus=1, gpus=0, threads=None),
             scorer=ScorerActors(actors=1, cpus=1, gpus=0),

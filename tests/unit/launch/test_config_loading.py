@@ -60,6 +60,8 @@ NEEDS = {
     ("pairing", "cream"): ("judge=cream", "objective=cream"),
     ("objective", "cream"): ("judge=cream", "pairing=cream"),
     **{("recipe", recipe): needed for recipe, needed in RECIPE_NEEDS.items()},
+    ("generation", "ladder"): ("pairing=ranked",),
+    ("pairing", "ranked"): ("generation=ladder",),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
@@ -819,3 +821,10 @@ def test_further_deepspeed_keys_are_given_as_a_mapping_and_kept_as_text() -> Non
     assert json.loads(config.learner.deepspeed) == further
     assert parse_config(config_values(config)) == config
     assert json.loads(load().learner.deepspeed) == {}
+
+
+def test_speculation_is_given_as_a_mapping_and_kept_as_text() -> None:
+    config = load("cluster=one_gpu_shared", "cluster.rollout.speculative={method: ngram, num_speculative_tokens: 4}")
+    assert json.loads(config.cluster.rollout.speculative) == {"method": "ngram", "num_speculative_tokens": 4}
+    assert parse_config(config_values(config)) == config
+    assert json.loads(load().cluster.rollout.speculative) == {}

@@ -10,8 +10,10 @@ from support.configs import (
     ADDITIVE,
     AGREEMENT,
     ALL_CREAM,
+    BEST_WORST,
     BY_CONSTRUCTION,
     BY_FUNCTION,
+    BY_RANK,
     BY_REWARD_MODEL,
     BY_SPPO,
     CHECKLIST,
@@ -28,9 +30,11 @@ from support.configs import (
     GROUP,
     GRPO,
     INITIAL,
+    LADDER,
     LENGTH_MARGIN,
     LONGEST,
     MEAN_LABEL,
+    MIXTURE,
     NO_JUDGE,
     NO_REFERENCE,
     ON_POLICY,
@@ -39,7 +43,9 @@ from support.configs import (
     POLICY_GRADIENT,
     PPO,
     PREVIOUS,
+    RANKED_LIST,
     RATING,
+    REVISE,
     REWARD_MODEL,
     RIP,
     RLOO,
@@ -48,6 +54,7 @@ from support.configs import (
     SELECTION,
     SOFT,
     SWEET_SPOT,
+    SYSTEM_MESSAGES,
     TOP_FRACTION,
     VALIDATOR,
     base,
@@ -59,7 +66,7 @@ from support.configs import (
 from roundelay.orchestrator.config import Config, LoraConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration
+from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration, MixtureWindow
 from roundelay.orchestrator.objective_config import (
     LISTWISE,
     REFERENCE_BOUND,
@@ -83,6 +90,7 @@ from roundelay.orchestrator.objective_config import (
     Term,
     WrpoObjective,
 )
+from roundelay.orchestrator.pairing_config import DemonstrationsPairing
 
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
@@ -114,6 +122,9 @@ BOUND: list[ObjectiveConfig] = [
     CREAM,
 ]
 SOFT_SPPO = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", reference=PREVIOUS)
+GIVEN = GivenGeneration(kind="given")
+IMITATED = DemonstrationsPairing(kind="demonstrations")
+SFT = SftObjective(kind="sft")
 RANKED = dataclasses.replace(GROUP, ties="drop")
 SINGLES = dataclasses.replace(GROUP, min_responses=1)
 LORA = LoraConfig(rank=4, alpha=8, target_modules=())
@@ -149,6 +160,12 @@ REWARD_MODEL_THEN_PPO = {
         {"cluster__device": "gpu", "cluster__rollout__gpus": 0.5, "cluster__learner__gpus": 0.5},
         {
             "cluster__device": "gpu",
+            "cluster__rollout__gpus": 1,
+            "cluster__learner__gpus": 1,
+            "cluster__rollout__speculative": '{"method": "ngram", "num_speculative_tokens": 4}',
+        },
+        {
+            "cluster__device": "gpu",
             "cluster__rollout__gpus": 4,
             "cluster__learner__gpus": 1,
             "cluster__rollout__tensor_parallel_size": 4,
@@ -158,6 +175,18 @@ REWARD_MODEL_THEN_PPO = {
         {"pairing": changed(SWEET_SPOT, chosen_at="mu-sigma", rejected_at="mu-2sigma")},
         {"pairing": BY_SPPO, "objective": SOFT_SPPO},
         {"judge": BY_FUNCTION, "evaluation__judge": BY_FUNCTION},
+        *(
+            {"generation": generation, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION}
+            for generation in (CONTRAST, SYSTEM_MESSAGES, REVISE)
+        ),
+        {"generation": LADDER, "judge": NO_JUDGE, "pairing": BY_RANK},
+        {"generation": GIVEN, "judge": NO_JUDGE, "pairing": BY_RANK},
+        *(
+            {"generation": g, "judge": NO_JUDGE, "pairing": IMITATED, "objective": SFT}
+            for g in (MIXTURE, REVISE, LADDER, SYSTEM_MESSAGES)
+        ),
+        {"generation": LADDER, "judge": NO_JUDGE, "pairing": changed(BY_RANK, take="adjacent")},
+        *({"generation": LADDER, "judge": NO_JUDGE, "pairing": RANKED_LIST, "objective": o} for o in (RRHF, PRO)),
         {"judge": AB, "pairing": SOFT, "generation__samples_per_prompt": 2},
         {"judge": AB, "pairing": SOFT, "generation": CONTRAST, "objective": REWARD_MODEL},
         *({"judge": judge, "evaluation__judge": judge} for judge in (RATING, CHECKLIST, ENDPOINT, PANEL)),
@@ -291,6 +320,104 @@ REFUSED = [
         ["cluster.rollout.tensor_parallel_size=1", "cluster.rollout.actors"],
     ),
     (
+        {"cluster__rollout__speculative": '{"method": "ngram"}'},
+        ['cluster.rollout.speculative={"method": "ngram"} with cluster.device=cpu', "in spite of its seed"],
+        ["set cluster.rollout.speculative=null"],
+    ),
+    # Generation: what it cannot make, and what cannot be made of it.
+    *(
+        (
+            {"pairing": pairing, "generation": generation},
+            [f"pairing.kind={pairing.kind}", f"generation.kind={generation.kind}"],
+            [f"pairing={own}", "generation=plain"],
+        )
+        for pairing in (BEST_WORST, GROUP)
+        for generation, own in (
+            (LADDER, "ranked"),
+            (SYSTEM_MESSAGES, "contrast"),
+            (REVISE, "contrast"),
+            (MIXTURE, "demonstrations"),
+        )
+    ),
+    *(
+        (
+            {"pairing": BY_CONSTRUCTION, "judge": NO_JUDGE, "generation": generation},
+            ["pairing.kind=contrast needs a positive and a negative response", f"generation.kind={generation.kind}"],
+            ["generation=contrast, system_messages or revise"],
+        )
+        for generation in (LADDER, MIXTURE)
+    ),
+    *(
+        (
+            {"pairing": BY_RANK, "judge": NO_JUDGE, "generation": generation},
+            ["pairing.kind=ranked needs ranked responses", f"generation.kind={generation.kind}"],
+            ["generation=ladder"],
+        )
+        for generation in (base().generation, CONTRAST, SYSTEM_MESSAGES, MIXTURE, REVISE)
+    ),
+    (
+        {"pairing": BY_RANK, "generation": LADDER},
+        ["pairing.kind=ranked labels responses by construction", "judge.kind=expected_score"],
+        ["choose judge=none"],
+    ),
+    *(
+        (
+            {"pairing": SOFT, "judge": AB, "generation": generation},
+            ["pairing.kind=soft compares two responses", f"generation.kind={generation.kind}"],
+            ["generation=plain or contrast"],
+        )
+        for generation in (LADDER, SYSTEM_MESSAGES, MIXTURE, REVISE)
+    ),
+    *(
+        (
+            {"pairing": pairing, "judge": NO_JUDGE, "generation": generation, "objective__reference__logps": "rollout"},
+            ["objective.reference.logps=rollout", f"generation.kind={generation.kind}"],
+            ["objective.reference.logps=recompute"],
+        )
+        for pairing, generation in (
+            (BY_RANK, LADDER),
+            (BY_CONSTRUCTION, SYSTEM_MESSAGES),
+            (BY_CONSTRUCTION, REVISE),
+        )
+    ),
+    (
+        {"pairing": RANKED_LIST, "judge": NO_JUDGE, "generation": LADDER},
+        ["pairing.kind=ranked gives lists of responses", "objective.kind=dpo takes pairs"],
+        ["objective=ppo, grpo, rloo, rrhf or pro"],
+    ),
+    (
+        {"pairing": BY_RANK, "judge": NO_JUDGE, "generation": LADDER, "objective": RRHF},
+        ["objective.kind=rrhf ranks by score", "pairing.kind=ranked scores nothing"],
+        ["pairing=group"],
+    ),
+    (
+        {"generation": changed(LADDER, levels=("good", "bad", "good")), "judge": NO_JUDGE, "pairing": BY_RANK},
+        ["generation.levels holds 'good' twice"],
+        ["leave one out"],
+    ),
+    (
+        {
+            "generation": changed(SYSTEM_MESSAGES, system_messages=("Be brief.", "Be brief.")),
+            "judge": NO_JUDGE,
+            "pairing": BY_CONSTRUCTION,
+        },
+        ["generation.system_messages holds 'Be brief.' twice"],
+        ["leave one out"],
+    ),
+    *(
+        (
+            {"generation": changed(MIXTURE, window=MixtureWindow(size=3, carried=carried))},
+            [f"generation.window.carried={carried} leaves no place in generation.window.size=3"],
+            ["make the window larger"],
+        )
+        for carried in (3, 4)
+    ),
+    (
+        {"generation": changed(MIXTURE, window=MixtureWindow(size=3, carried=1), layers=2)},
+        ["generation.window with generation.layers=2"],
+        ["set generation.layers=1, or generation.window=null"],
+    ),
+    (
         {"objective": KTO, "objective__reference": ROLLOUT},
         ["objective.reference.logps=rollout", "objective.kind=kto"],
         ["objective.reference.logps=recompute"],
@@ -402,7 +529,7 @@ REFUSED = [
         (
             {"pairing": pairing, "judge": PAIRWISE, "generation": GivenGeneration(kind="given")},
             [f"pairing.kind={pairing.kind} compares two responses", "generation.kind=given"],
-            ["choose generation=plain with generation.samples_per_prompt=2"],
+            ["choose generation=plain or contrast"],
         )
         for pairing in (SOFT, CONSISTENT)
     ),
@@ -1040,6 +1167,27 @@ def test_a_comparison_without_instructions_is_refused() -> None:
     ids=str,
 )
 def test_a_hyperparameter_outside_its_range_is_refused(part: Any, changes: dict[str, Any]) -> None:
+    ((field, _),) = changes.items()
+    with pytest.raises(ValidationError, match=field):
+        changed(part, **changes)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        (LADDER, {"levels": ("good",)}),
+        (LADDER, {"levels": ("good", "")}),
+        (SYSTEM_MESSAGES, {"system_messages": ("Be brief.",)}),
+        (MIXTURE, {"proposals": 0}),
+        (MIXTURE, {"layers": 0}),
+        (MIXTURE, {"trained_under": "nothing"}),
+        (MIXTURE, {"window": {"size": 3, "carried": 0}}),
+        (REVISE, {"revisions": 0}),
+        (BY_RANK, {"take": "best"}),
+    ],
+    ids=str,
+)
+def test_a_way_of_generation_outside_its_range_is_refused(part: Any, changes: dict[str, Any]) -> None:
     ((field, _),) = changes.items()
     with pytest.raises(ValidationError, match=field):
         changed(part, **changes)

@@ -282,6 +282,7 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
         "equal_groups": 0,
         "dropped": {"tie": 1, "unscored": 1},
         "limits": {},
+        "remarks": {},
         "score_margin": 2.0,
         "length_gap_tokens": 2.0,
     }
@@ -310,6 +311,7 @@ def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
         "equal_groups": 2,
         "dropped": {"tie": 1},
         "limits": {},
+        "remarks": {},
         "score_margin": None,
         "length_gap_tokens": None,
     }
@@ -321,6 +323,15 @@ def test_pairs_without_scores_have_no_margin_and_no_judge() -> None:
     stats.count([made(rollout("a", 0, 3), rollout("a", 1, 1), None)])
     summary = stats.summary()
     assert (summary["score_margin"], summary["length_gap_tokens"], summary["judge"]) == (None, 2.0, {})
+
+
+def test_why_generation_went_no_further_is_counted_beside_the_drops() -> None:
+    """Also for prompts that gave a pair: a proposal left out is no drop."""
+    texts = [replace(rollout("a", number, 2), remark=remark) for number, remark in enumerate(["empty", "", "empty"])]
+    stats = RoundStats()
+    stats.add(shard("a"), texts, [])
+    stats.count([made(rollout("a", 3, 3), rollout("a", 4, 1), None)])
+    assert (stats.summary()["remarks"], stats.summary()["dropped"]) == ({"empty": 2}, {})
 
 
 def test_an_account_that_does_not_add_up_is_refused() -> None:

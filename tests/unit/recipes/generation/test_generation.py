@@ -6,59 +6,16 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
 from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
+from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard, Variant
 from roundelay.recipes.generation.contrast import contrast_prompt, sample_contrast
 from roundelay.recipes.generation.plain import sample_plain
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48, stop=("<end>",))
 KIND = AffixPair(positive="being kind", negative="being rude")
 VARIANTS: tuple[Variant, ...] = ("positive", "negative")
-
-
-def user(content: str) -> Message:
-    return Message(role="user", content=content)
-
-
-def assistant(content: str) -> Message:
-    return Message(role="assistant", content=content)
-
-
-def system(content: str) -> Message:
-    return Message(role="system", content=content)
-
-
-def prompts(*identities: str) -> list[Prompt]:
-    return [Prompt(id=identity, messages=(user(f"Tell me of {identity}."),)) for identity in identities]
-
-
-def encode(messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
-    """A stand-in for the tokenizer: different conversations have different ids."""
-    text = "|".join(f"{message.role}:{message.content}" for message in messages) + f"|{assistant_prefix}"
-    return tuple(text.encode())
-
-
-class Engine:
-    """Answers every request with its own seed, and keeps what it was asked."""
-
-    def __init__(self):
-        self.requests: list[GenerationRequest] = []
-
-    async def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        self.requests += requests
-        return [
-            Generation(
-                prompt_token_ids=encode(request.messages, request.assistant_prefix),
-                plain_token_ids=encode(request.plain_messages) if request.plain_messages else (),
-                token_ids=(request.seed % 1000, 2),
-                logprobs=(-0.5, -0.25),
-                text=f"answer {request.seed}",
-                finish_reason="stop",
-                choice_logprobs=(),
-            )
-            for request in requests
-        ]
 
 
 def plain(shard_prompts: Sequence[Prompt], *, index: int = 0, samples: int = 3, round: int = 1) -> list[Rollout]:

@@ -500,3 +500,10 @@ def test_a_group_is_ranked_and_complete_a_drop_has_its_reason_and_order_changes_
             "tie": ties and len(set(means.values())) == 1,
         }
         assert reason_of(outcome) == next(reason for reason, held in holds.items() if held)
+
+
+def test_texts_on_the_way_to_a_response_are_no_candidates() -> None:
+    """Whatever score one has: best over worst takes the two responses."""
+    texts = [rollout(0), rollout(1, variant="interim"), rollout(2)]
+    pair = pair_of(best_worst(texts, votes(2.0, 5.0, 1.0)))
+    assert (pair.chosen.sample, pair.rejected.sample) == (0, 2)

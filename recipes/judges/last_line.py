@@ -1,0 +1,45 @@
+"""An answer in words whose last line is decoded among a few forms only."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import Generation, GenerationRequest
+
+
+async def with_last_line(
+    requests: Sequence[GenerationRequest],
+    answers: Sequence[Generation],
+    generate: Generate,
+    *,
+    opening: str,
+    choices: tuple[str, ...],
+    closing: str = "",
+) -> list[Generation]:
+    """Append to every answer a line of `opening`, one of `choices` (each a single token, decoded) and `closing`.
+
+    An answer that began such a line itself (`opening` among its request's stops) has it once. What did not fit stays
+    as it is; an answer whose line does not fit becomes one that did not.
+    """
+    fitting = [index for index, answer in enumerate(answers) if answer.finish_reason != "prompt_too_long"]
+    opened = {index: answers[index].text.removesuffix(opening.strip()).rstrip() for index in fitting}
+    ends = await generate(
+        [
+            replace(
+                requests[index],
+                assistant_prefix=f"{opened[index]}\n{opening}",
+                stop=(),
+                max_tokens=1,
+                choices=choices,
+                constrain_to_choices=True,
+            )
+            for index in fitting
+        ]
+    )
+    closed = list(answers)
+    for index, end in zip(fitting, ends, strict=True):
+        text = f"{opened[index]}\n{opening}{end.text}{closing}"
+        closed[index] = (
+            end if end.finish_reason == "prompt_too_long" else replace(answers[index], text=text, finish_reason="stop")
+        )
+    return closed

@@ -1,0 +1,49 @@
+"""Responses that are ranked by construction, or by the data set that gives them: a pair of them, or all."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.pairing_config import RankedChoice
+from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
+from ...orchestrator.seeds import derive_seed
+from .candidates import dropped, kept, pair_of, same_text
+
+
+def pair_ranked(
+    prompt: Prompt, rollouts: Sequence[Rollout], *, take: RankedChoice, seed: int, drop_truncated: bool
+) -> PairingOutcome:
+    """The best rank over the worst (`best_worst`), a rank drawn by seed over the next one (`adjacent`), or every
+    response, best first, with minus its rank as its score (`all`).
+
+    Ranks are those of the "ranked" responses (their `sample`, 0 the best), however many there are; a rank whose
+    response cannot be used is passed over. Of identical texts in a group the best rank alone stays. Drop reasons, in
+    this order: `too_few` (there were fewer than two responses), `truncated` and `empty` (fewer than two are left),
+    `identical` (the two of a pair say the same, or all of a group).
+    """
+    ranked = [rollout for rollout in rollouts if rollout.variant == "ranked"]
+    if len(ranked) < 2:
+        return dropped(prompt, "too_few")
+    whole = kept(ranked, drop_truncated)
+    if len(whole) < 2:
+        return dropped(prompt, "truncated")
+    usable = [rollout for rollout in whole if rollout.text.strip()]
+    if len(usable) < 2:
+        return dropped(prompt, "empty")
+    if take == "all":
+        return _group(prompt, usable)
+    upper = derive_seed(seed, "rank", prompt.id) % (len(usable) - 1)
+    chosen, rejected = (usable[0], usable[-1]) if take == "best_worst" else (usable[upper], usable[upper + 1])
+    if same_text(chosen, rejected):
+        return dropped(prompt, "identical")
+    return pair_of(prompt, chosen, rejected, None, "ranked")
+
+
+def _group(prompt: Prompt, ranked: Sequence[Rollout]) -> PairingOutcome:
+    different: list[Rollout] = []
+    for rollout in ranked:
+        if not any(same_text(rollout, better) for better in different):
+            different.append(rollout)
+    if len(different) < 2:
+        return dropped(prompt, "identical")
+    scores = tuple(float(-rollout.sample) for rollout in different)
+    group = ResponseGroup(prompt=prompt, responses=tuple(different), scores=scores)
+    return PairingOutcome(pair=None, dropped=None, group=group)

@@ -1,0 +1,120 @@
+"""A shard through a phase as it is built from its configuration: what generation made is judged and paired as what it
+is."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.configs import (
+    BY_CONSTRUCTION,
+    BY_RANK,
+    LADDER,
+    MIXTURE,
+    NO_JUDGE,
+    RANKED_LIST,
+    REVISE,
+    SYSTEM_MESSAGES,
+    base,
+    changed,
+)
+from support.scripted_engine import Engine, prompts, said
+
+from roundelay.launch.phases import build_phase
+from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.protocols import Generate, Judge
+from roundelay.orchestrator.records import Judgment, Rollout, Shard
+from roundelay.orchestrator.stages import ShardResult, Stages
+
+SHARD = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees", "cats")), split="train")
+REVISE_IT, FINE = "Vague.\nNeeds revision: 1", "Needs revision: 0"
+
+
+def played(config: Config, path: Path, *answers: Any, judge: Judge | None = None) -> ShardResult:
+    """The shard's way through the phase; its engine says `answers` in turn, or tells requests by their seeds."""
+    rest = iter(answers)
+    rollouts: Any = SimpleNamespace(generate=Engine(lambda _: next(rest)) if answers else Engine(), policy_version=4)
+    observer: Any = SimpleNamespace(stage=lambda *_: None)
+    stages = Stages(ledger=Ledger(str(path)), rollouts=rollouts, observer=observer)
+    stages.start_round(replace(build_phase(config, None), judge=judge))
+    return asyncio.run(stages.run_shard(SHARD, 1))
+
+
+def constructed(**changes: Any) -> Config:
+    return changed(base(), judge=NO_JUDGE, **changes)
+
+
+def ends(result: ShardResult) -> list[str]:
+    """How each prompt ended: the texts of its pair or list, or the reason of its drop."""
+    found = []
+    for outcome in result.outcomes:
+        if outcome.pair is not None:
+            found.append(f"{outcome.pair.chosen.text} > {outcome.pair.rejected.text}")
+        elif outcome.group is not None:
+            found.append(" > ".join(rollout.text for rollout in outcome.group.responses))
+        else:
+            assert outcome.dropped is not None
+            found.append(outcome.dropped.reason)
+    return found
+
+
+def test_a_revised_answer_is_paired_over_the_first_and_an_unrevised_one_says_why_there_is_no_pair(
+    tmp_path: Path,
+) -> None:
+    answers = ("a", "b", "c", REVISE_IT, FINE, "Well.", "a2")
+    result = played(constructed(generation=REVISE, pairing=BY_CONSTRUCTION), tmp_path, *answers)
+    assert ends(result) == ["a2 > a", "nothing_to_mend", "review_unparsable"]
+    assert len(result.rollouts) == 7
+
+
+def test_texts_on_the_way_to_a_response_are_kept_in_the_ledger_and_never_judged(tmp_path: Path) -> None:
+    asked: list[Rollout] = []
+
+    async def judge(shard: Shard, rollouts: Sequence[Rollout], generate: Generate) -> list[Judgment]:
+        asked.extend(rollouts)
+        return []
+
+    answers = ("a", "b", "c", REVISE_IT, FINE, "Well.", "a2")
+    result = played(constructed(generation=REVISE, pairing=BY_CONSTRUCTION), tmp_path, *answers, judge=judge)
+    assert [rollout.text for rollout in asked] == ["a", "a2", "b"]
+    assert list(Ledger(str(tmp_path)).read_stage(1, "rollouts", Rollout)) == list(result.rollouts)
+
+
+def test_a_prompt_that_got_no_response_is_dropped_with_what_generation_said_of_it(tmp_path: Path) -> None:
+    useless = [" "] * 3 + [said("cut", cut=True)] * 3
+    result = played(constructed(generation=MIXTURE), tmp_path, *useless, "one", "two", " ", "all")
+    assert ends(result)[:2] == ["empty", "truncated"]
+    assert [rollout.text for rollout in result.rollouts if not rollout.interim] == ["all"]
+
+
+@pytest.mark.parametrize(("pairing", "ranks"), [(BY_RANK, (0, 2)), (RANKED_LIST, (0, 1, 2))])
+def test_a_ladders_levels_are_its_ranks(pairing: Any, ranks: tuple[int, ...], tmp_path: Path) -> None:
+    result = played(constructed(generation=LADDER, pairing=pairing), tmp_path)
+    texts = {(rollout.prompt_id, rollout.sample): rollout.text for rollout in result.rollouts}
+    assert ends(result) == [" > ".join(texts[prompt.id, rank] for rank in ranks) for prompt in SHARD.prompts]
+
+
+def test_the_response_that_followed_its_system_message_is_chosen(tmp_path: Path) -> None:
+    result = played(constructed(generation=SYSTEM_MESSAGES, pairing=BY_CONSTRUCTION), tmp_path)
+    for outcome in result.outcomes:
+        assert outcome.pair is not None
+        chosen, rejected = outcome.pair.chosen, outcome.pair.rejected
+        assert chosen.prompt_token_ids == rejected.prompt_token_ids == chosen.sampler_token_ids
+        assert rejected.sampler_token_ids != rejected.prompt_token_ids
+
+
+def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:
+    """Whatever the way of generation: seeds are of the prompt and the sample."""
+    for generation in (LADDER, SYSTEM_MESSAGES, MIXTURE, REVISE):
+        pairing = BY_RANK if generation is LADDER else BY_CONSTRUCTION
+        phase = build_phase(constructed(generation=generation, pairing=pairing), None)
+        one, other = (list(asyncio.run(_sampled(phase))) for _ in range(2))
+        assert one == other
+
+
+async def _sampled(phase: Any) -> Sequence[Rollout]:
+    return await phase.sample(SHARD, 4, Engine())
