@@ -1,8 +1,9 @@
 """The command line: parses, calls, prints. Exit codes: 0 done, 1 stopped, 2 wrong input, 130 interrupted."""
 
 import functools
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -10,12 +11,16 @@ from typing import Annotated, ParamSpec
 import typer
 import yaml
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.ledger import Ledger
+from .comparing import compare as compare_policies
 from .config_loading import config_values, load_config
+from .harness import run_harness
+from .judge_labels import judge_labels
 from .plan import print_plan, print_recipes
 from .progress import TerminalProgress
 from .runs import create_run, environment_note, execute, is_finished, resume_run
@@ -53,6 +58,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: recipe=… model=… any.key=value")]
+Policies = Annotated[list[str], typer.Argument(metavar="RUN[:ROUND]", help="Policies, then overrides.")]
+Draw = Annotated[int, typer.Option(min=0, help="Which part: parts do not overlap until all are used.")]
 ConfigDir = Annotated[Path | None, typer.Option(help="Your own config groups, searched before the shipped ones.")]
 
 
@@ -134,6 +141,79 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
 
 @app.command()
 @reported
+def compare(
+    policies: Policies,
+    judge_model: Annotated[str | None, typer.Option(help="The model that judges; else the run's initial one.")] = None,
+    num_prompts: Annotated[int | None, typer.Option(min=1, help="Judge a part of the prompts only.")] = None,
+    draw: Draw = 0,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Win rate of two policies on the held-out prompts that both answered; of one RUN, all its rounds on one scale.
+
+    The overrides name the judge and its engine: judge=… cluster.…=…
+
+    Example: roundelay compare runs/demo:2 runs/demo:0 judge=ab
+    """
+    overrides = [word for word in policies if is_override(word)]
+    with TerminalProgress(err, 0) as progress:
+        parts = compare_policies(
+            [word for word in policies if word not in overrides],
+            overrides,
+            judge_model=judge_model,
+            config_dir=config_dir,
+            num_prompts=num_prompts,
+            draw=draw,
+            observer=progress,
+        )
+    print_parts(parts)
+
+
+@app.command("judge-accuracy")
+@reported
+def judge_accuracy(
+    policy: Annotated[str, typer.Argument(metavar="RUN[:ROUND]", help="Whose policy judges.")],
+    file: Annotated[Path, typer.Argument(help="Labelled pairs: .json, .jsonl or .parquet, as published.")],
+    format: Annotated[str, typer.Option(help="pandalm, llmbar, mt_bench or rewardbench.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="judge=… cluster.…=…")] = None,
+    num_pairs: Annotated[int | None, typer.Option(min=1, help="Judge a part of the pairs only.")] = None,
+    draw: Draw = 0,
+    config_dir: ConfigDir = None,
+) -> None:
+    """A round's policy as judge of labelled pairs: accuracy, consistency, Cohen's κ.
+
+    Example: roundelay judge-accuracy runs/demo:2 dataset.json --format llmbar
+    """
+    with TerminalProgress(err, 0) as progress:
+        parts = judge_labels(
+            policy,
+            file,
+            overrides or [],
+            format=format,
+            config_dir=config_dir,
+            num_pairs=num_pairs,
+            draw=draw,
+            observer=progress,
+        )
+    print_parts(parts)
+
+
+@app.command("lm-eval")
+@reported
+def lm_eval(
+    policy: Annotated[str, typer.Argument(metavar="RUN[:ROUND]", help="Whose policy is evaluated.")],
+    tasks: Annotated[str, typer.Option(help="Names of lm-eval's tasks, with commas between them.")],
+    extra: Annotated[list[str] | None, typer.Argument(help="After --: further words for `lm-eval run`.")] = None,
+) -> None:
+    """Hand a round's policy to EleutherAI's lm-eval (pip install 'roundelay[eval]').
+
+    Example: roundelay lm-eval runs/demo:2 --tasks gsm8k,arc_easy -- --limit 100
+    """
+    where = run_harness(policy, tasks, extra or [])
+    out.print(Text(f"results: {where}"), soft_wrap=True)
+
+
+@app.command()
+@reported
 def recipes(config_dir: ConfigDir = None) -> None:
     """List every recipe: its paper, its parts, how it differs.
 
@@ -148,6 +228,22 @@ def default_name(overrides: list[str], config_dir: Path | None) -> str:
     recipe = Path(chosen.get("recipe", "self_rewarding")).name
     model = Path(chosen.get("model", "smollm2_135m")).name
     return f"{recipe}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is an override rather than a run.
+
+    Example:
+        >>> is_override("judge.orders=both"), is_override("s3://bucket/a=b:2")
+        (True, False)
+    """
+    return re.match(r"[+~]*[\w.@]+=", word) is not None
+
+
+def print_parts(parts: Sequence[Text | Table]) -> None:
+    """Print text as it is, however long its lines, and tables as wide as the terminal."""
+    for part in parts:
+        out.print(part, soft_wrap=isinstance(part, Text))
 
 
 def follow(config: Config, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from hydra import compose, version
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.judge_config import JudgeConfig
 
 CONFIG_ROOT = Path(str(files("roundelay.configs")))
 GROUPS = (
@@ -30,6 +31,7 @@ GROUPS = (
     "cluster", "tracking",
 )  # fmt: skip
 _ADAPTER = TypeAdapter(Config)
+_JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])
 
 
 def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None) -> Config:
@@ -44,6 +46,19 @@ def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, def
         ConfigError: naming field, value and remedy.
     """
     return parse_config(compose_dict(overrides, config_dir=config_dir, default_name=default_name))
+
+
+def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> JudgeConfig:
+    """A judge alone, of overrides of its group: for judging outside a run.
+
+    Raises:
+        ConfigError: naming field, value and remedy.
+    """
+    values = {"judge": compose_dict(overrides, config_dir=config_dir, default_name="judge")["judge"]}
+    try:
+        return _JUDGE_ADAPTER.validate_json(json.dumps(values), strict=True)["judge"]
+    except ValidationError as error:
+        raise _first_problem(error, values) from error
 
 
 def compose_dict(

@@ -23,6 +23,7 @@ STAGE_NAMES = {
     "eval-rollouts": "evaluate: respond",
     "eval-judgments": "evaluate: judge",
     "eval-logps": "evaluate: implicit reward",
+    "comparisons": "judge pairs",
 }
 QUIET_STAGES = {"pairs", "selected", "heldout-pairs"}  # instantaneous
 
@@ -78,5 +79,7 @@ class TerminalProgress:
         self.console.print(text, style="yellow", highlight=False, markup=False)
 
     def _label(self, round: int, stage: str) -> str:
-        where = "" if stage == "start" else f"round {round}/{self.rounds}  " if round else "baseline   "
+        where = (
+            "" if stage in ("start", "comparisons") else f"round {round}/{self.rounds}  " if round else "baseline   "
+        )
         return f"{where}{STAGE_NAMES[stage]}"

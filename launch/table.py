@@ -39,10 +39,10 @@ def samples(ledger: Ledger, count: int) -> Group:
     prompts = PromptStore(ledger, "heldout", limit=count)
     texts = {round: _responses(ledger, round, count) for round in (finished[0], finished[-1])}
     for prompt in prompts:
-        parts.append(Text(f"\n{_one_line(prompt.messages[-1].content)}", style="bold"))
+        parts.append(Text(f"\n{one_line(prompt.messages[-1].content)}", style="bold"))
         for round, by_prompt in texts.items():
             name = "initial" if round == 0 else f"round {round}"
-            parts.append(Text.assemble((f"  {name}: ", "cyan"), _one_line(by_prompt.get(prompt.id, DASH))))
+            parts.append(Text.assemble((f"  {name}: ", "cyan"), one_line(by_prompt.get(prompt.id, DASH))))
     return Group(*parts)
 
 
@@ -70,7 +70,7 @@ def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
     return found
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Text of models and data sets as one printable line: nothing in it reaches the terminal as a command."""
     flat = "".join(character for character in " ".join(text.split()) if character.isprintable())
     return flat if len(flat) <= 200 else f"{flat[:199]}…"

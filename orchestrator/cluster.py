@@ -22,8 +22,9 @@ class ActorDied(RunError):
     """An actor's process is gone. Rollout engines are replaced; a dead learner ends the run, which can be resumed."""
 
 
-def bundles_of(config: ClusterConfig, *, scorers: bool) -> dict[str, Bundle]:
-    """What every actor needs, by name, in placement order; `scorers` says whether models judge beside the policy.
+def bundles_of(config: ClusterConfig, *, scorers: bool, learners: bool = True) -> dict[str, Bundle]:
+    """What every actor needs, by name, in placement order; `scorers` says whether models judge beside the
+    policy, `learners` whether anything is learnt.
 
     Example: {"rollout-0": {"CPU": 1.0}, "learner-0": {"CPU": 1.0}}
     """
@@ -32,9 +33,9 @@ def bundles_of(config: ClusterConfig, *, scorers: bool) -> dict[str, Bundle]:
         return {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
 
     rollouts = {f"rollout-{i}": bundle(config.rollout.cpus, config.rollout.gpus) for i in range(config.rollout.actors)}
-    learners = {f"learner-{i}": bundle(config.learner.cpus, config.learner.gpus) for i in range(config.learner.ranks)}
+    ranks = {f"learner-{i}": bundle(config.learner.cpus, config.learner.gpus) for i in range(config.learner.ranks)}
     judges = {f"scorer-{i}": bundle(config.scorer.cpus, config.scorer.gpus) for i in range(config.scorer.actors)}
-    return rollouts | learners | (judges if scorers else {})
+    return rollouts | (ranks if learners else {}) | (judges if scorers else {})
 
 
 def check_placeable(bundles: Mapping[str, Bundle], nodes: Sequence[Mapping[str, float]]) -> None:
@@ -86,9 +87,9 @@ class AsyncHost:
 class Cluster:
     """A connection to Ray and the placement of one run's actors."""
 
-    def __init__(self, config: ClusterConfig, *, scorers: bool):
+    def __init__(self, config: ClusterConfig, *, scorers: bool, learners: bool = True):
         self.config = config
-        self.bundles = bundles_of(config, scorers=scorers)
+        self.bundles = bundles_of(config, scorers=scorers, learners=learners)
         self._group: PlacementGroup | None = None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         common: dict[str, Any] = {"log_to_driver": False, "namespace": None, "logging_level": "ERROR"}

@@ -12,6 +12,7 @@
     rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
     metrics.jsonl
+    comparisons/, judge-accuracy/     judged pairs of finished rounds, by the hash of all that they hang on
 
 The directory is local or any fsspec URL. On a local file system a file appears by atomic rename; object stores put
 whole objects. A stage's shard that exists is finished and is read back, never recomputed.

@@ -20,7 +20,7 @@ from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
 from roundelay.orchestrator.records import Rollout, Shard
 
 RECIPES = sorted((CONFIG_ROOT / "recipe").glob("*.yaml"))
-COMMANDS = ("run", "resume", "sweep", "show", "recipes")
+COMMANDS = ("run", "resume", "sweep", "show", "recipes", "compare", "judge-accuracy", "lm-eval")
 
 Roundelay = Callable[..., str]
 

@@ -79,7 +79,7 @@ def test_no_records_are_a_table_of_no_rows_with_the_same_columns() -> None:
 def test_only_optional_fields_may_be_empty() -> None:
     """A missing score is stored as missing, not as a number; an id or a status can not be missing."""
     nullable = {field.name for field in arrow_schema(Judgment) if field.nullable}
-    assert nullable == {"score", "choice_mass", "other", "probability"}
+    assert nullable == {"score", "choice_mass", "other", "probability", "agrees"}
     judgment = Judgment(prompt_id="p", sample=0, vote=0, status="unparsable", score=None, choice_mass=None, text="?")
     assert to_table(Judgment, [judgment]).column("score").null_count == 1
 

@@ -1,0 +1,73 @@
+"""`roundelay compare`: policies against each other on the held-out prompts that they answered in their own runs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.protocols import Observer
+from ..recipes.evaluation.comparisons import Comparison
+from .comparison_reports import match_report, ranking_report
+from .judging import judge_setup
+from .kept_comparisons import judged_once
+from .matches import match_of, report_on
+from .rounds import FinishedRound, finished_round, finished_rounds, kept_policy, run_and_round
+
+DIRECTORY = "comparisons"
+
+
+def compare(
+    policies: Sequence[str],
+    overrides: Sequence[str],
+    *,
+    judge_model: str | None,
+    config_dir: Path | None,
+    num_prompts: int | None,
+    draw: int,
+    observer: Observer,
+) -> list[Text | Table]:
+    """Judge what is not judged yet, and keep it in the first run's directory.
+
+    Returns:
+        the figures, to be printed.
+
+    Raises:
+        ConfigError: the policies cannot be compared, or an override is wrong.
+    """
+    meetings = _meetings(policies)
+    first = meetings[0][0].ledger
+    weights = judge_model or kept_policy(finished_rounds(first.url)[0])
+    judge = judge_setup(first, overrides, weights=weights, config_dir=config_dir)
+    matches = [match_of(a, b, num_prompts, draw) for a, b in meetings]
+
+    def report(index: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+        match = matches[index]
+        return {"a": match.a.name, "b": match.b.name, **asdict(report_on(match, comparisons))}
+
+    batches = [match.pairs for match in matches]
+    compared = judged_once(batches, judge, observer, ledger=first, directory=DIRECTORY, report=report)
+    if len(policies) == 1:
+        parts = ranking_report(matches, compared, judge)
+    else:
+        parts = match_report(matches[0], compared[0], judge)
+    return [*parts, Text(f"every comparison: {first.url}/{DIRECTORY}")]
+
+
+def _meetings(policies: Sequence[str]) -> list[tuple[FinishedRound, FinishedRound]]:
+    """Two policies, as they are named; or of one run every round against every one before it."""
+    if len(policies) == 2:
+        return [(finished_round(policies[0]), finished_round(policies[1]))]
+    if len(policies) == 1 and run_and_round(policies[0])[1] is None:
+        rounds = finished_rounds(policies[0])
+        if len(rounds) > 1:
+            return [(later, earlier) for earlier, later in combinations(rounds, 2)]
+        raise ConfigError(f"only the initial policy of {policies[0]} is evaluated", "finish a round of it first")
+    raise ConfigError(
+        f"{' '.join(policies) or 'nothing'}: cannot be compared",
+        "give two policies as RUN[:ROUND] RUN[:ROUND], or one RUN for all of its rounds",
+    )

@@ -1,0 +1,103 @@
+"""`roundelay judge-accuracy`: a round's policy as judge of pairs that are labelled."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.protocols import Observer
+from ..orchestrator.records import Message, Prompt
+from ..recipes.evaluation.bias import length_preference, list_preference
+from ..recipes.evaluation.comparisons import Comparison
+from ..recipes.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
+from ..recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
+from ..recipes.evaluation.subset import fresh_subset
+from .judging import ResponsePair, judge_setup
+from .kept_comparisons import judged_once
+from .labelled_files import labelled_rows
+from .reports import decimal, figures, number, percent, signed
+from .rounds import finished_round, kept_policy
+from .table import one_line
+
+DIRECTORY = "judge-accuracy"
+
+
+def judge_labels(
+    of: str,
+    file: Path,
+    overrides: Sequence[str],
+    *,
+    format: str,
+    config_dir: Path | None,
+    num_pairs: int | None,
+    draw: int,
+    observer: Observer,
+) -> list[Text | Table]:
+    """Let a round's policy judge the pairs of a file, and keep its answers in the run's directory.
+
+    Returns:
+        how they agree with the labels, to be printed.
+
+    Raises:
+        ConfigError: the file does not fit its format, the round has no policy any more, or an override is wrong.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"--format {format}: no such format", f"known: {', '.join(sorted(FORMATS))}")
+    side = finished_round(of)
+    judge = judge_setup(side.ledger, overrides, weights=kept_policy(side), config_dir=config_dir)
+    labelled = _chosen(read_labelled(labelled_rows(file), format), num_pairs, draw)
+    pairs = [
+        ResponsePair(prompt=Prompt(id=identity, messages=(Message(role="user", content=one.prompt),)), a=one.a, b=one.b)
+        for identity, one in labelled.items()
+    ]
+
+    def report(_: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+        result = _accuracy(comparisons, labelled)
+        return {"judge": side.name, "file": file.name, "format": format, "accuracy": asdict(result) if result else None}
+
+    (comparisons,) = judged_once([pairs], judge, observer, ledger=side.ledger, directory=DIRECTORY, report=report)
+    head = Text(f"judge: {side.name} ({judge.config.judge.kind})\npairs: {file} ({format})")
+    return [head, _figures(comparisons, labelled), Text(f"every comparison: {side.ledger.url}/{DIRECTORY}")]
+
+
+def _chosen(pairs: Sequence[LabelledPair], num_pairs: int | None, draw: int) -> dict[str, LabelledPair]:
+    """The pairs to be judged, by their number in the file."""
+    numbered = {str(index): pair for index, pair in enumerate(pairs)}
+    if num_pairs is None:
+        return numbered
+    if num_pairs > len(pairs):
+        raise ConfigError(f"--num-pairs {num_pairs}, but the file holds {len(pairs)}", "give fewer, or leave it out")
+    return {
+        identity: numbered[identity] for identity in fresh_subset(list(numbered), size=num_pairs, draw=draw, seed=0)
+    }
+
+
+def _accuracy(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair]) -> JudgeAccuracy | None:
+    pairs = [labelled[one.prompt_id] for one in comparisons]
+    return judge_accuracy(comparisons, [pair.label for pair in pairs], [pair.subset for pair in pairs])
+
+
+def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair]) -> Text | Table:
+    result = _accuracy(comparisons, labelled)
+    if result is None:
+        return Text(f"none of {len(comparisons)} answers could be read: choose another judge")
+    texts = {identity: (pair.a, pair.b) for identity, pair in labelled.items()}
+    subsets = result.by_subset if len(result.by_subset) > 1 else {}
+    rows = [
+        ("pairs", number(result.pairs)),
+        ("accuracy", percent(result.accuracy)),
+        *((f"  {one_line(name)}", percent(share)) for name, share in subsets.items()),
+        ("accuracy, mean of both orders, ties in the labels left out", percent(result.order_accuracy)),
+        ("Cohen's κ", decimal(result.kappa)),
+        ("parse rate", percent(result.parse_rate)),
+        ("same both ways round", percent(result.swap_consistency)),
+        ("ties: judge, labels", f"{percent(result.tie_rate)}, {percent(result.label_tie_rate)}"),
+        ("prefers the first", signed(result.prefers_first)),
+        ("prefers the longer", percent(length_preference(comparisons))),
+        ("prefers the list", percent(list_preference(comparisons, texts))),
+    ]
+    return figures(rows)

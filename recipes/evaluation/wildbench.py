@@ -1,0 +1,52 @@
+"""WildBench's two figures (arXiv 2406.04770): WB-Reward from verdicts on pairs, WB-Score from ratings."""
+
+from typing import Literal, TypeAlias
+
+Grade: TypeAlias = Literal["A++", "A+", "A=B", "B+", "B++"]
+
+REWARDS: dict[Grade, float] = {"A++": 1.0, "A+": 0.5, "A=B": 0.0, "B+": -0.5, "B++": -1.0}
+LENGTH_RULE_CHARS = 500
+MIN_RATING, MAX_RATING = 1, 10
+DRAW_MARGIN = 1.0  # ratings this near are a draw in its Elo
+
+
+def wb_reward(grade: Grade, *, chars_a: int, chars_b: int, max_extra_chars: int | None = LENGTH_RULE_CHARS) -> float:
+    """The reward of a, from −1 to 1. A slight win becomes a tie if the winner is more than `max_extra_chars` characters
+    longer (None switches the rule off, as K = −1 does there).
+
+    Example:
+        >>> wb_reward("A+", chars_a=900, chars_b=400), wb_reward("A+", chars_a=901, chars_b=400)
+        (0.5, 0.0)
+    """
+    reward = REWARDS[grade]
+    extra = chars_a - chars_b if reward > 0 else chars_b - chars_a
+    if abs(reward) == 0.5 and max_extra_chars is not None and extra > max_extra_chars:
+        return 0.0
+    return reward
+
+
+def wb_score(rating: float) -> float:
+    """A rating from 1 to 10 as (s − 5)·2: 0 is an average response.
+
+    Raises:
+        ValueError: the rating is off the scale.
+
+    Example:
+        >>> wb_score(8)
+        6
+    """
+    if not MIN_RATING <= rating <= MAX_RATING:
+        raise ValueError(f"a rating goes from {MIN_RATING} to {MAX_RATING}, but this one is {rating}")
+    return (rating - 5) * 2
+
+
+def elo_points(rating_a: float, rating_b: float) -> float:
+    """What a gets in WildBench's Elo: a win 1, a loss 0, and half where the ratings differ by at most 1.
+
+    Example:
+        >>> elo_points(8, 7), elo_points(8, 6)
+        (0.5, 1.0)
+    """
+    if abs(rating_a - rating_b) <= DRAW_MARGIN:
+        return 0.5
+    return 1.0 if rating_a > rating_b else 0.0

@@ -1,0 +1,79 @@
+"""How often one policy's responses are preferred to another's, and how far the judge can be trusted in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .comparisons import Comparison, points, preferred, verdicts
+
+INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WinRate:
+    """A win rate of a against b with its 95% bootstrap interval over prompts, all as shares (not percent).
+
+    `mean_probability` is the mean of the judge's probabilities, as AlpacaEval 2 counts. `swap_consistency` is the share
+    of comparisons whose verdict is the same in both orders; `prefers_first` the mean probability of what stands first,
+    less a half. Both are None where every comparison was of identical texts.
+
+    Example:
+        WinRate(comparisons=10, unparsable=1, wins=5, ties=2, losses=2, win_rate=2/3, low=0.4, high=0.9,
+                mean_probability=0.6, swap_consistency=0.8, prefers_first=0.05)
+    """
+
+    comparisons: int
+    unparsable: int
+    wins: int
+    ties: int
+    losses: int
+    win_rate: float
+    low: float
+    high: float
+    mean_probability: float
+    swap_consistency: float | None
+    prefers_first: float | None
+
+
+def win_rate(comparisons: Sequence[Comparison], *, seed: int = 0, bootstraps: int = 1000) -> WinRate | None:
+    """The share of wins, ties counting half: MT-bench's rule (arXiv 2306.05685), where a response wins only if it is
+    preferred in both orders, and contradicting orders are a tie.
+
+    What could not be read in both orders is left out and counted. None if nothing could be read.
+    """
+    read = verdicts(comparisons)
+    if not read:
+        return None
+    scores = np.array([points(verdict) for _, verdict in read])
+    draws = np.random.default_rng(seed).integers(len(scores), size=(bootstraps, len(scores)))
+    low, high = np.percentile(scores[draws].mean(axis=1), INTERVAL)
+    probabilities = [one.probability for one, _ in read if one.probability is not None]
+    asked = [one.orders for one, _ in read if one.orders is not None and not one.identical]
+    return WinRate(
+        comparisons=len(comparisons),
+        unparsable=len(comparisons) - len(read),
+        wins=int((scores == 1.0).sum()),
+        ties=int((scores == 0.5).sum()),
+        losses=int((scores == 0.0).sum()),
+        win_rate=float(scores.mean()),
+        low=float(low),
+        high=float(high),
+        mean_probability=float(np.mean(probabilities)),
+        swap_consistency=swap_consistency(asked),
+        prefers_first=first_preference(asked),
+    )
+
+
+def swap_consistency(orders: Sequence[tuple[float, float]]) -> float | None:
+    """The share of comparisons in which both orders prefer the same response (or both neither)."""
+    if not orders:
+        return None
+    return sum(preferred(first) == preferred(second) for first, second in orders) / len(orders)
+
+
+def first_preference(orders: Sequence[tuple[float, float]]) -> float | None:
+    """P(what stands first) − ½: 0 for a judge without position bias."""
+    if not orders:
+        return None
+    return sum((first + 1.0 - second) / 2 for first, second in orders) / len(orders) - 0.5

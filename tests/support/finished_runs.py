@@ -1,0 +1,71 @@
+"""Run directories of evaluated rounds, written as a driver would leave them: no engine has seen them."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from roundelay.launch.config_loading import config_values, load_config
+from roundelay.orchestrator.ledger import Ledger, round_name
+from roundelay.orchestrator.policies import weights_hash
+from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
+from roundelay.orchestrator.records import Rollout, Shard
+
+PROMPTS = [f"Question {number}" for number in range(12)]
+
+Texts = Callable[[str], str]  # a response, of its prompt
+
+
+def make_run(
+    directory: Path,
+    name: str,
+    rounds: Sequence[Texts],
+    *,
+    asked: Sequence[str] = PROMPTS,
+    more: Sequence[str] = (),
+    model: Path | None = None,
+) -> str:
+    """A run whose rounds, the initial policy's first, have answered the held-out prompts. Without a `model` that all of
+    its policies are, every round has another policy of no files."""
+    prompts = directory / f"{name}.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in asked))
+    config = load_config([f"run.name={name}", "run.prompts_per_shard=5", "prompts=file", "prompts.train.path=x",
+                          f"prompts.heldout.path={prompts}", *more])  # fmt: skip
+    ledger = Ledger(str(directory / name))
+    source = config.prompts.heldout
+    freeze_prompts(ledger, config.prompts, field="prompts.heldout.path", source=source, name="heldout")
+    initial = model or directory / "model"
+    initial.mkdir(exist_ok=True)
+    sha256 = weights_hash(str(model)) if model else f"{name}-0"
+    ledger.create({"config": config_values(config), "initial_policy": {"path": str(initial), "sha256": sha256}})
+    for round, texts in enumerate(rounds):
+        path = Path(ledger.model_path(round, "policy"))
+        if round and model:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(model)
+        elif round:
+            path.mkdir(parents=True)
+        policy = {"version": round, "path": str(path), "sha256": f"{name}-{round}"}
+        if round:
+            ledger.write_json({"policy": policy}, round_name(round), "learn.json")
+        rollouts = [_response(prompt.id, round, texts(prompt.messages[-1].content))
+                    for prompt in PromptStore(ledger, "heldout")]  # fmt: skip
+        shard = Shard(round=round, index=0, prompts=(), split="heldout")
+        ledger.write_shard("eval-rollouts", shard, Rollout, rollouts)
+        ledger.commit_round(round, {"round": round, "policy": policy})
+    return ledger.url
+
+
+def _response(prompt_id: str, round: int, text: str) -> Rollout:
+    return Rollout(
+        prompt_id=prompt_id,
+        sample=0,
+        variant="plain",
+        prompt_token_ids=(1,),
+        sampler_token_ids=(1,),
+        token_ids=(2,),
+        logprobs=(-0.5,),
+        text=text,
+        finish_reason="stop",
+        policy_version=round,
+        seed=1,
+    )

@@ -1,0 +1,74 @@
+"""A judge against labels."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.comparisons import comparison, with_verdict
+
+from roundelay.recipes.evaluation.comparisons import Verdict
+from roundelay.recipes.evaluation.judge_accuracy import cohens_kappa, judge_accuracy
+
+VERDICTS = st.sampled_from(["a", "b", "tie"])
+
+
+def test_the_figures_of_a_small_set_are_those_counted_by_hand() -> None:
+    """Verdicts a, b, tie, a, (unread) against labels a, b, tie, b, a: 3 of the 4 read are right.
+    Orders of the three read pairs whose label is no tie: (.9, .7) a/a right twice, (.2, .4) b/b right twice, (.9, .7)
+    of label b wrong twice: 4 of 6. Chance: verdicts a 2/4, b 1/4, tie 1/4; labels a 1/4, b 2/4, tie 1/4: (2+2+1)/16 =
+    5/16; κ = (12/16 − 5/16)/(11/16) = 7/11. Ties: one of four on both sides."""
+    comparisons = [*(with_verdict(verdict) for verdict in ("a", "b", "tie", "a")), comparison(None, 0.5)]
+    labels: list[Verdict] = ["a", "b", "tie", "b", "a"]
+    found = judge_accuracy(comparisons, labels, ["x", "x", "x", "y", "y"])
+    assert found is not None
+    assert (found.pairs, found.unparsable, found.parse_rate) == (5, 1, 0.8)
+    assert found.accuracy == 0.75
+    assert found.order_accuracy == pytest.approx(4 / 6)
+    assert found.kappa == pytest.approx(7 / 11)
+    assert (found.tie_rate, found.label_tie_rate) == (0.25, 0.25)
+    assert found.by_subset == {"x": 1.0, "y": 0.0}
+    assert found.swap_consistency == 0.75  # the tie's orders, (.8, .3), contradict each other
+
+
+def test_a_judge_that_always_prefers_the_first_is_right_half_the_time_by_order_and_never_by_verdict() -> None:
+    """Its verdicts are all ties; by order it is right once a pair."""
+    found = judge_accuracy([comparison(1.0, 0.0)] * 4, ["a", "b", "a", "b"], [""] * 4)
+    assert found is not None
+    assert (found.accuracy, found.order_accuracy, found.swap_consistency) == (0.0, 0.5, 0.0)
+    assert found.prefers_first == 0.5
+    assert found.kappa == 0.0
+
+
+def test_an_answer_that_is_even_counts_half_by_order() -> None:
+    found = judge_accuracy([comparison(0.5, 0.9)], ["a"], [""])
+    assert found is not None and found.order_accuracy == 0.75
+
+
+def test_labels_that_are_all_ties_have_no_accuracy_by_order() -> None:
+    found = judge_accuracy([with_verdict("a")], ["tie"], [""])
+    assert found is not None and found.order_accuracy is None
+
+
+def test_nothing_readable_has_no_accuracy() -> None:
+    assert judge_accuracy([comparison(None, None)], ["a"], [""]) is None
+
+
+def test_kappa_of_a_textbook_table() -> None:
+    """20 both yes, 5 yes/no, 10 no/yes, 15 both no: p_o = .7, p_e = .5·.6 + .5·.4 = .5, κ = .4."""
+    left = ["y"] * 25 + ["n"] * 25
+    right = ["y"] * 20 + ["n"] * 5 + ["y"] * 10 + ["n"] * 15
+    assert cohens_kappa(left, right) == pytest.approx(0.4)
+
+
+def test_kappa_is_undefined_where_chance_always_agrees() -> None:
+    assert cohens_kappa(["a", "a"], ["a", "a"]) is None
+    assert cohens_kappa([], []) is None
+
+
+@given(st.lists(st.tuples(VERDICTS, VERDICTS), min_size=1))
+def test_kappa_is_at_most_one_symmetric_and_one_only_for_full_agreement(pairs: list[tuple[Verdict, Verdict]]) -> None:
+    left, right = [one for one, _ in pairs], [other for _, other in pairs]
+    kappa = cohens_kappa(left, right)
+    assert kappa == cohens_kappa(right, left)
+    if kappa is not None:
+        assert -1.0 <= kappa <= 1.0
+        assert (kappa == 1.0) == (left == right)

@@ -1,0 +1,57 @@
+"""WildBench's rewards and scores."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roundelay.recipes.evaluation.wildbench import REWARDS, Grade, elo_points, wb_reward, wb_score
+
+GRADES = st.sampled_from(list(REWARDS))
+CHARS = st.integers(0, 5000)
+
+
+@pytest.mark.parametrize(
+    ("grade", "chars_a", "chars_b", "reward"),
+    [
+        ("A++", 2000, 100, 1.0),  # a clear win stands, however long
+        ("A+", 600, 100, 0.5),  # longer by 500, not by more
+        ("A+", 601, 100, 0.0),
+        ("A+", 100, 2000, 0.5),  # the shorter one won
+        ("A=B", 2000, 100, 0.0),
+        ("B+", 100, 601, 0.0),
+        ("B+", 2000, 100, -0.5),
+        ("B++", 100, 2000, -1.0),
+    ],
+)
+def test_a_slight_win_by_a_much_longer_response_is_a_tie(
+    grade: Grade, chars_a: int, chars_b: int, reward: float
+) -> None:
+    assert wb_reward(grade, chars_a=chars_a, chars_b=chars_b) == reward
+
+
+@given(grade=GRADES, chars_a=CHARS, chars_b=CHARS)
+def test_without_the_length_rule_only_the_grade_counts(grade: Grade, chars_a: int, chars_b: int) -> None:
+    assert wb_reward(grade, chars_a=chars_a, chars_b=chars_b, max_extra_chars=None) == REWARDS[grade]
+
+
+@given(grade=GRADES, chars_a=CHARS, chars_b=CHARS)
+def test_exchanging_the_sides_changes_the_sign(grade: Grade, chars_a: int, chars_b: int) -> None:
+    mirror: dict[Grade, Grade] = {"A++": "B++", "A+": "B+", "A=B": "A=B", "B+": "A+", "B++": "A++"}
+    assert wb_reward(grade, chars_a=chars_a, chars_b=chars_b) == -wb_reward(
+        mirror[grade], chars_a=chars_b, chars_b=chars_a
+    )
+
+
+def test_a_score_has_its_zero_at_five() -> None:
+    """(1 − 5)·2 = −8 and (10 − 5)·2 = 10 are the ends of the scale."""
+    assert [wb_score(rating) for rating in (1, 5, 7.5, 10)] == [-8, 0, 5, 10]
+
+
+@pytest.mark.parametrize("rating", [0, 0.9, 10.5, -3])
+def test_a_rating_off_the_scale_is_refused(rating: float) -> None:
+    with pytest.raises(ValueError, match="from 1 to 10"):
+        wb_score(rating)
+
+
+def test_ratings_within_one_of_each_other_are_a_draw() -> None:
+    assert [elo_points(a, b) for a, b in ((8, 7), (7, 8), (8, 6.9), (3, 5))] == [0.5, 0.5, 1.0, 0.0]
