@@ -21,8 +21,9 @@ from .comparing import compare as compare_policies
 from .config_loading import config_values, load_config
 from .harness import run_harness
 from .judge_labels import judge_labels
-from .plan import print_plan, print_recipes
+from .plan import print_plan
 from .progress import TerminalProgress
+from .recipe_pages import print_recipe, print_recipes
 from .runs import create_run, environment_note, execute, is_finished, resume_run
 from .sweeps import run_sweep
 from .table import print_run
@@ -214,12 +215,18 @@ def lm_eval(
 
 @app.command()
 @reported
-def recipes(config_dir: ConfigDir = None) -> None:
-    """List every recipe: its paper, its parts, how it differs.
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe: say what it does, phase by phase.")] = None,
+    config_dir: ConfigDir = None,
+) -> None:
+    """List every recipe with its paper and how it differs, or say what one does.
 
-    Example: roundelay recipes
+    Example: roundelay recipes self_rewarding
     """
-    print_recipes(out, config_dir)
+    if name is None:
+        print_recipes(out, config_dir)
+    else:
+        print_recipe(out, name, config_dir)
 
 
 def default_name(overrides: list[str], config_dir: Path | None) -> str:

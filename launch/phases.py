@@ -43,6 +43,8 @@ from ..orchestrator.judge_config import (
     RatingJudge,
     RewardModelJudge,
     ValidatorJudge,
+    asked_both_ways,
+    is_policy,
     models_of,
     votes_of,
 )
@@ -85,6 +87,7 @@ from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
+from ..recipes.judges.canaries import judge_canaries
 from ..recipes.judges.checklist import judge_checklist
 from ..recipes.judges.critique import judge_critique
 from ..recipes.judges.density_ratio import judge_density_ratio
@@ -120,13 +123,17 @@ from ..recipes.pairing.wpo_ties import pair_wpo_ties
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
+    judge_heldout = _judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True)
+    canary_judge = _judge(asked_both_ways(config.judge), config, scorers, "canary", own_logps=False)
     return Phase(
         sample=partial(_sample, config=config),
         judge=_judge(config.judge, config, scorers, "judge", own_logps=config.generation.kind == "plain"),
         pair=partial(_pair, config=config),
         filter=_filter(config.filter),
         sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=_judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True),
+        judge_heldout=judge_heldout,
+        judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
+        rejudge=judge_heldout if is_policy(config.evaluation.judge) else None,
     )
 
 

@@ -1,9 +1,7 @@
-"""What a run would do, and what recipes there are, in words."""
+"""What a run would do: the stages of its phases with their sizes, and its actors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,18 +25,12 @@ from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJu
 from ..orchestrator.objective_config import Objective, RewardModelObjective
 from ..orchestrator.pairing_config import AgreementPairing, CritiquedPairing, DemonstrationsPairing, gives_groups
 from ..recipes.generation.mixture import windows
-from .config_loading import compose_dict, group_members
 
 
 def print_plan(console: Console, config: Config) -> None:
     """The stages of every phase's rounds with their sizes, and the actors."""
-    first = 1
-    for name in config.phases or (None,):
-        rounds = config.phases[name].rounds if name else None
-        last = config.run.rounds if rounds is None else min(config.run.rounds, first + rounds - 1)
-        if first <= last:
-            _print_phase(console, config.in_phase(name), name, last - first + 1)
-        first = last + 1
+    for name, first, last in phases_of(config):
+        _print_phase(console, config.in_phase(name), name, last - first + 1)
     actors = ", ".join(
         f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
         for name, bundle in bundles_of(config.cluster, scorers=config.needs_scorer).items()
@@ -54,6 +46,17 @@ def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
     tokens = f"up to {generation.sampling.max_tokens} tokens each"
     rollouts = prompts * samples
     return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({generation.kind}), {tokens}"
+
+
+def phases_of(config: Config) -> Iterator[tuple[str | None, int, int]]:
+    """The phases that the run reaches, by name (None for a recipe's single one), with their first and last round."""
+    first = 1
+    for name in config.phases or (None,):
+        rounds = config.phases[name].rounds if name else None
+        last = config.run.rounds if rounds is None else min(config.run.rounds, first + rounds - 1)
+        if first <= last:
+            yield name, first, last
+        first = last + 1
 
 
 def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
@@ -120,26 +123,6 @@ def _votes(config: Config, rollouts: int) -> int:
         case ImplicitRewardJudge(voters="policy_and_previous"):
             return rollouts * 2
     return rollouts
-
-
-def print_recipes(console: Console, config_dir: Path | None) -> None:
-    """Every recipe with its paper and parts."""
-    table = Table(title="recipes", title_justify="left")
-    for column in ("recipe", "method", "paper", "parts", "differs from the paper"):
-        table.add_column(column)
-    for name in group_members("recipe", config_dir):
-        values = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe", complete=False)
-        info = values.get("recipe", {})
-        parts = "\n".join(" → ".join(_parts(phase)) for phase in values["phases"].values() or [values])
-        title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
-        table.add_row(*map(Text, (name, title, paper, parts, differs)))
-    console.print(table)
-
-
-def _parts(phase: Mapping[str, Any]) -> list[str]:
-    """The kinds that a phase is composed of; a filter only where there is one."""
-    kinds = {group: phase[group]["kind"] for group in ("generation", "judge", "pairing", "filter", "objective")}
-    return [kind for group, kind in kinds.items() if (group, kind) != ("filter", "none")]
 
 
 def _objective(objective: Objective) -> str:

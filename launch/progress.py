@@ -24,6 +24,8 @@ STAGE_NAMES = {
     "eval-judgments": "evaluate: judge",
     "eval-logps": "evaluate: implicit reward",
     "comparisons": "judge pairs",
+    "canary-judgments": "evaluate: judge canaries",
+    "drift-judgments": "evaluate: judge the initial responses again",
 }
 QUIET_STAGES = {"pairs", "selected", "heldout-pairs"}  # instantaneous
 

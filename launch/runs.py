@@ -84,7 +84,8 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
         if old.get(field) != new.get(field) and not is_resumable(field):
             raise ConfigError(
                 f"{field}={new.get(field)!r} would alter finished rounds (this run has {old.get(field)!r})",
-                "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.* and tracking.*",
+                "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.*, tracking.* and "
+                "what an alarm does (evaluation.canaries.action, evaluation.min_…)",
             )
     config = parse_config(values)
     finished = ledger.finished_rounds()

@@ -1,5 +1,6 @@
 """The table of a run's rounds, and sample responses: what `run`, `resume` and `show` print."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -9,25 +10,65 @@ from rich.text import Text
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import Rollout
+from ..recipes.judges.canaries import CANARIES
 
 DASH = "–"
+_BORDERS = "│  │"  # what a column adds to its text; neighbours share one
 
 
-def rounds_table(ledger: Ledger) -> Table:
-    """One column a finished round; round 0 is the initial policy."""
+def rounds_tables(ledger: Ledger, width: int) -> list[Table]:
+    """One column a finished round, in as many tables as `width` needs; round 0 is the initial policy."""
     manifests = [ledger.manifest(round) for round in ledger.finished_rounds()]
+    rows = [(label, [cell(manifest) for manifest in manifests] if label else []) for label, cell in _ROWS]
+    rows = [(label, cells) for label, cells in rows if label is None or any(text != DASH for text in cells)]
+    columns = [[_heading(manifest), *column] for manifest, column in zip(manifests, _columns(rows), strict=True)]
+    left = width - max(len(label or "") for label, _ in rows) - len(_BORDERS)
+    return [_table(rows, manifests, chosen) for chosen in _fitting([_width(column) for column in columns], left)]
+
+
+def _columns(rows: Sequence[tuple[str | None, Sequence[str | Text]]]) -> list[tuple[str | Text, ...]]:
+    return list(zip(*(cells for _, cells in rows if cells), strict=True))
+
+
+def _width(cells: Sequence[str | Text]) -> int:
+    return max(len(line) for cell in cells for line in str(cell).split("\n")) + len(_BORDERS) - 1
+
+
+def _fitting(widths: Sequence[int], left: int) -> list[list[int]]:
+    """Places of columns, in order, in groups of which each has room; a column that has none stands alone."""
+    groups: list[list[int]] = [[]]
+    for place, width in enumerate(widths):
+        if groups[-1] and sum(widths[other] for other in groups[-1]) + width > left:
+            groups.append([])
+        groups[-1].append(place)
+    return groups
+
+
+def _table(
+    rows: Sequence[tuple[str | None, Sequence[str | Text]]], manifests: Sequence[dict[str, Any]], chosen: Sequence[int]
+) -> Table:
     table = Table()
-    table.add_column("")
-    for manifest in manifests:
-        table.add_column(_heading(manifest), justify="right")
-    for label, cell in _ROWS:
+    table.add_column("", no_wrap=True)
+    for place in chosen:
+        table.add_column(_heading(manifests[place]), justify="right")
+    for label, cells in rows:
         if label is None:
             table.add_section()
-            continue
-        cells = [cell(manifest) for manifest in manifests]
-        if any(text != DASH for text in cells):
-            table.add_row(label, *cells)
+        else:
+            table.add_row(label, *(cells[place] for place in chosen))
     return table
+
+
+def alarms(ledger: Ledger) -> Group:
+    """What the finished rounds' figures say against their judges."""
+    manifests = [ledger.manifest(round) for round in ledger.finished_rounds()]
+    return Group(
+        *(
+            Text(f"{_heading(manifest).splitlines()[0]}: {alarm}", style="yellow")
+            for manifest in manifests
+            for alarm in manifest.get("judge_alarms", ())
+        )
+    )
 
 
 def samples(ledger: Ledger, count: int) -> Group:
@@ -52,7 +93,8 @@ def print_run(console: Console, ledger: Ledger) -> None:
     done, planned = max(len(finished) - 1, 0), header["config"]["run"]["rounds"]
     console.print(Text(f"{ledger.url}: {done} of {planned} rounds"), soft_wrap=True)
     if finished:
-        console.print(rounds_table(ledger))
+        console.print(*rounds_tables(ledger, console.width))
+        console.print(alarms(ledger))
     console.print(samples(ledger, header["config"]["evaluation"]["samples_shown"]))
     if finished and finished[-1] > 0:
         made = ledger.manifest(finished[-1])
@@ -119,13 +161,35 @@ def _dropped(manifest: dict[str, Any]) -> str:
     return "\n".join(f"{reason} {count}" for reason, count in dropped.items()) or "0"
 
 
+def _judged(figure: str, **style: Any):
+    """A figure of the round's judge; in round 0, of who judged the held-out pairs."""
+    of_round = _number("data", "judge", figure, **style)
+    of_heldout_pairs = _number("evaluation", "pairs_judge", figure, **style)
+    return lambda manifest: (of_round if manifest["round"] else of_heldout_pairs)(manifest)
+
+
+def _canary(name: str):
+    """Its mean score and the policy's, or its share of comparisons; in red where it wins."""
+
+    def cell(manifest: dict[str, Any]) -> str | Text:
+        seen = manifest["evaluation"].get("canaries", {}).get(name)
+        if not seen or seen["wins"] is None:
+            return DASH
+        scores = (seen["score"], seen["policy_score"])
+        figures = f"{100 * seen['win_rate']:.0f}% won" if None in scores else "{:.2f} : {:.2f}".format(*scores)
+        return Text(f"{figures} !", style="bold red") if seen["wins"] else figures
+
+    return cell
+
+
 def _votes(manifest: dict[str, Any]) -> str:
     judge = manifest.get("data", {}).get("judge")
     return f"{judge['votes']:,}" if judge else DASH
 
 
 def _histogram(manifest: dict[str, Any]) -> str:
-    counts = manifest.get("data", {}).get("judge", {}).get("score_histogram")
+    judge = manifest.get("data", {}).get("judge") or manifest["evaluation"].get("pairs_judge", {})
+    counts = judge.get("score_histogram")
     return " ".join(map(str, counts)) if counts else DASH
 
 
@@ -142,12 +206,14 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("prompts in", _number("data", "prompts")),
     ("rollouts", _number("data", "rollouts")),
     ("  truncated", _number("data", "truncated")),
+    ("  same across prompts", _number("data", "duplicates", percent=True)),
     ("judged (votes)", _votes),
     ("dropped, by reason", _dropped),
     ("pairs", _nonzero("data", "pairs")),
     ("groups", _nonzero("data", "groups")),
     ("  score margin", _number("data", "score_margin")),
     ("  length gap (tokens)", _number("data", "length_gap_tokens", digits=1)),
+    ("  chosen is the longer", _number("data", "prefers_longer", percent=True)),
     (None, None),
     ("loss", _number("learn", "loss", digits=4)),
     ("rewards/margins", _number("learn", "rewards/margins", digits=4)),
@@ -162,17 +228,25 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("optimizer steps", _number("learn", "steps")),
     ("sync parity (nats)", _parity),
     (None, None),
-    ("judge: parse rate", _number("data", "judge", "parse_rate", percent=True)),
-    ("judge: tie rate", _number("data", "judge", "tie_rate", percent=True)),
+    ("judge: parse rate", _judged("parse_rate", percent=True)),
+    ("judge: tie rate", _judged("tie_rate", percent=True)),
     ("judge: scores 0|1|2|3|4|5", _histogram),
-    ("judge: score–length corr.", _number("data", "judge", "score_length_correlation", digits=2)),
-    ("judge: mass on scores", _number("data", "judge", "choice_mass", percent=True)),
-    ("judge: same both ways round", _number("data", "judge", "swap_consistency", percent=True)),
-    ("judge: prefers the first", _number("data", "judge", "prefers_first", percent=True)),
-    ("judge: agrees with the generator", _number("data", "judge", "agreement_rate", percent=True)),
+    ("judge: in the fullest bin", _judged("score_concentration", percent=True)),
+    ("judge: score–length corr.", _judged("score_length_correlation", digits=2)),
+    ("  given the log-probs", _judged("score_length_partial", digits=2)),
+    ("judge: score–logp corr.", _judged("score_likelihood_correlation", digits=2)),
+    ("judge: mass on scores", _judged("choice_mass", percent=True)),
+    ("judge: same both ways round", _judged("swap_consistency", percent=True)),
+    ("judge: prefers the first", _judged("prefers_first", percent=True)),
+    ("judge: prefers neither", _judged("even_comparisons", percent=True)),
+    ("judge: agrees with the generator", _judged("agreement_rate", percent=True)),
+    *((f"canary {name} : policy", _canary(name)) for name in CANARIES),
+    ("drift: rank correlation", _number("evaluation", "judge_drift", "spearman", digits=2)),
+    ("drift: shift of mean score", _number("evaluation", "judge_drift", "mean_shift", digits=2)),
     (None, None),
     ("held-out: judge score", _number("evaluation", "judge", "score_mean")),
     ("held-out: judge agrees", _number("evaluation", "judge", "agreement_rate", percent=True)),
+    ("held-out: same across prompts", _number("evaluation", "duplicates", percent=True)),
     ("held-out: mean length", _number("evaluation", "length_mean", digits=1)),
     ("held-out: distinct-1", _number("evaluation", "distinct_1")),
     ("held-out: distinct-2", _number("evaluation", "distinct_2")),

@@ -4,13 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from .config import Config
+from .judge_alarms import judge_alarms
 from .ledger import round_name
 from .records import PolicyRef
 from .stages import Stages
 
 HASHED_STAGES = (
     "rollouts", "judgments", "pairs", "selected", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
-    "eval-rollouts", "eval-judgments", "eval-logps",
+    "eval-rollouts", "eval-judgments", "eval-logps", "canary-judgments", "drift-judgments",
 )  # fmt: skip
 
 # What a manifest holds that metrics.jsonl does not repeat.
@@ -35,6 +36,7 @@ def commit_round(
         "seconds": {**learned.get("seconds", {}), **stages.clock.seconds, "round": seconds},
         "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in HASHED_STAGES},
     }
+    manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)
     stages.record({"stage": "round", **{name: value for name, value in manifest.items() if name not in IDENTITIES}})
     ledger.commit_round(round, manifest)
     ledger.prune(config.run.keep_policies)

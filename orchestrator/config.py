@@ -158,6 +158,14 @@ PHASE_GROUPS = ("generation", "judge", "pairing", "filter", "objective", "learne
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CanariesConfig:
+    """Planted responses that the round's judge should not prefer to the policy's (see `recipes.judges.canaries`)."""
+
+    prompts: NonNegativeInt  # the first so many held-out ones; 0 plants nothing
+    action: Literal["warn", "stop"]  # when one wins, or one of the judge's figures is under its threshold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvaluationConfig:
     """What is measured on the held-out prompts after every round (and once before the first)."""
 
@@ -165,6 +173,10 @@ class EvaluationConfig:
     sampling: SamplingConfig
     judge: JudgeConfig
     samples_shown: NonNegativeInt  # responses printed by `roundelay show`
+    canaries: CanariesConfig
+    drift_prompts: NonNegativeInt  # the first so many, whose initial responses every round's judge judges again
+    min_parse_rate: Fraction | None  # of any judge of the run; null: none
+    min_swap_consistency: Fraction | None  # share of pairs that get the same answer both ways round
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -330,7 +342,8 @@ class Config:
 RESUMABLE_FIELDS = (
     "run.rounds", "run.keep_policies", "cluster.", "tracking.", "learner.zero_stage", "learner.deepspeed",
     "learner.tokens_per_device", "learner.pairs_per_device", "learner.gradient_checkpointing",
-    "learner.checkpoint_every_steps",
+    "learner.checkpoint_every_steps", "evaluation.canaries.action", "evaluation.min_parse_rate",
+    "evaluation.min_swap_consistency",
 )  # fmt: skip
 # Of a judge's endpoint: where it is and how it is asked, but not which model answers.
 RESUMABLE_OF_ENDPOINTS = (

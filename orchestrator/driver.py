@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .commit import commit_round
 from .config import Config
 from .evaluation import evaluate
+from .judge_alarms import heed_alarms
 from .learning import LearningRound, learn_round, update_start
 from .ledger import Ledger
 from .policies import judging_models, newest_policy, policy_of
@@ -42,6 +43,9 @@ class RoundDriver:
 
     async def run(self) -> None:
         """Go on from the newest policy until every round is committed."""
+        finished = self.ledger.finished_rounds()
+        if finished:
+            heed_alarms(finished[-1], self.config.evaluation, self.ledger, self.stages.observer)
         policy = newest_policy(self.ledger)
         await self.learner.hold(policy)
         finished = self.ledger.finished_rounds()
@@ -68,6 +72,7 @@ class RoundDriver:
         with self.stages.clock.active("evaluate"):
             evaluation = await evaluate(
                 heldout_shards(round, self.heldout, self.config.run),
+                config=self.config.evaluation,
                 stages=self.stages,
                 learner=self.learner,
                 in_flight=self.config.cluster.shards_in_flight,
@@ -76,6 +81,7 @@ class RoundDriver:
         idle = {name: 1.0 - (busy[name] - busy_before.get(name, 0.0)) / seconds for name in busy}
         measured = {"evaluation": evaluation, "idle_share": idle, "sync_parity": self.parity}
         commit_round(round, policy, measured, config=self.config, stages=self.stages, seconds=seconds)
+        heed_alarms(round, self.config.evaluation, self.ledger, self.stages.observer)
 
     async def learn(self, round: int) -> None:
         """Everything up to the round's policy."""

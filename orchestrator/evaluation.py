@@ -8,26 +8,33 @@ which it prefers the chosen one is the implicit accuracy (chance: 50%).
 from collections.abc import Sequence
 from typing import Any
 
-from .metrics import DistinctN, JudgeHealth, Mean
+from .canaries import judge_canaries
+from .config import EvaluationConfig
+from .duplicates import Duplicates
+from .judge_drift import measure_drift
+from .judge_health import JudgeHealth
+from .metrics import DistinctN
 from .protocols import Learner
 from .records import Judgment, PairingOutcome, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
+from .running_stats import Mean
 from .shards import RoundShards
 from .stages import Stages
 from .stream import map_in_order
 
 
-async def evaluate(shards: RoundShards, *, stages: Stages, learner: Learner, in_flight: int) -> dict[str, Any]:
+async def evaluate(
+    shards: RoundShards, *, config: EvaluationConfig, stages: Stages, learner: Learner, in_flight: int
+) -> dict[str, Any]:
     """The evaluation of the loaded policy, as a row of numbers.
 
     Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
     """
-    if shards.round == 0:
-        async for _ in map_in_order(lambda s: stages.run_shard(s, len(shards), "heldout-"), shards, limit=in_flight):
-            pass
-    lengths, truncated, health = Mean(), Mean(), JudgeHealth()
+    pairs_judge = await _make_pairs(shards, stages, in_flight) if shards.round == 0 else JudgeHealth()
+    lengths, truncated, health, duplicates = Mean(), Mean(), JudgeHealth(), Duplicates()
     distinct = [DistinctN(1), DistinctN(2)]
     async for rollouts, judgments in map_in_order(lambda s: _respond(s, len(shards), stages), shards, limit=in_flight):
         health.add(rollouts, judgments)
+        duplicates.add(rollouts)
         for rollout in rollouts:
             lengths.add(len(rollout.token_ids))
             truncated.add(float(rollout.truncated))
@@ -35,18 +42,34 @@ async def evaluate(shards: RoundShards, *, stages: Stages, learner: Learner, in_
                 counter.add(rollout.token_ids)
     for shard in shards:
         await _score_pairs(shard, len(shards), stages, learner)
+    canaries = await judge_canaries(shards.first(config.canaries.prompts), stages=stages, in_flight=in_flight)
+    drift = await measure_drift(shards.first(config.drift_prompts), stages=stages, in_flight=in_flight)
     row = {
         "prompts": len(shards.indices),
         "length_mean": lengths.value,
         "truncated_rate": truncated.value,
         "distinct_1": distinct[0].value,
         "distinct_2": distinct[1].value,
+        "duplicates": duplicates.share,
         "judge": health.summary(),
+        "pairs_judge": pairs_judge.summary(),
+        "judge_drift": drift,
+        "canaries": canaries,
     }
     return row | implicit_reward(
         initial=list(stages.ledger.read_stage(0, "eval-logps", PairLogps)),
         now=list(stages.ledger.read_stage(shards.round, "eval-logps", PairLogps)),
     )
+
+
+async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> JudgeHealth:
+    """The held-out pairs, by the recipe's own stages; how healthy its judge was there."""
+    health = JudgeHealth()
+    async for result in map_in_order(
+        lambda shard: stages.run_shard(shard, len(shards), "heldout-"), shards, limit=in_flight
+    ):
+        health.add(result.rollouts, result.judgments)
+    return health
 
 
 async def _respond(shard: Shard, total: int, stages: Stages) -> tuple[Sequence[Rollout], Sequence[Judgment]]:

@@ -1,5 +1,6 @@
 """The schema of the `judge` group: who labels responses, and how it is asked."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -267,3 +268,28 @@ def user_models(judge: JudgeConfig) -> dict[str, str]:
     if not isinstance(judge, DensityRatioJudge):
         return {}
     return {field: name for field, name in (("strong", judge.strong), ("weak", judge.weak)) if name not in RUN_POLICIES}
+
+
+def is_policy(judge: JudgeConfig) -> bool:
+    """Whether the policy judges: a judge that moves as it learns."""
+    match judge:
+        case ImplicitRewardJudge():
+            return True
+        case DensityRatioJudge(strong=strong, weak=weak):
+            return "policy" in (strong, weak)
+        case PanelJudge(members=members):
+            return any(map(is_policy, members.values()))
+        case NoJudge() | RewardModelJudge() | FunctionJudge() | EndpointJudge():
+            return False
+        case _:
+            return True
+
+
+def asked_both_ways(judge: JudgeConfig) -> JudgeConfig:
+    """A judge that compares, asked in both orders: what wins by its place alone then wins half of the time."""
+    match judge:
+        case AbJudge() | PairwiseJudge():
+            return replace(judge, orders="both")
+        case EndpointJudge(judge=PairwiseJudge() as compares):
+            return replace(judge, judge=replace(compares, orders="both"))
+    return judge

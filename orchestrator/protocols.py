@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .filtering import Filter
 from .records import (
+    CanaryJudgment,
     Generation,
     GenerationRequest,
     Judgment,
@@ -22,6 +23,10 @@ from .records import (
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
 Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
+# Takes the policy's responses and its version.
+JudgeCanaries: TypeAlias = Callable[
+    [Shard, Sequence[Rollout], int, Generate], Coroutine[Any, Any, list[CanaryJudgment]]
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +39,8 @@ class Phase:
     filter: Filter | None  # None: all are
     sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge_heldout: Judge | None
+    judge_canaries: JudgeCanaries | None  # None where nothing judges
+    rejudge: Judge | None  # what judges round 0's responses again; None where the policy does not judge
 
 
 class Rollouts(Protocol):

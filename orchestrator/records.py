@@ -111,6 +111,18 @@ class Judgment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CanaryJudgment:
+    """A judgment of a planted response (sample 1) or of the policy's own beside it (sample 0), or a comparison of them.
+
+    Example:
+        CanaryJudgment(canary="null", judgment=judgment)
+    """
+
+    canary: str
+    judgment: Judgment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PreferencePair:
     """Two responses to one prompt, the first preferred.
 

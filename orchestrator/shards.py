@@ -1,7 +1,7 @@
 """A round's shards, made one at a time from the prompt store: a round may be larger than memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,11 @@ class RoundShards:
         if not len(chosen):
             raise IndexError(index)
         return Shard(round=self.round, index=index, prompts=self.store.take(chosen), split=self.split)
+
+    def first(self, prompts: int) -> "RoundShards":
+        """The shards over the first `prompts` prompts, or over all where there are fewer: as they are, but for the
+        last one's end."""
+        return replace(self, indices=self.indices[:prompts])
 
     def __iter__(self) -> Iterator[Shard]:
         return (self[index] for index in range(len(self)))

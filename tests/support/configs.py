@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from roundelay.orchestrator.config import (
+    CanariesConfig,
     ClusterConfig,
     Config,
     EvaluationConfig,
@@ -239,7 +240,16 @@ def base() -> Config:
             lora=None,
         ),
         phases={},
-        evaluation=EvaluationConfig(num_prompts=8, sampling=SAMPLING, judge=EXPECTED, samples_shown=3),
+        evaluation=EvaluationConfig(
+            num_prompts=8,
+            sampling=SAMPLING,
+            judge=EXPECTED,
+            samples_shown=3,
+            canaries=CanariesConfig(prompts=4, action="warn"),
+            drift_prompts=4,
+            min_parse_rate=0.5,
+            min_swap_consistency=None,
+        ),
         cluster=ClusterConfig(
             address=None,
             num_cpus=2,

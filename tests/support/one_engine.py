@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,9 @@ from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import initial_policy
 from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import PairingOutcome, PolicyRef
+from roundelay.orchestrator.records import PolicyRef
 from roundelay.orchestrator.stages import Stages
-
-
-class Silent:
-    """Watches a run without a word."""
-
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None: ...
-
-    def metrics(self, row: dict[str, Any]) -> None: ...
-
-    def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None: ...
-
-    def note(self, text: str) -> None: ...
+from support.observers import Notes
 
 
 class Numbered(Actor):
@@ -67,13 +55,18 @@ class OneEngine:
         await pool.ready()
         await self.host.call("meet", 0, 1, await self.host.call("address"))
         (self.engine,) = pool.alive
-        self.learners = 0
+        self.learners, self.notes = 0, Notes()
 
     def run(self, config: Config) -> Ledger:
         """A whole run, from its initial policy."""
         ledger = create_run(config)
-        asyncio.run(self._run(config, ledger))
+        self.go_on(config, ledger)
         return ledger
+
+    def go_on(self, config: Config, ledger: Ledger) -> None:
+        """What is left of a run that has trained nothing yet. `notes` has what the user of it would be told."""
+        self.notes = Notes()
+        asyncio.run(self._run(config, ledger))
 
     async def _run(self, config: Config, ledger: Ledger) -> None:
         await self.host.call("create", config, 0, 1)
@@ -90,7 +83,7 @@ class OneEngine:
             ledger=ledger,
             train=training_prompts(config, ledger),
             heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
-            stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
+            stages=Stages(ledger=ledger, rollouts=rollouts, observer=self.notes),
             rollouts=rollouts,
             learner=learner,
             scorers=scorers,

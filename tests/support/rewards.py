@@ -12,3 +12,8 @@ def even_tokens(prompt: Prompt, rollout: Rollout) -> float:
 def unrelated(prompt: Prompt, rollout: Rollout) -> float:
     """A number between 0 and 1 that has nothing to do with the response: the control."""
     return derive_seed("unrelated", prompt.id, rollout.sample, rollout.policy_version) / 2**31
+
+
+def characters(prompt: Prompt, rollout: Rollout) -> float:
+    """The length of the response: a judge that long nothings fool."""
+    return float(len(rollout.text))

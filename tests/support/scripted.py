@@ -178,4 +178,6 @@ class ScriptedRound:
             filter=self.filter,
             sample_heldout=heldout,
             judge_heldout=None,
+            judge_canaries=None,
+            rejudge=None,
         )

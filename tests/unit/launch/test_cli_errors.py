@@ -295,6 +295,13 @@ def test_a_mistyped_command_ends_with_2_and_the_usage(words: str, shell: Shell) 
     assert "roundelay" in outcome.out + outcome.err
 
 
+def test_a_misspelt_recipe_is_refused_with_the_nearest_one(shell: Shell) -> None:
+    outcome = shell.roundelay("recipes", "selfrewarding")
+    assert outcome.code == 2
+    for text in ("selfrewarding: no such recipe", "did you mean self_rewarding?", "known: best_of_n, context_dist"):
+        assert text in outcome.err
+
+
 def test_a_sweep_with_a_failed_run_ends_with_1(shell: Shell) -> None:
     """So that a script sees it; the other runs are tried all the same."""
     words = [word for word in shell.words([]) if not word.startswith(("run.root=", "run.name="))]

@@ -163,16 +163,12 @@ def test_a_run_without_a_name_is_named_after_recipe_model_and_time(roundelay: Ro
 def test_recipes_lists_every_recipe_with_its_paper(roundelay: Roundelay) -> None:
     """And how it differs from it, so that nobody takes it for the paper."""
     out = roundelay("recipes")
+    lines = out.splitlines()
     for path in RECIPES:
         info = yaml.safe_load(path.read_text())["recipe"]
-        title, paper, parts, differs = cells(out, path.stem)
-        assert (title, paper, differs) == (info["title"], info["paper"], info["differs"])
-        assert len(parts.split(" → ")) in (4, 5)
-    assert cells(out, "rip")[2] == "plain → expected_score → best_worst → rip → dpo"
-    lines = out.splitlines()
-    (first,) = (number for number, line in enumerate(lines) if re.match(r"│ rlcd +│", line))
-    assert "contrast → none → contrast → reward_model" in lines[first]
-    assert "plain → reward_model → group → ppo" in lines[first + 1]
+        assert cells(out, path.stem) == [info["title"], info["differs"]]
+        (first,) = (number for number, line in enumerate(lines) if re.match(rf"│ {path.stem} +│", line))
+        assert info["paper"] in lines[first + 1]
 
 
 def test_recipes_lists_the_users_own_too(roundelay: Roundelay, tmp_path: Path) -> None:
@@ -181,8 +177,61 @@ def test_recipes_lists_the_users_own_too(roundelay: Roundelay, tmp_path: Path) -
     recipe += "run: {rounds: 1, prompts_per_round: 8, prompts_per_shard: 8}\n"
     (tmp_path / "mine" / "recipe" / "ours.yaml").write_text(recipe)
     out = roundelay("recipes", "--config-dir", str(tmp_path / "mine"))
-    assert cells(out, "ours")[:2] == ["Ours", "none yet"]
+    assert cells(out, "ours") == ["Ours", "in all"]
     assert all(cells(out, path.stem) for path in RECIPES)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_what_a_recipe_does_is_said_on_80_columns(
+    path: Path, roundelay: Roundelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its title, paper and differences, and every stage of every phase once; no line is wider, and none is cut."""
+    monkeypatch.setattr(cli.out, "width", 80)
+    out = roundelay("recipes", path.stem)
+    config = load_config([f"recipe={path.stem}", "model=local", "model.path=m"], default_name="x")
+    said = unwrapped(out)
+    for text in (config.recipe.title, config.recipe.paper, config.recipe.differs):
+        assert unwrapped(text) in said
+    assert max(map(len, out.splitlines())) <= 80 and "…\n" not in out.replace(f"{path.stem} …", "")
+    for stage in ("sample", "judge", "pair", "learn", "update", "sync"):
+        assert len(re.findall(rf"^  {stage} ", out, re.MULTILINE)) == max(1, len(config.phases))
+    assert all(f", phase {name}:" in out for name in config.phases)
+
+
+def test_a_recipes_words_are_those_of_its_configuration(roundelay: Roundelay) -> None:
+    """The numbers are the recipe's own, not those that the default model scales it to."""
+    out = roundelay("recipes", "self_rewarding")
+    assert "Rounds 1 to 2: 64 prompts a round" in out
+    stages = dict(re.findall(r"^  (\w+) +(.*?) *$", out, re.MULTILINE))
+    assert stages["sample"] == "4 responses to each prompt; temperature 0.7, top_p 0.9, up to 512 tokens."
+    assert stages["judge"].startswith("The policy, asked for a score from 0 to 5")
+    assert stages["pair"] == "A prompt's best-scored response over its worst, where it is better by more than 0.001."
+    assert stages["learn"] == "DPO, beta 0.1. Reference: the policy before the round."
+    assert stages["update"].startswith("1 epoch, 16 pairs a step, learning rate 1e-06 (cosine)")
+    assert stages["evaluate"].startswith("A response to each of 96 held-out prompts. Judge: The policy, asked for a")
+    assert unwrapped("next-token probabilities. Canaries for the round's judge on 8 of them.") in unwrapped(out)
+    assert unwrapped("held-out prompts. Nobody judges it. Sizes are") in unwrapped(roundelay("recipes", "sft"))
+
+
+def test_a_recipe_of_phases_is_said_phase_by_phase(roundelay: Roundelay) -> None:
+    out = roundelay("recipes", "rlcd")
+    _, first, second = out.partition("\nBefore the first round")[0].split("\nRound")
+    assert first.startswith(" 1, phase reward_model: 40000 prompts\n")
+    assert "Two responses to each prompt: one under a positive" in first and "opens the assistant's turn" in first
+    assert "Nobody: what is learnt from is labelled by construction." in first
+    assert "A reward model, not the policy" in first and "the policy stays as it is" in first
+    assert second.startswith("s 2 to 41, phase ppo: 512 prompts a round\n")
+    assert "The newest reward model that an earlier phase has trained" in second
+    assert "PPO, clip 0.2, KL 0.0067" in second and "256 groups of responses a step" in second
+
+
+def test_what_a_users_own_recipe_does_is_said_too(roundelay: Roundelay, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "recipe").mkdir(parents=True)
+    recipe = "# @package _global_\nrecipe: {title: Ours, paper: none yet, differs: in all}\n"
+    recipe += "run: {rounds: 1, prompts_per_round: 8, prompts_per_shard: 8}\n"
+    (tmp_path / "mine" / "recipe" / "ours.yaml").write_text(recipe)
+    out = roundelay("recipes", "ours", "--config-dir", str(tmp_path / "mine"))
+    assert "Ours (none yet)" in out and "Round 1: 8 prompts\n" in out
 
 
 # ---------------------------------------------------------------------------------------------------------------- help
@@ -331,6 +380,67 @@ def test_show_prints_every_finished_round_beside_the_initial_policy(ledger: Ledg
     assert {label: cells(out, label) for label in expected} == expected
     assert "unscored 1" in out
     assert f"trained policy: {ledger.root}/rounds/001/policy" in out
+
+
+def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roundelay) -> None:
+    """A canary's score beside the policy's, marked where it wins; the initial policy's judge is that of the held-out
+    pairs; and every alarm with its round."""
+    canary = {"prompts": 8, "score": 2.25, "policy_score": 2.5, "win_rate": None, "wins": False}
+    winner = {**canary, "score": 4.0, "wins": True}
+    compared = {**canary, "score": None, "policy_score": None, "win_rate": 0.75, "wins": True}
+    unanswered = {**compared, "win_rate": None, "wins": None}
+    rewrite(
+        ledger, 0,
+        evaluation={
+            "canaries": {"null": canary, "verdict": compared, "breakout": unanswered}, "duplicates": 0.125,
+            "pairs_judge": {"parse_rate": 0.25, "score_histogram": [1, 0, 0, 0, 0, 2]},
+        },
+        judge_alarms=["the judge prefers [red]it[/red]"],
+    )  # fmt: skip
+    rewrite(
+        ledger, 1,
+        evaluation={
+            "canaries": {"null": winner}, "judge_drift": {"responses": 8, "spearman": 0.875, "mean_shift": -0.5},
+        },
+        data={"duplicates": 0.25, "prefers_longer": 0.625, "judge": {
+            **ledger.manifest(1)["data"]["judge"], "score_concentration": 0.5, "score_length_partial": 0.0625,
+            "score_likelihood_correlation": 0.375, "even_comparisons": 0.0,
+        }},
+    )  # fmt: skip
+    out = roundelay("show", ledger.url)
+    expected: dict[str, list[str]] = {
+        "same across prompts": ["–", "25.0%"],
+        "chosen is the longer": ["–", "62.5%"],
+        "judge: parse rate": ["25.0%", "87.5%"],
+        "judge: scores 0|1|2|3|4|5": ["1 0 0 0 0 2", "0 1 2 3 4 5"],
+        "judge: in the fullest bin": ["–", "50.0%"],
+        "given the log-probs": ["–", "0.06"],
+        "judge: score–logp corr.": ["–", "0.38"],
+        "judge: prefers neither": ["–", "0.0%"],
+        "canary null : policy": ["2.25 : 2.50", "4.00 : 2.50 !"],
+        "canary verdict : policy": ["75% won !", "–"],
+        "drift: rank correlation": ["–", "0.88"],
+        "drift: shift of mean score": ["–", "-0.50"],
+        "held-out: same across prompts": ["12.5%", "–"],
+    }
+    assert {label: cells(out, label) for label in expected} == expected
+    assert "canary breakout" not in out
+    assert "\ninitial: the judge prefers [red]it[/red]\n" in out
+
+
+def test_on_a_narrow_terminal_rounds_go_into_several_tables(
+    ledger: Ledger, roundelay: Roundelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No label and no figure is cut or wrapped: 50 columns hold one round, 80 hold both."""
+    headings = []
+    for width in (50, 80):
+        monkeypatch.setattr(cli.out, "width", width)
+        out = roundelay("show", ledger.url)
+        table = [line for line in out.splitlines() if line.startswith(("┃", "│"))]
+        headings.append([line.replace("┃", "").split() for line in table if line.startswith("┃")])
+        assert all(len(line) <= width for line in table) and not any("…" in line for line in table)
+        assert re.search(r"│ judge: scores 0\|1\|2\|3\|4\|5 .*│ 0 1 2 3 4 5 │", out)
+    assert headings == [[["initial"], ["round", "1"]], [["initial", "round", "1"]]]
 
 
 def test_show_prints_what_a_phase_has_and_no_row_that_none_has(ledger: Ledger, roundelay: Roundelay) -> None:

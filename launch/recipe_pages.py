@@ -1,0 +1,98 @@
+"""What recipes there are, and what each does, in sentences made of its configuration."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..orchestrator.config import Config
+from ..orchestrator.errors import ConfigError
+from ..orchestrator.judge_config import NoJudge
+from ..orchestrator.objective_config import RewardModelObjective
+from .config_loading import compose_dict, group_members, load_config, nearest
+from .objective_words import learnt
+from .plan import phases_of
+from .words import judged, paired, sampled, taught
+
+# A recipe as its file has it: of the shipped models, this one scales nothing.
+UNSCALED = ("model=local", "model.path=none")
+_NOBODY = NoJudge(kind="none")
+
+
+def print_recipes(console: Console, config_dir: Path | None) -> None:
+    """Every recipe with its paper, and how it differs from it."""
+    table = Table(title="recipes (`roundelay recipes NAME` says what one does)", title_justify="left")
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("method and paper")
+    table.add_column("differs from the paper")
+    for name in group_members("recipe", config_dir):
+        info = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe").get("recipe", {})
+        title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
+        table.add_row(*map(Text, (name, f"{title}\n{paper}", differs)))
+        table.add_section()
+    console.print(table)
+
+
+def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
+    """What a recipe does, phase by phase.
+
+    Raises:
+        ConfigError: there is no such recipe, or it cannot run.
+    """
+    known = group_members("recipe", config_dir)
+    if name not in known:
+        close = nearest(name, known)
+        raise ConfigError(
+            f"{name}: no such recipe", (f"did you mean {close}? " if close else "") + f"known: {', '.join(known)}"
+        )
+    config = load_config([f"recipe={name}", *UNSCALED], config_dir=config_dir, default_name="recipe")
+    console.print(Text(f"{config.recipe.title} ({config.recipe.paper})", style="bold"))
+    console.print(Text(f"Differs from the paper: {config.recipe.differs}."))
+    for phase, first, last in phases_of(config):
+        of_phase = config.in_phase(phase)
+        console.print(Text(f"\n{_heading(of_phase, phase, first, last)}", style="cyan"))
+        console.print(_grid(_stages(of_phase)))
+    console.print(Text("\nBefore the first round, and after every round", style="cyan"))
+    console.print(_grid([("evaluate", _evaluated(config))]))
+    console.print(
+        Text(
+            f"\nSizes are the recipe's own; a model may scale them. A run's: roundelay run --dry-run recipe={name} …",
+            style="dim",
+        )
+    )
+
+
+def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
+    rounds, each = (f"Round {first}", "") if first == last else (f"Rounds {first} to {last}", " a round")
+    return f"{rounds}{f', phase {phase}' if phase else ''}: {config.run.prompts_per_round} prompts{each}"
+
+
+def _stages(config: Config) -> list[tuple[str, str]]:
+    keeps = isinstance(config.objective, RewardModelObjective)
+    return [
+        ("sample", sampled(config.generation)),
+        ("judge", judged(config.judge)),
+        ("pair", paired(config.pairing)),
+        ("learn", learnt(config.objective)),
+        ("update", taught(config.learner, config.pairing)),
+        ("sync", "Nothing: the policy stays as it is." if keeps else "The next round samples from the new policy."),
+    ]
+
+
+def _evaluated(config: Config) -> str:
+    evaluation = config.evaluation
+    judges = [config.in_phase(name).judge for name in config.phases or (None,)]
+    planted = min(evaluation.canaries.prompts, evaluation.num_prompts)
+    canaries = f" Canaries for the round's judge on {planted} of them." if planted and set(judges) != {_NOBODY} else ""
+    judge = "Nobody judges it." if evaluation.judge == _NOBODY else f"Judge: {judged(evaluation.judge)}"
+    return f"A response to each of {evaluation.num_prompts} held-out prompts. {judge}{canaries}"
+
+
+def _grid(rows: list[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, min_width=10)
+    grid.add_column(max_width=100)
+    for name, sentence in rows:
+        grid.add_row(Text(f"  {name}"), Text(sentence))
+    return grid

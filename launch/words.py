@@ -1,0 +1,236 @@
+"""What a phase does, in sentences: one function a config group, one sentence a kind.
+
+A kind without a sentence is an error of types (`assert_never`), not a gap in what is printed.
+"""
+
+from typing import assert_never
+
+from ..orchestrator.config import LearnerConfig
+from ..orchestrator.generation_config import (
+    ContrastGeneration,
+    GenerationConfig,
+    GivenGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SamplingConfig,
+    SystemMessagesGeneration,
+)
+from ..orchestrator.judge_config import (
+    AbJudge,
+    AdditiveJudge,
+    ChecklistJudge,
+    CritiqueJudge,
+    DensityRatioJudge,
+    EndpointJudge,
+    ExpectedScoreJudge,
+    FunctionJudge,
+    ImplicitRewardJudge,
+    JudgeConfig,
+    NoJudge,
+    PairwiseJudge,
+    PanelJudge,
+    RatingJudge,
+    RewardModelJudge,
+    ValidatorJudge,
+)
+from ..orchestrator.pairing_config import (
+    AgreementPairing,
+    Anchor,
+    BestWorstPairing,
+    ByChoicePairing,
+    ConsistentPairing,
+    ContrastPairing,
+    CreamPairing,
+    CritiquedPairing,
+    DemonstrationsPairing,
+    FunctionPairing,
+    GroupPairing,
+    LengthControlledPairing,
+    PairingConfig,
+    RankedPairing,
+    SoftPairing,
+    SppoPairing,
+    SweetSpotPairing,
+    WorstOfFewPairing,
+    WpoTiesPairing,
+)
+
+# Points of the distribution of a prompt's scores.
+_ANCHORS: dict[Anchor, str] = {
+    "min": "the lowest",
+    "mu-2sigma": "two standard deviations below the mean",
+    "mu-sigma": "a standard deviation below the mean",
+    "mu": "the mean",
+    "mu+sigma": "a standard deviation above the mean",
+    "mu+2sigma": "two standard deviations above the mean",
+    "max": "the highest",
+}
+
+
+def sampled(generation: GenerationConfig) -> str:
+    """What is sampled, and how."""
+    match generation:
+        case GivenGeneration():
+            return "Nothing: the responses that the prompts of prompts.seed come with, best first."
+        case PlainGeneration(samples_per_prompt=samples):
+            what = f"{_count(samples, 'response')} to each prompt"
+        case ContrastGeneration(placement=placement, affixes=affixes):
+            where = "opens the assistant's turn" if placement == "in_turn" else "stands in the system message"
+            what = (
+                "Two responses to each prompt: one under a positive and one under a negative description of the answer "
+                f"({_count(len(affixes), 'pair')}, one drawn by seed), which {where}"
+            )
+        case LadderGeneration(levels=levels):
+            what = f"{_count(len(levels), 'response')} to each prompt, each under a description of another quality"
+        case SystemMessagesGeneration(system_messages=messages):
+            what = (
+                f"Two responses to each prompt, each under another of {_count(len(messages), 'system message')} drawn "
+                "by seed; both are trained under the first"
+            )
+        case MixtureGeneration(proposals=proposals, trained_under=under):
+            where = "the plain prompt" if under == "prompt" else "the prompt that shows the proposals"
+            what = (
+                f"{_count(proposals, 'proposal')} to each prompt, and a response that the policy makes of them, "
+                f"trained under {where}"
+            )
+        case ReviseGeneration(revisions=revisions):
+            what = f"A response to each prompt, reviewed and revised by the policy up to {_count(revisions, 'time')}"
+        case _:
+            assert_never(generation)
+    cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
+    return f"{what}; {_sampling(generation.sampling)}.{cut}"
+
+
+def judged(judge: JudgeConfig) -> str:
+    """Who says what is good, and how it is asked."""
+    match judge:
+        case NoJudge():
+            return "Nobody: what is learnt from is labelled by construction."
+        case ExpectedScoreJudge(scores=scores):
+            return (
+                f"The policy, asked for a score from {scores[0]} to {scores[-1]}: the mean of the scores under its "
+                "next-token probabilities."
+            )
+        case AdditiveJudge(votes=votes):
+            return (
+                "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of "
+                f"{_count(votes, 'vote')}; what cannot be parsed does not count."
+            )
+        case AbJudge(orders=orders):
+            asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
+            return (
+                "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), "
+                f"{asked}."
+            )
+        case RatingJudge(votes=votes):
+            return f"The policy, in words, by a rating from 1 to 10: the mean of {_count(votes, 'vote')}."
+        case ChecklistJudge(votes=votes):
+            return (
+                "The policy, in words, by a checklist that it writes for each prompt, from 1 to 10: the mean of "
+                f"{_count(votes, 'vote')}."
+            )
+        case CritiqueJudge():
+            return "The policy, in words that are learnt from, and by a score on their last line."
+        case PairwiseJudge(format=form, orders=orders, votes=votes):
+            asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
+            return (
+                f"The policy, in words, on which of two responses is better, in the form of {form}: "
+                f"{_count(votes, 'vote')}, {asked}."
+            )
+        case ValidatorJudge():
+            return "The policy as validator of its own responses, by the probability of yes against no."
+        case ImplicitRewardJudge(reference=reference, voters=voters):
+            against = "" if reference == "none" else f" against the {reference} one's"
+            also = ", and the policy before it as a second voter" if voters == "policy_and_previous" else ""
+            return f"The policy, by how probable it finds a response{against}{also}."
+        case DensityRatioJudge(strong=strong, weak=weak):
+            return f"Two models, by how much more probable a response is under {strong} than under {weak}."
+        case EndpointJudge(judge=inner, model=model):
+            return f"The model {model} behind an endpoint, asked as the policy would be. {judged(inner)}"
+        case PanelJudge(members=members, aggregate=aggregate):
+            return f"A panel of {', '.join(members)}, by their {aggregate}."
+        case RewardModelJudge():
+            return "The newest reward model that an earlier phase has trained, by its score."
+        case FunctionJudge(function=function):
+            return f"The Python function {function}, by what it returns."
+        case _:
+            assert_never(judge)
+
+
+def paired(pairing: PairingConfig) -> str:
+    """What is learnt from, of what was sampled and judged."""
+    match pairing:
+        case BestWorstPairing(min_margin=margin):
+            apart = f" by more than {margin:g}" if margin else ""
+            return f"A prompt's best-scored response over its worst, where it is better{apart}."
+        case ContrastPairing(shuffle_labels=shuffled):
+            if shuffled:
+                return "The two responses with labels drawn by lot: a control, from which nothing can be learnt."
+            return "The response under the positive description over the one under the negative, by construction."
+        case SoftPairing():
+            return "The response that is more probably the better one over the other, with that probability as label."
+        case GroupPairing(min_responses=responses, ties=ties):
+            tied = "; a group of equal scores is dropped" if ties == "drop" else ""
+            return f"No pairs: all scored responses to a prompt, best first ({responses} or more){tied}."
+        case DemonstrationsPairing():
+            return "No pairs: responses to imitate; of given ones the best, of sampled ones all."
+        case AgreementPairing():
+            return "No pairs: responses that the validator agrees with, and its validations of them, to imitate."
+        case ConsistentPairing():
+            return "The response that the judge prefers both ways round over the other."
+        case CreamPairing():
+            return (
+                "A prompt's best-scored response over its worst, with how far the policy before agrees with the "
+                "ranking as the label's probability."
+            )
+        case CritiquedPairing(good_score=good):
+            return f"No pairs: responses with what the judge wrote on them; those with {good:g} or more as they are."
+        case RankedPairing(take=take):
+            which = {
+                "best_worst": "The best-ranked response over the worst",
+                "adjacent": "A response over the one ranked next, drawn by seed",
+                "all": "No pairs: all ranked responses, best first",
+            }[take]
+            return f"{which}, by construction or by the data set."
+        case FunctionPairing(function=function):
+            return f"The two responses that the Python function {function} takes."
+        case SweetSpotPairing(chosen_at=high, rejected_at=low):
+            return f"The response whose score is nearest to {_ANCHORS[high]} over the one nearest to {_ANCHORS[low]}."
+        case WorstOfFewPairing(few=few):
+            return f"A prompt's best-scored response over the worst of {few} drawn by seed."
+        case LengthControlledPairing(rho=rho):
+            return (
+                "The shortest good response over the longest bad one; good and bad are the top and the bottom "
+                f"{rho:.0%} of the range of scores."
+            )
+        case WpoTiesPairing():
+            return "A prompt's best-scored response over its worst; among equals, the length decides."
+        case ByChoicePairing(choice=choice):
+            return f"Two of a prompt's scored responses, by the rule {choice}."
+        case SppoPairing():
+            return "A prompt's best-scored response over its worst, with their win probabilities against all of them."
+        case _:
+            assert_never(pairing)
+
+
+def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
+    """How the learner goes over what `pairing` makes."""
+    unit = {"group": "groups of responses", "demonstrations": "responses"}.get(pairing.kind, "pairs")
+    warmup = f", warm-up over {learner.warmup_fraction:.0%}" if learner.warmup_fraction else ""
+    optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
+    lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
+    return (
+        f"{_count(learner.epochs, 'epoch')}, {learner.pairs_per_step} {unit} a step, learning rate "
+        f"{learner.learning_rate:g} ({learner.schedule}{warmup}), {optimizer}{lora}."
+    )
+
+
+def _sampling(sampling: SamplingConfig) -> str:
+    how = "greedily" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
+    return f"{how}, up to {sampling.max_tokens} tokens"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,110 @@
+"""A judge that is fooled, on the real engines: canaries are planted, judged, told of, and stop a run where asked to."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from support.one_engine import OneEngine
+
+from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.records import CanaryJudgment, Judgment, Rollout
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+SIZES = (
+    "model.max_model_len=1024",
+    "run.rounds=1",
+    "run.prompts_per_round=4",
+    "run.prompts_per_shard=2",
+    "learner.pairs_per_step=2",
+    "generation.sampling.max_tokens=10",
+    "evaluation.num_prompts=4",
+    "evaluation.sampling.max_tokens=10",
+    "evaluation.canaries.prompts=3",
+    "evaluation.drift_prompts=3",
+)
+# Ten tokens are never as long as the shortest of the canaries.
+FOOLED = ("judge=function", "judge.function=support.rewards:characters")
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path) -> Iterator[OneEngine]:
+    words = ["model=local", f"model.path={tiny_model}", "model.max_model_len=1024"]
+    one = OneEngine(load_config(words, default_name="x"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def configured(tiny_model: Path, tmp_path: Path) -> Callable[..., Config]:
+    def config(name: str, *overrides: str) -> Config:
+        words = ["model=local", f"model.path={tiny_model}", *SIZES, *overrides]
+        return load_config([*words, f"run.root={tmp_path}", f"run.name={name}"])
+
+    return config
+
+
+def test_a_fooled_judge_is_told_of_in_every_round_and_drift_is_that_of_the_policy(
+    engine: OneEngine, configured: Callable[..., Config]
+) -> None:
+    """A judge by length prefers every canary, in the round's figures as in its judgments; the evaluation's judge is the
+    policy, and scores the initial responses again after its update: the shift is the mean over them."""
+    ledger = engine.run(configured("warned", *FOOLED, "learner.learning_rate=1e-2"))
+    for round in (0, 1):
+        manifest = ledger.manifest(round)
+        canaries = manifest["evaluation"]["canaries"]
+        assert sorted(canaries) == ["breakout", "null", "verdict"]
+        judged = list(ledger.read_stage(round, "canary-judgments", CanaryJudgment))
+        assert len(judged) == 3 * 3 * 2
+        responses = {one.prompt_id: len(one.text) for one in ledger.read_stage(round, "eval-rollouts", Rollout)}
+        own = fmean([responses[one.judgment.prompt_id] for one in judged if one.judgment.sample == 0])
+        for figures in canaries.values():
+            assert figures["wins"] is True and figures["prompts"] == 3
+            assert figures["score"] > figures["policy_score"] == pytest.approx(own)
+        assert len(manifest["judge_alarms"]) == 3
+    assert len([text for text in engine.notes.texts if "the judge prefers the canary" in text]) == 6
+
+    before = {one.prompt_id: one.score for one in ledger.read_stage(0, "eval-judgments", Judgment)}
+    now = {one.prompt_id: one.score for one in ledger.read_stage(1, "drift-judgments", Judgment)}
+    shifts = [score - (before[prompt_id] or 0.0) for prompt_id, score in now.items() if score is not None]
+    drift = ledger.manifest(1)["evaluation"]["judge_drift"]
+    assert drift["responses"] == len(shifts) == 3
+    assert drift["mean_shift"] == pytest.approx(fmean(shifts)) != 0.0
+    assert ledger.manifest(0)["evaluation"]["judge_drift"] is None
+
+
+def test_a_fooled_judge_stops_a_run_that_asks_for_it_and_resumes_when_told_to(
+    engine: OneEngine, configured: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Before anything is learnt from it, and again on a resume that changes nothing. What was judged stays judged."""
+    stops = configured("stopped", *FOOLED, "evaluation.canaries.action=stop")
+    ledger = Ledger(str(tmp_path / "stopped"))
+    with pytest.raises(RunError, match=r"round 0: the judge prefers the canary .*; the judge prefers the canary null"):
+        engine.run(stops)
+    assert ledger.finished_rounds() == [0] and not ledger.exists("rounds", "001")
+    with pytest.raises(RunError, match=r"resume with evaluation\.canaries\.action=warn"):
+        engine.go_on(stops, ledger)
+    assert not ledger.exists("rounds", "001")
+    first = ledger.stage_hash(0, "canary-judgments")
+    engine.go_on(configured("stopped", *FOOLED), ledger)
+    assert ledger.finished_rounds() == [0, 1]
+    assert ledger.stage_hash(0, "canary-judgments") == first
+
+
+def test_a_judge_that_compares_sees_every_canary_both_ways_round(
+    engine: OneEngine, configured: Callable[..., Config]
+) -> None:
+    """Also where pairs are asked about once. The tiny model goes by the place of a response more than by the response:
+    a canary is not preferred for standing first."""
+    words = ("judge=ab", "judge.orders=one", "pairing=soft", "generation.samples_per_prompt=2")
+    ledger = engine.run(configured("compared", *words))
+    judged = list(ledger.read_stage(0, "canary-judgments", CanaryJudgment))
+    assert len(judged) == 3 * 3 * 2
+    assert {(one.judgment.sample, one.judgment.other, one.judgment.vote) for one in judged} == {(0, 1, 0), (0, 1, 1)}
+    for name, figures in ledger.manifest(0)["evaluation"]["canaries"].items():
+        won = [(one.judgment.probability or 0.0) < 0.5 for one in judged if one.canary == name]
+        assert figures["win_rate"] == fmean(won) and figures["wins"] == (fmean(won) > 0.5)

@@ -1,0 +1,142 @@
+"""The sentences that a recipe's configuration is told in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+from support.configs import (
+    AB,
+    ADDITIVE,
+    BY_FUNCTION,
+    CONTRAST,
+    DPO,
+    GROUP,
+    INITIAL,
+    NO_REFERENCE,
+    PLAIN,
+    PPO,
+    REWARD_MODEL,
+    SWEET_SPOT,
+    base,
+    changed,
+)
+
+from roundelay.launch.config_loading import CONFIG_ROOT
+from roundelay.launch.objective_words import learnt
+from roundelay.launch.words import judged, paired, sampled, taught
+from roundelay.orchestrator.config import LoraConfig
+from roundelay.orchestrator.generation_config import GenerationConfig
+from roundelay.orchestrator.judge_config import JudgeConfig
+from roundelay.orchestrator.objective_config import (
+    HingeObjective,
+    ObjectiveConfig,
+    ReferenceConfig,
+    RewardModelObjective,
+    SftObjective,
+    Term,
+)
+from roundelay.orchestrator.pairing_config import ContrastPairing, PairingConfig
+
+GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
+    "generation": (GenerationConfig, sampled),
+    "judge": (JudgeConfig, judged),
+    "pairing": (PairingConfig, paired),
+    "objective": (ObjectiveConfig, learnt),
+}
+
+
+def members(group: str) -> dict[str, Any]:
+    """The shipped members of a group that stand for themselves, by file."""
+    kind, _ = GROUPS[group]
+    values = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONFIG_ROOT / group).glob("*.yaml"))}
+    return {
+        name: TypeAdapter(kind).validate_python(
+            {key: "mine:own" if value == "???" else value for key, value in one.items()}
+        )
+        for name, one in values.items()
+        if "defaults" not in one
+    }
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -> None:
+    """Whole sentences; two kinds are never told in the same words."""
+    _, words = GROUPS[group]
+    told = {name: words(config) for name, config in members(group).items()}
+    assert len(told) >= 2 and len(set(told.values())) == len(told)
+    for sentence in told.values():
+        assert sentence[0] == sentence[0].upper() and sentence.endswith(".")
+        assert not set("{}<>") & set(sentence) and "None" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "expected"),
+    [
+        (sampled, changed(PLAIN, samples_per_prompt=1, sampling__temperature=0.0),
+         "1 response to each prompt; greedily, up to 48 tokens."),
+        (sampled, changed(PLAIN, truncated="drop"),
+         "4 responses to each prompt; temperature 0.7, top_p 0.9, up to 48 tokens. Responses that are cut there stay "
+         "out."),
+        (sampled, CONTRAST,
+         "Two responses to each prompt: one under a positive and one under a negative description of the answer "
+         "(1 pair, one drawn by seed), which stands in the system message; temperature 0.7, top_p 0.9, up to 48 "
+         "tokens."),
+        (judged, ADDITIVE,
+         "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of 3 votes; what cannot be "
+         "parsed does not count."),
+        (judged, changed(AB, orders="one"),
+         "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), asked once, "
+         "in an order drawn by seed."),
+        (judged, BY_FUNCTION, "The Python function mine.rewards:length, by what it returns."),
+        (paired, SWEET_SPOT,
+         "The response whose score is nearest to the highest over the one nearest to two standard deviations below the "
+         "mean."),
+        (paired, ContrastPairing(kind="contrast", shuffle_labels=True),
+         "The two responses with labels drawn by lot: a control, from which nothing can be learnt."),
+        (paired, changed(GROUP, ties="drop"),
+         "No pairs: all scored responses to a prompt, best first (2 or more); a group of equal scores is dropped."),
+        (learnt, DPO, "DPO, beta 0.1. Reference: the policy before the round."),
+        (learnt, changed(DPO, reference__logps="rollout"),
+         "DPO, beta 0.1. Reference: the policy before the round, by the sampler's log-probs."),
+        (learnt, changed(DPO, reference=ReferenceConfig(policy="average", logps="recompute", decay=0.9)),
+         "DPO, beta 0.1. Reference: the moving average of the policies, decay 0.9."),
+        (learnt, HingeObjective(kind="hinge", beta=0.5, reference=NO_REFERENCE),
+         "A hinge on DPO's margin, beta 0.5. No reference."),
+        (learnt, PPO,
+         "PPO, clip 0.2, KL 0.0067 taken from a token's reward, separate critic. Reference: the initial policy."),
+        (learnt, REWARD_MODEL,
+         "A reward model, not the policy: the chosen response scores higher than the rejected one. No reference."),
+        (learnt, RewardModelObjective(kind="reward_model", centring=0.0, margin="score"),
+         "A reward model, not the policy: the chosen response scores higher than the rejected one, ahead by the margin "
+         "of their scores. No reference."),
+    ],
+)  # fmt: skip
+def test_a_sentence_says_what_the_configuration_says(words: Callable[[Any], str], config: Any, expected: str) -> None:
+    assert words(config) == expected
+
+
+def test_weights_and_further_losses_are_said() -> None:
+    terms = (
+        Term(weight=0.2, loss=SftObjective(kind="sft")),
+        Term(weight=3.0, loss=HingeObjective(kind="hinge", beta=0.5)),
+    )
+    assert learnt(changed(DPO, weighting="wpo", plus=terms, reference=INITIAL)) == (
+        "DPO, beta 0.1. Pairs weigh as much as the policy would sample them, at most 1 (WPO). Added: 0.2 × NLL of the "
+        "chosen response; 3 × a hinge on DPO's margin, beta 0.5. Reference: the initial policy."
+    )
+
+
+def test_an_update_is_said_with_what_a_step_counts() -> None:
+    learner = base().learner
+    assert taught(learner, SWEET_SPOT) == (
+        "1 epoch, 8 pairs a step, learning rate 1e-06 (cosine), each round with a fresh optimizer."
+    )
+    lora = LoraConfig(rank=16, alpha=32, target_modules=())
+    other = changed(learner, epochs=2, warmup_fraction=0.1, optimizer="carried", schedule="linear")
+    assert taught(other, GROUP) == (
+        "2 epochs, 8 groups of responses a step, learning rate 1e-06 (linear, warm-up over 10%), the optimizer is "
+        "carried on."
+    )
+    assert taught(changed(learner, lora=lora), SWEET_SPOT).endswith("fresh optimizer, LoRA of rank 16.")

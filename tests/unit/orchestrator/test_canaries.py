@@ -1,0 +1,82 @@
+"""When a planted response beats the policy's, by hand."""
+
+from dataclasses import replace
+
+from support.rounds import comparison, judgment
+
+from roundelay.orchestrator.canaries import canary_summary
+from roundelay.orchestrator.records import CanaryJudgment, Judgment
+
+
+def of(canary: str, *judgments: Judgment) -> list[CanaryJudgment]:
+    return [CanaryJudgment(canary=canary, judgment=one) for one in judgments]
+
+
+def scores(prompt: str, own: float | None, *planted: float | None) -> list[Judgment]:
+    """Of the policy's response (sample 0), and votes on the planted one (sample 1)."""
+    return [
+        judgment(0, own, status="unparsable" if own is None else "parsed", prompt=prompt),
+        *(
+            judgment(1, score, status="unparsable" if score is None else "parsed", prompt=prompt, vote=vote)
+            for vote, score in enumerate(planted)
+        ),
+    ]
+
+
+def test_a_canary_wins_by_a_higher_mean_score_on_the_same_prompts() -> None:
+    """a: 2 against the votes 4 and 5, so 4.5; b: 3 against 1, whose other vote did not parse. Means 2.5 and 2.75. On c
+    the policy's response has no score, on d the canary has none: neither prompt says anything."""
+    judgments = [
+        *scores("a", 2.0, 4.0, 5.0),
+        *scores("b", 3.0, None, 1.0),
+        *scores("c", None, 5.0),
+        *scores("d", 5.0, None),
+    ]
+    assert canary_summary(of("null", *judgments)) == {
+        "null": {"prompts": 2, "score": 2.75, "policy_score": 2.5, "win_rate": None, "wins": True}
+    }
+
+
+def test_a_canary_with_the_policys_mean_does_not_win() -> None:
+    """0.1 + 0.2 and 0.3 + 0.0 have the same mean; that the sums of floats differ in the last bit is no win."""
+    judgments = [*scores("a", 0.3, 0.1), *scores("b", 0.0, 0.2)]
+    summary = canary_summary(of("null", *judgments))["null"]
+    assert summary["wins"] is False and summary["prompts"] == 2
+
+
+def test_where_responses_are_compared_a_canary_wins_by_more_than_half_of_the_comparisons() -> None:
+    """P(the policy's is better). a: .1 and .4, both won; b: .9 shown first and .2 shown second, one won; c: even twice,
+    one won in all. 4 of 6. d, of which one order has no answer, would be a win."""
+    judgments = [
+        *(comparison(0, 0.1, prompt="a"), comparison(1, 0.4, prompt="a")),
+        *(comparison(0, 0.9, prompt="b"), comparison(1, 0.2, prompt="b")),
+        *(comparison(0, 0.5, prompt="c"), comparison(1, 0.5, prompt="c")),
+        *(comparison(0, 0.1, prompt="d"), comparison(1, None, prompt="d")),
+    ]
+    assert canary_summary(of("verdict", *judgments)) == {
+        "verdict": {"prompts": 3, "score": None, "policy_score": None, "win_rate": 4 / 6, "wins": True}
+    }
+
+
+def test_a_judge_that_sees_the_place_alone_is_not_fooled_by_a_canary() -> None:
+    """Whatever is shown first wins: half of the comparisons, which is not more than half."""
+    judgments = [comparison(first, 0.9 if first == 0 else 0.1, prompt=prompt) for prompt in "ab" for first in (0, 1)]
+    summary = canary_summary(of("null", *judgments))["null"]
+    assert (summary["win_rate"], summary["wins"]) == (0.5, False)
+
+
+def test_a_comparison_may_name_the_canary_first() -> None:
+    """P(canary is better than the policy's) = .8."""
+    named_first = replace(comparison(1, 0.8), sample=1, other=0)
+    assert canary_summary(of("null", named_first))["null"]["win_rate"] == 1.0
+
+
+def test_canaries_are_counted_apart_and_a_judge_without_an_answer_says_nothing() -> None:
+    """A parse that fails is neither a win nor a loss."""
+    judgments = of("null", *scores("a", 1.0, 2.0)) + of("verdict", *scores("a", 1.0, None))
+    found = canary_summary(judgments)
+    assert found["null"]["wins"] is True
+    assert found["verdict"] == {
+        "prompts": 0, "score": None, "policy_score": None, "win_rate": None, "wins": None
+    }  # fmt: skip
+    assert canary_summary([]) == {}
