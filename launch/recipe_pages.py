@@ -1,6 +1,8 @@
 """What recipes there are, and what each does, in sentences made of its configuration."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -8,12 +10,13 @@ from rich.text import Text
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.objective_config import RewardModelObjective
-from .config_loading import compose_dict, group_members, load_config, nearest
+from .config_loading import compose_dict, group_members, nearest, parse_config
 from .objective_words import learnt
 from .plan import phases_of
-from .words import judged, paired, sampled, taught
+from .words import judged, kept, paired, sampled, taught
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
@@ -27,7 +30,8 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
     table.add_column("method and paper")
     table.add_column("differs from the paper")
     for name in group_members("recipe", config_dir):
-        info = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe").get("recipe", {})
+        composed = compose_dict([f"recipe={name}"], config_dir=config_dir, default_name="recipe", complete=False)
+        info = composed.get("recipe", {})
         title, paper, differs = (info.get(key, "–") for key in ("title", "paper", "differs"))
         table.add_row(*map(Text, (name, f"{title}\n{paper}", differs)))
         table.add_section()
@@ -46,7 +50,9 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
         raise ConfigError(
             f"{name}: no such recipe", (f"did you mean {close}? " if close else "") + f"known: {', '.join(known)}"
         )
-    config = load_config([f"recipe={name}", *UNSCALED], config_dir=config_dir, default_name="recipe")
+    words = [f"recipe={name}", *UNSCALED]
+    values = compose_dict(words, config_dir=config_dir, default_name="recipe", complete=False)
+    config = parse_config(_with_names_of_gaps(values))
     console.print(Text(f"{config.recipe.title} ({config.recipe.paper})", style="bold"))
     console.print(Text(f"Differs from the paper: {config.recipe.differs}."))
     for phase, first, last in phases_of(config):
@@ -63,6 +69,13 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
     )
 
 
+def _with_names_of_gaps(value: Any, key: str = "") -> Any:
+    """What the recipe leaves to the user goes by the name of its field."""
+    if isinstance(value, Mapping):
+        return {name: _with_names_of_gaps(part, f"{key}.{name}".lstrip(".")) for name, part in value.items()}
+    return f"<{key}>" if value == "???" else value
+
+
 def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
     rounds, each = (f"Round {first}", "") if first == last else (f"Rounds {first} to {last}", " a round")
     return f"{rounds}{f', phase {phase}' if phase else ''}: {config.run.prompts_per_round} prompts{each}"
@@ -74,6 +87,7 @@ def _stages(config: Config) -> list[tuple[str, str]]:
         ("sample", sampled(config.generation)),
         ("judge", judged(config.judge)),
         ("pair", paired(config.pairing)),
+        *([("filter", kept(config.filter))] if not isinstance(config.filter, NoFilter) else []),
         ("learn", learnt(config.objective)),
         ("update", taught(config.learner, config.pairing)),
         ("sync", "Nothing: the policy stays as it is." if keeps else "The next round samples from the new policy."),

@@ -40,7 +40,7 @@ def check_filter(config: Config) -> None:
         )
     if isinstance(filter, ScoredFilter) and not (grouped or isinstance(pairing, ScoredPairing)):
         raise ConfigError(
-            f"filter.kind={filter.kind} goes by scores, but pairing.kind={pairing.kind} has none",
+            f"filter.kind={filter.kind} goes by scores, which pairs of pairing.kind={pairing.kind} need not have",
             "choose pairing=best_worst with a judge that scores, or filter=none",
         )
     if isinstance(filter, ResponseFilter) and grouped and config.objective.kind != "sft":

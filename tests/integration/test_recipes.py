@@ -386,24 +386,25 @@ def test_rafts_global_ranking_imitates_the_best_fifth_of_a_round(play: Callable[
 
 
 def test_where_generator_and_validator_agree_both_are_imitated(play: Callable[..., Ledger]) -> None:
-    """Yes is more probable than no; the validation is the judging prompt with the single token of yes."""
-    words = ("judge.answers=[Y,N]", "evaluation.judge.answers=[Y,N]", "generation.samples_per_prompt=4")
+    """Yes (here X, against C: the tiny model says both) is the more probable one; the validation is the judging prompt
+    with the single token of yes."""
+    words = ("judge.answers=[X,C]", "evaluation.judge.answers=[X,C]", "generation.samples_per_prompt=4")
     ledger = play("gv_consistency", *ONE_PHASE, *words)
     judged = {(one.prompt_id, one.sample): one for one in ledger.read_stage(1, "judgments", Judgment)}
     rollouts = {(one.prompt_id, one.sample): one for one in ledger.read_stage(1, "rollouts", Rollout)}
     assert judged.keys() == rollouts.keys() and len(judged) == 32
     said = {one.judge_token_ids: one.text for one in judged.values()}
-    assert sorted(said.values()) == ["N", "Y"], "a validator that always says the same shows nothing"
+    assert sorted(said.values()) == ["C", "X"], "a validator that always says the same shows nothing"
     assert all(one.choice_mass is not None and 0 < one.choice_mass < 1 for one in judged.values())
     agreeing = [key for key in rollouts if (judged[key].score or 0) > 0.5]
-    assert [key for key, one in judged.items() if one.text == "Y"] == [key for key in judged if key in agreeing]
+    assert [key for key, one in judged.items() if one.text == "X"] == [key for key in judged if key in agreeing]
     learnt = [response for outcome in outcomes(ledger, 1) if outcome.group for response in outcome.group.responses]
     assert [(one.prompt_id, one.sample) for one in learnt] == [key for key in agreeing for _ in range(2)]
     for response, validation in zip(learnt[::2], learnt[1::2], strict=True):
         key = (response.prompt_id, response.sample)
         assert response == rollouts[key]
         assert validation.prompt_token_ids == judged[key].judge_prompt_token_ids
-        assert said[validation.token_ids] == "Y"
+        assert said[validation.token_ids] == "X"
     manifest = ledger.manifest(1)
     assert manifest["learn"]["pairs_trained"] == len(learnt)
     assert manifest["data"]["judge"]["agreement_rate"] == pytest.approx(len(agreeing) / 32)

@@ -188,7 +188,8 @@ def test_what_a_recipe_does_is_said_on_80_columns(
     """Its title, paper and differences, and every stage of every phase once; no line is wider, and none is cut."""
     monkeypatch.setattr(cli.out, "width", 80)
     out = roundelay("recipes", path.stem)
-    config = load_config([f"recipe={path.stem}", "model=local", "model.path=m"], default_name="x")
+    words = [f"recipe={path.stem}", "model=local", "model.path=m", *RECIPE_NEEDS.get(path.stem, ())]
+    config = load_config(words, default_name="x")
     said = unwrapped(out)
     for text in (config.recipe.title, config.recipe.paper, config.recipe.differs):
         assert unwrapped(text) in said

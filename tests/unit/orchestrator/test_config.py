@@ -685,7 +685,7 @@ REFUSED = [
     *(
         (
             {"filter": filter, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
-            [f"filter.kind={filter.kind} goes by scores", "pairing.kind=contrast has none"],
+            [f"filter.kind={filter.kind} goes by scores", "pairing.kind=contrast need not have"],
             ["pairing=best_worst", "filter=none"],
         )
         for filter in (RIP, SCORE_THRESHOLD, TOP_FRACTION)

@@ -39,6 +39,7 @@ def test_judge_health_counts_failures_apart_from_scores() -> None:
         "swap_consistency": None,
         "prefers_first": None,
         "even_comparisons": None,
+        "agreement_rate": None,
     }
 
 
@@ -164,14 +165,12 @@ def test_comparisons_that_prefer_neither_are_counted() -> None:
 
 
 def test_every_two_responses_to_a_prompt_are_compared_apart() -> None:
-    """Samples 0 and 1 both times 0; samples 1 and 2 (named the other way round: P(2 is better) = .9 with 2 first, then
-    P(1 is better) = .8 with 1 first) whichever is first. One of two is consistent; the mean of .9, .1, .9, .8 goes to
-    the first."""
+    """Samples 0 and 1 both times 0; samples 1 and 2 whichever is first (P(1 is better) = .9 with 1 first, then .2 with
+    2 first). One of two is consistent; the mean of .9, .1, .9, .8 goes to the first."""
     health = JudgeHealth()
     zero_or_one = [comparison(0, 0.9), comparison(1, 0.9)]
-    two = replace(comparison(2, 0.9), sample=2, other=1)
-    one = replace(comparison(1, 0.8), sample=1, other=2)
-    health.add([], [*zero_or_one, two, one])
+    one_or_two = [replace(comparison(vote, p), sample=1, other=2) for vote, p in ((0, 0.9), (1, 0.2))]
+    health.add([], [*zero_or_one, *one_or_two])
     summary = health.summary()
     assert summary["swap_consistency"] == 0.5
     assert summary["prefers_first"] == pytest.approx((0.9 + 0.1 + 0.9 + 0.8) / 4)
