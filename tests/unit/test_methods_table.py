@@ -1,0 +1,39 @@
+"""docs/methods.md names every recipe once, as its YAML has it, with modules and a test that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in (ROOT / "docs" / "methods.md").read_text().splitlines()
+    if line.startswith("| `")
+]
+RECIPES = {
+    path.stem: yaml.safe_load(path.read_text())["recipe"] for path in (ROOT / "configs" / "recipe").glob("*.yaml")
+}
+TESTS = {
+    node.name
+    for node in ast.parse((ROOT / "tests" / "integration" / "test_recipes.py").read_text()).body
+    if isinstance(node, ast.FunctionDef)
+}
+
+
+def test_every_recipe_has_one_row_in_the_order_of_the_alphabet() -> None:
+    assert [row[0].strip("`") for row in ROWS] == sorted(RECIPES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
+def test_a_row_says_what_the_recipe_says_and_names_what_exists(row: list[str]) -> None:
+    name, title, paper, modules, differs, test = row
+    recipe = RECIPES[name.strip("`")]
+    assert (title, differs) == (recipe["title"], recipe["differs"])
+    identity = recipe["paper"].removeprefix("arXiv ")
+    assert paper in (identity, f"[{identity}](https://arxiv.org/abs/{identity})")
+    assert test.strip("`") in TESTS
+    found = re.findall(r"`(recipes/[\w/]+\.py)`", modules)
+    assert found and all((ROOT / module).is_file() for module in found)
