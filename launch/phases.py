@@ -124,7 +124,7 @@ from ..recipes.pairing.wpo_ties import pair_wpo_ties
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
     judge_heldout = _judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True)
-    canary_judge = _judge(asked_both_ways(config.judge), config, scorers, "canary", own_logps=False)
+    canary_judge = _canary_judge(config, scorers)
     return Phase(
         sample=partial(_sample, config=config),
         judge=_judge(config.judge, config, scorers, "judge", own_logps=config.generation.kind == "plain"),
@@ -135,6 +135,15 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
         rejudge=judge_heldout if is_policy(config.evaluation.judge) else None,
     )
+
+
+def _canary_judge(config: Config, scorers: Scorers | None) -> Judge | None:
+    """The judge of planted responses, which nobody sampled: none where it asks for the policy's log-probs of them,
+    which no actor beside the rollout engines holds."""
+    judge = asked_both_ways(config.judge)
+    if not {*models_of(judge, own_logps=False)} <= {*config.held_models}:
+        return None
+    return _judge(judge, config, scorers, "canary", own_logps=False)
 
 
 async def _sample(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:

@@ -91,7 +91,8 @@ def start_host() -> Any:
 
 def start_hosts(count: int) -> list[Any]:
     """Hosts in a local Ray of their own. `ray.shutdown()` ends them."""
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "DS_ACCELERATOR": "cpu"}
+    folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, folders)), "DS_ACCELERATOR": "cpu"}
     ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False)
     options = {"num_cpus": 1, "runtime_env": {"env_vars": {**environment, "OMP_NUM_THREADS": str(os.cpu_count())}}}
     return [ray.remote(LearnerHost).options(**options).remote() for _ in range(count)]
