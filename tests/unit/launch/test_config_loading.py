@@ -554,7 +554,7 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     first, ppo = config.at(1), config.at(2)
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert (first.learner.learning_rate, first.learner.pairs_per_step) == (1e-4, 8)
-    assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (3e-5, 8, 2)
+    assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (1e-5, 8, 2)
     assert {sampling_of(part.generation).max_tokens for part in (config.at(0), first, ppo)} == {48}
     assert (sampling_of(ppo.generation).temperature, sampling_of(ppo.generation).top_p) == (1.0, 1.0)
     objective = ppo.objective
