@@ -48,7 +48,6 @@ class RoundDriver:
             heed_alarms(finished[-1], self.config.evaluation, self.ledger, self.stages.observer)
         policy = newest_policy(self.ledger)
         await self.learner.hold(policy)
-        finished = self.ledger.finished_rounds()
         first = finished[-1] + 1 if finished else 0
         await self.hold_models(first, made=first if policy_of(self.ledger, first) else first - 1)
         await self.verify(policy)

@@ -175,8 +175,7 @@ class Dropped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairingOutcome:
-    """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`. `judge_pair` comes beside any of
-    them: two answers of the judge itself to one judging prompt, for a policy that also learns to judge.
+    """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`.
 
     Example:
         PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
@@ -185,7 +184,6 @@ class PairingOutcome:
     pair: PreferencePair | None
     dropped: Dropped | None
     group: ResponseGroup | None = None
-    judge_pair: PreferencePair | None = None
 
 
 def pairs_of(outcomes: Sequence[PairingOutcome]) -> list[PreferencePair]:

@@ -321,10 +321,3 @@ def test_a_label_probability_of_the_round_takes_the_place_of_every_kept_pairs_ow
     left = filtered(outcomes, Decision(dropped=(None, None), label_probability=0.7), 0)
     assert [one.pair.label_probability for one in left if one.pair] == [0.7, 0.7]
     assert [one.pair.chosen for one in left if one.pair] == [one.pair.chosen for one in outcomes if one.pair]
-
-
-def test_what_the_judge_learns_from_a_prompt_stays_when_its_pair_is_dropped() -> None:
-    judged = pair("a").pair
-    outcome = PairingOutcome(pair=judged, dropped=None, judge_pair=judged)
-    (left,) = filtered([outcome], Decision(dropped=("wide_margin",)), 0)
-    assert (left.pair, left.judge_pair) == (None, judged)
