@@ -121,7 +121,8 @@ class Cluster:
         check_placeable(bundles, nodes)
         self._group = placement_group(list(bundles.values()), strategy=self.config.placement)
         try:
-            await asyncio.wait_for(_wait(self._group.ready()), self.config.placement_timeout_s)
+            async with asyncio.timeout(self.config.placement_timeout_s):
+                await _wait(self._group.ready())
         except TimeoutError as error:
             free = _resources(ray.available_resources())
             raise ConfigError(
@@ -171,7 +172,9 @@ class Actor:
         """
         deadline = self.timeout_s if timeout_s is None else timeout_s
         try:
-            return await asyncio.wait_for(_wait(self.handle.call.remote(method, *args)), deadline)
+            # Not wait_for: in Python 3.11 it loses a cancellation (Ctrl-C) that comes as the call returns.
+            async with asyncio.timeout(deadline):
+                return await _wait(self.handle.call.remote(method, *args))
         except TimeoutError as error:
             raise RunError(
                 f"actor {self.name} did not finish `{method}` within {deadline:g} s",
