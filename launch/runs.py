@@ -19,7 +19,7 @@ from ..orchestrator.errors import ConfigError
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
 from ..orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
-from ..orchestrator.protocols import Observer
+from ..orchestrator.protocols import Learner, Observer, Rollouts, Scorers
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
@@ -142,21 +142,32 @@ async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
         scorers = start_scorers(config, cluster)
         await asyncio.gather(rollouts.ready(), learner.ready())
         observer.stage(0, "start", 1, 1, 0)
-        stages = Stages(ledger=ledger, rollouts=rollouts, observer=observer)
-        driver = RoundDriver(
-            config=config,
-            build=partial(build_phase, scorers=scorers),
-            ledger=ledger,
-            train=training_prompts(config, ledger),
-            heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
-            stages=stages,
-            rollouts=rollouts,
-            learner=learner,
-            scorers=scorers,
-        )
-        await driver.run()
+        await make_driver(config, ledger, observer, rollouts=rollouts, learner=learner, scorers=scorers).run()
     finally:
         cluster.close()
+
+
+def make_driver(
+    config: Config,
+    ledger: Ledger,
+    observer: Observer,
+    *,
+    rollouts: Rollouts,
+    learner: Learner,
+    scorers: Scorers | None,
+) -> RoundDriver:
+    """The driver of a run over actors that are there already."""
+    return RoundDriver(
+        config=config,
+        build=partial(build_phase, scorers=scorers),
+        ledger=ledger,
+        train=training_prompts(config, ledger),
+        heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
+        stages=Stages(ledger=ledger, rollouts=rollouts, observer=observer),
+        rollouts=rollouts,
+        learner=learner,
+        scorers=scorers,
+    )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard
+from roundelay.orchestrator.records import (
+    FinishReason,
+    Generation,
+    GenerationRequest,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+    Variant,
+)
 
 
 def prompt(identity: str, *contents: str) -> Prompt:
@@ -15,17 +24,19 @@ def prompt(identity: str, *contents: str) -> Prompt:
     )
 
 
-def rollout(prompt_id: str, sample: int, text: str) -> Rollout:
+def rollout(
+    prompt_id: str, sample: int, text: str, *, finish: FinishReason = "stop", variant: Variant = "plain"
+) -> Rollout:
     return Rollout(
         prompt_id=prompt_id,
         sample=sample,
-        variant="plain",
+        variant=variant,
         prompt_token_ids=(1,),
         sampler_token_ids=(1,),
         token_ids=(2,),
         logprobs=(-1.0,),
         text=text,
-        finish_reason="stop",
+        finish_reason=finish,
         policy_version=0,
         seed=0,
     )

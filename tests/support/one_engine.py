@@ -2,22 +2,17 @@
 
 import asyncio
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from roundelay.launch.composition import start_rollouts
-from roundelay.launch.phases import build_phase
-from roundelay.launch.runs import create_run, training_prompts
+from roundelay.launch.runs import create_run, make_driver
 from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from roundelay.orchestrator.cluster import Actor, Cluster, Host
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import initial_policy
-from roundelay.orchestrator.prompts import PromptStore
 from roundelay.orchestrator.records import PolicyRef
-from roundelay.orchestrator.stages import Stages
 from support.observers import Notes
 
 
@@ -77,18 +72,7 @@ class OneEngine:
         await learner.hold(policy)
         await rollouts.load(await learner.weights(), policy)
         scorers = ScorerPool([self.scorer]) if config.needs_scorer else None
-        driver = RoundDriver(
-            config=config,
-            build=partial(build_phase, scorers=scorers),
-            ledger=ledger,
-            train=training_prompts(config, ledger),
-            heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
-            stages=Stages(ledger=ledger, rollouts=rollouts, observer=self.notes),
-            rollouts=rollouts,
-            learner=learner,
-            scorers=scorers,
-        )
-        await driver.run()
+        await make_driver(config, ledger, self.notes, rollouts=rollouts, learner=learner, scorers=scorers).run()
 
     def close(self) -> None:
         self.cluster.close()

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+from support import judging
+
 from roundelay.orchestrator.records import (
     FinishReason,
     Generation,
@@ -86,16 +88,4 @@ def test_what_is_cut_or_blank_is_dropped_by_its_reason() -> None:
 
 
 def rollout(variant: Variant, sample: int, text: str = "x", finish: FinishReason = "stop") -> Rollout:
-    return Rollout(
-        prompt_id="a",
-        sample=sample,
-        variant=variant,
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason=finish,
-        policy_version=0,
-        seed=0,
-    )
+    return judging.rollout("a", sample, text, finish=finish, variant=variant)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import judging
 
 from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
 from roundelay.orchestrator.judge_config import AbJudge
@@ -38,19 +39,7 @@ def prompt(identity: str = "p", content: str = "Hi") -> Prompt:
 
 
 def rollout(sample: int, text: str, prompt_id: str = "p") -> Rollout:
-    return Rollout(
-        prompt_id=prompt_id,
-        sample=sample,
-        variant="plain",
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason="stop",
-        policy_version=0,
-        seed=0,
-    )
+    return judging.rollout(prompt_id, sample, text)
 
 
 def said(*choice_logprobs: float, finish_reason: str = "length") -> Generation:

@@ -4,6 +4,7 @@ import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import judging
 
 from roundelay.orchestrator.records import Message, Prompt, Rollout
 from roundelay.recipes.judges.rendering import escape_delimiters, render_prompt, render_response
@@ -16,19 +17,7 @@ TEXTS = st.text() | st.lists(FRAGMENTS, max_size=20).map("".join)
 
 
 def rollout(text: str) -> Rollout:
-    return Rollout(
-        prompt_id="p",
-        sample=0,
-        variant="plain",
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason="stop",
-        policy_version=0,
-        seed=0,
-    )
+    return judging.rollout("p", 0, text)
 
 
 def test_every_spelling_of_a_tag_is_escaped_and_other_markup_is_left_alone() -> None:

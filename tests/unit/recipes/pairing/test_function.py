@@ -3,32 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import pytest
+from support.pairing import PROMPT, rollout
 
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import Judgment, Message, Prompt, Rollout
+from roundelay.orchestrator.records import Judgment, Prompt, Rollout
 from roundelay.recipes.judges.verdicts import scored
 from roundelay.recipes.pairing.function import PairFunction, pair_by_function
 
-PROMPT = Prompt(id="a", messages=(Message(role="user", content="Hi"),))
-
-
-def rollout(sample: int, text: str, *, cut: bool = False) -> Rollout:
-    return Rollout(
-        prompt_id="a",
-        sample=sample,
-        variant="plain",
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason="length" if cut else "stop",
-        policy_version=0,
-        seed=0,
-    )
-
-
-ROLLOUTS = [rollout(0, "one"), rollout(1, "two"), rollout(2, "three", cut=True)]
+ROLLOUTS = [rollout(0, "one"), rollout(1, "two"), rollout(2, "three", finish="length")]
 
 
 def votes(**scores: float) -> list[Judgment]:
@@ -70,5 +52,5 @@ def test_two_responses_that_say_the_same_make_no_pair() -> None:
 
 @pytest.mark.parametrize("said", [None, "", 3, (ROLLOUTS[0],), (ROLLOUTS[0], "two"), (ROLLOUTS[0], rollout(9, "new"))])
 def test_anything_but_two_of_the_rollouts_or_a_reason_stops_the_run(said: object) -> None:
-    with pytest.raises(RunError, match=r"pairing\.function returned .* for prompt 'a'"):
+    with pytest.raises(RunError, match=r"pairing\.function returned .* for prompt 'p'"):
         pair(lambda prompt, rollouts, scores: said)  # type: ignore[arg-type, return-value]

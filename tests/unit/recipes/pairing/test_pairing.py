@@ -7,56 +7,21 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pairing import PROMPT, pair_of, rollout, vote
 
 from roundelay.orchestrator.records import (
     FinishReason,
     Judgment,
-    Message,
     PairingOutcome,
-    PreferencePair,
     Prompt,
     ResponseGroup,
     Rollout,
-    Variant,
 )
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 from roundelay.recipes.pairing.candidates import mean_probability, mean_scores
 from roundelay.recipes.pairing.contrast import pair_contrast
 from roundelay.recipes.pairing.group import pair_group
 from roundelay.recipes.pairing.soft import pair_soft
-
-PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
-
-
-def rollout(
-    sample: int, text: str | None = None, *, finish: FinishReason = "stop", variant: Variant = "plain"
-) -> Rollout:
-    return Rollout(
-        prompt_id="p",
-        sample=sample,
-        variant=variant,
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=f"response {sample}" if text is None else text,
-        finish_reason=finish,
-        policy_version=0,
-        seed=0,
-    )
-
-
-def vote(sample: int, score: float | None, number: int = 0) -> Judgment:
-    """A parsed vote, or a failed one where `score` is None."""
-    return Judgment(
-        prompt_id="p",
-        sample=sample,
-        vote=number,
-        status="unparsable" if score is None else "parsed",
-        score=score,
-        choice_mass=None,
-        text="",
-    )
 
 
 def votes(*scores: float | None) -> list[Judgment]:
@@ -72,11 +37,6 @@ def best_worst(
     drop_truncated: bool = False,
 ) -> PairingOutcome:
     return pair_best_worst(PROMPT, rollouts, judgments, min_margin=min_margin, drop_truncated=drop_truncated)
-
-
-def pair_of(outcome: PairingOutcome) -> PreferencePair:
-    assert outcome.pair is not None and outcome.dropped is None and outcome.group is None
-    return outcome.pair
 
 
 def reason_of(outcome: PairingOutcome) -> str:

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.pairing import PROMPT, pair_of, rollout, vote
 
 from roundelay.orchestrator.pairing_config import Anchor, Choice
 from roundelay.orchestrator.records import (
     FinishReason,
     Judgment,
-    Message,
     PairingOutcome,
-    PreferencePair,
     Prompt,
     Rollout,
 )
@@ -32,37 +31,7 @@ from roundelay.recipes.pairing.sweet_spot import ANCHORS, pair_sweet_spot
 from roundelay.recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from roundelay.recipes.pairing.wpo_ties import pair_wpo_ties
 
-PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
 Select: TypeAlias = Callable[..., PairingOutcome]  # (prompt, rollouts, judgments, drop_truncated=…)
-
-
-def rollout(sample: int, text: str, *, finish: FinishReason = "stop") -> Rollout:
-    return Rollout(
-        prompt_id="p",
-        sample=sample,
-        variant="plain",
-        prompt_token_ids=(1,),
-        sampler_token_ids=(1,),
-        token_ids=(2,),
-        logprobs=(-1.0,),
-        text=text,
-        finish_reason=finish,
-        policy_version=0,
-        seed=0,
-    )
-
-
-def vote(sample: int, score: float | None, number: int = 0) -> Judgment:
-    """A parsed vote, or a failed one where `score` is None."""
-    return Judgment(
-        prompt_id="p",
-        sample=sample,
-        vote=number,
-        status="unparsable" if score is None else "parsed",
-        score=score,
-        choice_mass=None,
-        text="",
-    )
 
 
 def text_of(sample: int, chars: int) -> str:
@@ -78,11 +47,6 @@ def responses(*scored: tuple[float | None, int]) -> tuple[list[Rollout], list[Ju
 
 def scores_only(*scores: float | None) -> tuple[list[Rollout], list[Judgment]]:
     return responses(*((score, 5) for score in scores))
-
-
-def pair_of(outcome: PairingOutcome) -> PreferencePair:
-    assert outcome.pair is not None and outcome.dropped is None and outcome.group is None
-    return outcome.pair
 
 
 def samples_of(outcome: PairingOutcome) -> tuple[int, int]:
