@@ -119,6 +119,7 @@ from ..recipes.pairing.sppo import pair_sppo
 from ..recipes.pairing.sweet_spot import pair_sweet_spot
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
+from .new_prompts import prompt_maker
 
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
@@ -126,6 +127,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     judge_heldout = _judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True)
     canary_judge = _canary_judge(config, scorers)
     return Phase(
+        make_prompts=prompt_maker(config),
         sample=partial(_sample, config=config),
         judge=_judge(config.judge, config, scorers, "judge", own_logps=config.generation.kind == "plain"),
         pair=partial(_pair, config=config),

@@ -68,7 +68,9 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     lists = gives_groups(pairing) or isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing)
     result = "groups of responses" if lists else "pairs"
     trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
+    new = config.new_prompts_per_round
     rows = [
+        *([("prompts", f"{new} new ones ({config.new_prompts.kind}), by the policy")] if new else []),
         ("sample", f"{sampled}, in {shards} shards"),
         ("judge", f"{votes} judgments ({config.judge.kind})" if votes
                   else "nothing: pairs are labelled by construction"),

@@ -6,22 +6,12 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import (
-    ContrastGeneration,
-    GivenGeneration,
-    LadderGeneration,
-    MixtureGeneration,
-    PlainGeneration,
-    ReviseGeneration,
-    SampledGeneration,
-    SystemMessagesGeneration,
-)
+from ..orchestrator.generation_config import GivenGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     ChecklistJudge,
     CritiqueJudge,
-    DensityRatioJudge,
     EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
@@ -29,18 +19,18 @@ from ..orchestrator.judge_config import (
     RatingJudge,
     ValidatorJudge,
 )
+from ..orchestrator.new_prompts_config import EvolvePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
-from ..orchestrator.records import Message, Prompt, Variant
+from ..orchestrator.records import Prompt
 from ..orchestrator.user_functions import load_function
-from ..recipes.generation.contrast import contrast_prompt
-from ..recipes.generation.conversations import described, with_system
-from ..recipes.generation.mixture import aggregation_prompt
+from ..recipes.generation.asked import asked_ways
 from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
-from ..recipes.judges.density_ratio import instructed
 from ..recipes.judges.endpoint import api_key
+from ..recipes.prompts.asking import is_single
+from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
 
 if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
@@ -76,14 +66,18 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     """
     for name in config.phases or (None,):
         phase = config.in_phase(name)
-        available, needed = len(training[phase.prompt_set]), phase.run.prompts_per_round
+        new = phase.new_prompts_per_round
+        available, needed = len(training[phase.prompt_set]), phase.run.prompts_per_round - new
         if available < needed:
             own = name is not None and config.phases[name].prompts_per_round is not None
             field = f"phases.{name}.prompts_per_round" if own else "run.prompts_per_round"
             raise ConfigError(
-                f"{field}={needed}, but prompts.{phase.prompt_set} holds {available} prompts",
+                f"{field}={needed + new}, but prompts.{phase.prompt_set} holds {available} prompts"
+                + (f" and {new} are new" if new else ""),
                 f"lower {field} or give more prompts",
             )
+        if new:
+            _check_seeds(phase, training["train"])
     if len(heldout) < config.evaluation.num_prompts:
         raise ConfigError(
             f"evaluation.num_prompts={config.evaluation.num_prompts}, but prompts.heldout holds {len(heldout)} prompts",
@@ -107,6 +101,34 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
             if isinstance(part, FunctionPairing | FunctionObjective):
                 load_function(part.function, f"{field}.function")
+    if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):
+        try:
+            encoder.choice_ids(COMPARISON_PREFIX, SAME_OR_MORE)
+        except ConfigError as error:
+            raise ConfigError(
+                f"new_prompts.review=true asks for (A) or (B), which are no single tokens of {model_path}'s tokenizer",
+                "set new_prompts.review=false",
+            ) from error
+
+
+def _all_new_prompts(config: Config) -> list[NewPromptsConfig]:
+    return [config.in_phase(name).new_prompts for name in config.phases or (None,)]
+
+
+def _check_seeds(config: Config, train: PromptStore) -> None:
+    """The training file has what new prompts are made of."""
+    settings = config.new_prompts
+    if isinstance(settings, SelfInstructPrompts):
+        field, needed = "new_prompts.seed_shots + made_shots", settings.seed_shots + settings.made_shots
+    elif isinstance(settings, EvolvePrompts):
+        field, needed = "prompts that new_prompts.kind=evolve rewrites", 1
+    else:
+        return
+    if (single := sum(is_single(prompt) for prompt in train)) < needed:
+        raise ConfigError(
+            f"{field}={needed}, but prompts.train holds {single} prompts of one message",
+            "give more prompts, or choose another new_prompts",
+        )
 
 
 def _choices(judge: ExpectedScoreJudge | AbJudge | ValidatorJudge) -> tuple[str, ...]:
@@ -152,14 +174,7 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
                 "shorten or drop it, or raise model.max_model_len",
             )
         return
-    asked = [
-        *_asked(prompt.messages, generation),
-        *(
-            (instructed(prompt.messages, judge.instruction), "")
-            for judge in (config.judge, config.evaluation.judge)
-            if isinstance(judge, DensityRatioJudge) and judge.instruction is not None
-        ),
-    ]
+    asked = asked_ways(prompt, generation, (config.judge, config.evaluation.judge))
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
     if field == "prompts.heldout" and config.evaluation.sampling.max_tokens > budget:
@@ -170,23 +185,6 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
             f"model.max_model_len={limit}",
             "shorten or drop the prompt, lower max_tokens, or raise model.max_model_len",
         )
-
-
-def _asked(messages: tuple[Message, ...], generation: SampledGeneration) -> list[tuple[tuple[Message, ...], str]]:
-    """All that a prompt may be asked as before any response is known, and the openings of the assistant's turn."""
-    match generation:
-        case PlainGeneration() | ReviseGeneration():
-            more = []
-        case ContrastGeneration(affixes=affixes, placement=placement):
-            sides: tuple[Variant, ...] = ("positive", "negative")
-            more = [contrast_prompt(messages, pair, variant, placement) for pair in affixes for variant in sides]
-        case LadderGeneration(levels=levels, placement=placement):
-            more = [described(messages, level, placement) for level in levels]
-        case SystemMessagesGeneration(system_messages=texts):
-            more = [(with_system(messages, text), "") for text in texts]
-        case MixtureGeneration(instruction=instruction):
-            more = [(aggregation_prompt(messages, [], instruction), "")]
-    return [(messages, ""), *more]
 
 
 def _version(package: str) -> str | None:

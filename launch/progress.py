@@ -11,6 +11,7 @@ from ..orchestrator.records import PairingOutcome
 
 STAGE_NAMES = {
     "start": "start engines",
+    "prompts": "new prompts",
     "rollouts": "sample",
     "judgments": "judge",
     "pairs": "pair",

@@ -12,11 +12,12 @@ from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
+from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import RewardModelObjective
 from .config_loading import compose_dict, group_members, nearest, parse_config
 from .objective_words import learnt
 from .plan import phases_of
-from .words import judged, kept, paired, sampled, taught
+from .words import judged, kept, paired, sampled, taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
@@ -84,6 +85,7 @@ def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
 def _stages(config: Config) -> list[tuple[str, str]]:
     keeps = isinstance(config.objective, RewardModelObjective)
     return [
+        *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", sampled(config.generation)),
         ("judge", judged(config.judge)),
         ("pair", paired(config.pairing)),

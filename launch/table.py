@@ -154,11 +154,14 @@ def _parity(manifest: dict[str, Any]) -> str:
     return f"{manifest['sync_parity']:.1e}"
 
 
-def _dropped(manifest: dict[str, Any]) -> str:
-    dropped = manifest.get("data", {}).get("dropped")
-    if dropped is None:
-        return DASH
-    return "\n".join(f"{reason} {count}" for reason, count in dropped.items()) or "0"
+def _by_reason(group: str, name: str):
+    def cell(manifest: dict[str, Any]) -> str:
+        dropped = (manifest.get(group) or {}).get(name)
+        if dropped is None:
+            return DASH
+        return "\n".join(f"{reason} {count}" for reason, count in dropped.items()) or "0"
+
+    return cell
 
 
 def _judged(figure: str, **style: Any):
@@ -203,12 +206,14 @@ def _seconds(*stages: str):
 
 
 _ROWS: tuple[tuple[str | None, Any], ...] = (
+    ("new prompts kept", _number("new_prompts", "kept")),
+    ("  dropped, by reason", _by_reason("new_prompts", "dropped")),
     ("prompts in", _number("data", "prompts")),
     ("rollouts", _number("data", "rollouts")),
     ("  truncated", _number("data", "truncated")),
     ("  same across prompts", _number("data", "duplicates", percent=True)),
     ("judged (votes)", _votes),
-    ("dropped, by reason", _dropped),
+    ("dropped, by reason", _by_reason("data", "dropped")),
     ("pairs", _nonzero("data", "pairs")),
     ("groups", _nonzero("data", "groups")),
     ("  score margin", _number("data", "score_margin")),
@@ -254,6 +259,7 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("held-out: implicit accuracy", _number("evaluation", "implicit_accuracy", percent=True)),
     ("held-out: implicit margin", _number("evaluation", "implicit_margin")),
     (None, None),
+    ("seconds: new prompts", _seconds("prompts")),
     ("seconds: sample", _seconds("rollouts")),
     ("seconds: judge", _seconds("judgments")),
     ("seconds: learn", _seconds("prepare", "learn", "select", "save")),

@@ -45,6 +45,14 @@ from ..orchestrator.judge_config import (
     RewardModelJudge,
     ValidatorJudge,
 )
+from ..orchestrator.new_prompts_config import (
+    EvolvePrompts,
+    FromKeptPrompts,
+    NewPromptsConfig,
+    NoNewPrompts,
+    SelfInstructPrompts,
+    SkillMixPrompts,
+)
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     Anchor,
@@ -77,6 +85,26 @@ _ANCHORS: dict[Anchor, str] = {
     "mu+2sigma": "two standard deviations above the mean",
     "max": "the highest",
 }
+
+
+def written(made: NewPromptsConfig) -> str:
+    """How the policy writes prompts before a round is sampled."""
+    match made:
+        case NoNewPrompts():
+            return "All are the training file's."
+        case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
+            how = f"continues lists of {_count(seeds, 'prompt')} of the training file and {_count(new, 'new one')}"
+        case FromKeptPrompts(shots=shots):
+            how = f"continues lists of {_count(shots, 'prompt')} that were learnt from in earlier rounds"
+        case EvolvePrompts(operations=operations, review=review):
+            reviewed = " and reviews what comes of it" if review else ""
+            how = f"rewrites a prompt by one of {_count(len(operations), 'operation')} drawn by seed{reviewed}"
+        case SkillMixPrompts(skills=skills, skills_per_prompt=mixed):
+            how = f"is asked for prompts that need {_count(mixed, 'skill')} at once, drawn by seed from {len(skills)}"
+        case _:
+            assert_never(made)
+    many = "All are" if made.per_round is None else f"{made.per_round} of them are"
+    return f"{many} written by the policy, which {how}; {_sampling(made.sampling)}."
 
 
 def sampled(generation: GenerationConfig) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 from .config import Config
 from .judge_alarms import judge_alarms
 from .ledger import round_name
+from .new_prompts import counted_candidates
 from .records import PolicyRef
 from .stages import Stages
 
 HASHED_STAGES = (
-    "rollouts", "judgments", "pairs", "selected", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
+    "prompts", "rollouts", "judgments", "pairs", "selected", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
     "eval-rollouts", "eval-judgments", "eval-logps", "canary-judgments", "drift-judgments",
 )  # fmt: skip
 
@@ -34,6 +35,7 @@ def commit_round(
         "phase": config.phase_name(round) if round else None,
         "seed": config.run.seed,
         "seconds": {**learned.get("seconds", {}), **stages.clock.seconds, "round": seconds},
+        "new_prompts": counted_candidates(ledger, round),
         "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in HASHED_STAGES},
     }
     manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)

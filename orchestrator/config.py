@@ -27,6 +27,7 @@ from .errors import ConfigError
 from .filter_config import FilterConfig
 from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
 from .judge_config import JudgeConfig, judges_in, models_of
+from .new_prompts_config import NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 
@@ -146,6 +147,7 @@ class PhaseConfig:
 
     rounds: PositiveInt | None  # null: all that are left, for the last phase
     prompts_per_round: PositiveInt | None  # null: run.prompts_per_round
+    new_prompts: NewPromptsConfig
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
@@ -154,7 +156,7 @@ class PhaseConfig:
     learner: LearnerConfig
 
 
-PHASE_GROUPS = ("generation", "judge", "pairing", "filter", "objective", "learner")
+PHASE_GROUPS = ("new_prompts", "generation", "judge", "pairing", "filter", "objective", "learner")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -253,6 +255,7 @@ class Config:
     run: RunConfig
     prompts: PromptsConfig
     model: ModelConfig
+    new_prompts: NewPromptsConfig
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
@@ -290,6 +293,7 @@ class Config:
         return replace(
             self,
             run=replace(self.run, prompts_per_round=phase.prompts_per_round or self.run.prompts_per_round),
+            new_prompts=phase.new_prompts,
             generation=phase.generation,
             judge=phase.judge,
             pairing=phase.pairing,
@@ -308,6 +312,13 @@ class Config:
     def prompt_sets(self) -> set[Literal["train", "seed"]]:
         """The prompt sets of all phases."""
         return {self.in_phase(name).prompt_set for name in self.phases or (None,)}
+
+    @property
+    def new_prompts_per_round(self) -> int:
+        """How many of a round's prompts the policy writes; the training file gives the rest. Of a single phase."""
+        if isinstance(self.new_prompts, NoNewPrompts):
+            return 0
+        return self.new_prompts.per_round or self.run.prompts_per_round
 
     @property
     def judges(self) -> dict[str, JudgeConfig]:
@@ -342,8 +353,8 @@ class Config:
 RESUMABLE_FIELDS = (
     "run.rounds", "run.keep_policies", "cluster.", "tracking.", "learner.zero_stage", "learner.deepspeed",
     "learner.tokens_per_device", "learner.pairs_per_device", "learner.gradient_checkpointing",
-    "learner.checkpoint_every_steps", "evaluation.canaries.action", "evaluation.min_parse_rate",
-    "evaluation.min_swap_consistency",
+    "learner.checkpoint_every_steps", "new_prompts.max_batches", "evaluation.canaries.action",
+    "evaluation.min_parse_rate", "evaluation.min_swap_consistency",
 )  # fmt: skip
 # Of a judge's endpoint: where it is and how it is asked, but not which model answers.
 RESUMABLE_OF_ENDPOINTS = (

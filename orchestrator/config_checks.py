@@ -16,6 +16,7 @@ from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
 from .judge_config import CritiqueJudge, JudgeConfig, RewardModelJudge, judges_in
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
+from .new_prompts_config import FromKeptPrompts, NoNewPrompts, check_new_prompts
 from .objective_config import (
     LISTWISE,
     GrpoObjective,
@@ -92,6 +93,15 @@ def check_combinations(config: Config) -> None:
 
 
 def _check_phase(config: Config) -> None:
+    if not isinstance(config.new_prompts, NoNewPrompts):
+        if isinstance(config.generation, GivenGeneration):
+            raise ConfigError(
+                f"new_prompts.kind={config.new_prompts.kind} with generation.kind=given: new prompts come without "
+                "responses",
+                "set new_prompts=none, or sample responses with generation=plain",
+            )
+        check_new_prompts(config.new_prompts, config.run.prompts_per_round)
+        check_budget("new_prompts.sampling.max_tokens", config.new_prompts.sampling.max_tokens, config)
     _check_data(config)
     check_judge("judge", config, config.judge)
     _check_generation(config)
@@ -121,6 +131,12 @@ def _check_order(config: Config) -> None:
                 f"phases.{name}.rounds=null, but {names[-1]} comes after it", f"give phases.{name} its number of rounds"
             )
     config.phase_name(config.run.rounds)
+    if isinstance(config.at(1).new_prompts, FromKeptPrompts):
+        raise ConfigError(
+            f"{f'phases.{names[0]}.' if names else ''}new_prompts.kind=from_kept in round 1: no prompt has given a "
+            "pair yet",
+            "put a phase before it whose prompts are the training file's",
+        )
     trains = [isinstance(config.in_phase(name).objective, RewardModelObjective) for name in names or (None,)]
     for index, name in enumerate(names or (None,)):
         place = _by_reward_model(f"phases.{name}.judge" if name else "judge", config.in_phase(name).judge)

@@ -1,4 +1,4 @@
-"""The round driver: sample → judge → pair → learn → sync → evaluate, round after round.
+"""The round driver: (prompts →) sample → judge → pair → learn → sync → evaluate, round after round.
 
 Owns the order of things. What a stage does is the phase's; where it runs is the actors'; what is done already is the
 ledger's.
@@ -14,6 +14,7 @@ from .evaluation import evaluate
 from .judge_alarms import heed_alarms
 from .learning import LearningRound, learn_round, update_start
 from .ledger import Ledger
+from .new_prompts import new_prompts
 from .policies import judging_models, newest_policy, policy_of
 from .prompts import PromptStore
 from .protocols import Learner, Phase, Rollouts, Scorers
@@ -84,10 +85,11 @@ class RoundDriver:
 
     async def learn(self, round: int) -> None:
         """Everything up to the round's policy."""
+        new = await new_prompts(round, self.train, config=self.config, stages=self.stages)
         work = LearningRound(
             config=self.config.at(round),
             start=update_start(self.config, self.ledger, round),
-            shards=train_shards(round, self.train, self.config),
+            shards=train_shards(round, self.train, self.config, new),
             heldout=heldout_shards(0, self.heldout, self.config.run),
             stages=self.stages,
             learner=self.learner,

@@ -45,6 +45,12 @@ def read_prompts(
         yield replace(_to_prompt(row, config, where), responses=given)
 
 
+def hashed_prompt(messages: tuple[Message, ...]) -> Prompt:
+    """A prompt whose id is a hash of what it says."""
+    text = json.dumps([(message.role, message.content) for message in messages])
+    return Prompt(id=hashlib.sha256(text.encode()).hexdigest()[:16], messages=messages)
+
+
 def freeze_prompts(
     ledger: Ledger,
     config: PromptsConfig,
@@ -228,8 +234,7 @@ def _to_prompt(row: dict[str, Any], config: PromptsConfig, where: str) -> Prompt
     if config.system is not None and messages[0].role != "system":
         messages = (Message(role="system", content=config.system), *messages)
     if config.id_column is None:
-        text = json.dumps([(message.role, message.content) for message in messages])
-        return Prompt(id=hashlib.sha256(text.encode()).hexdigest()[:16], messages=messages)
+        return hashed_prompt(messages)
     identity = _cell(row, config.id_column, "prompts.id_column", where)
     usable = isinstance(identity, str | int) and not isinstance(identity, bool) and identity != ""
     if not usable or not _is_encodable(str(identity)):

@@ -1,7 +1,7 @@
 """The seams: what the round driver needs of the parts that it is handed. Implemented by `actors` over Ray, by
 `launch.composition` over the recipes, and by scripted stand-ins where a test is about the driver alone."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -14,6 +14,7 @@ from .records import (
     PairingOutcome,
     PolicyRef,
     Prompt,
+    PromptCandidate,
     Rollout,
     Shard,
     TokenSequence,
@@ -30,9 +31,41 @@ JudgeCanaries: TypeAlias = Callable[
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Phase:
-    """A recipe's science: what is sampled, how it is judged, which pairs come of it, and which are learnt from."""
+class PromptSources:
+    """What round `round`'s new prompts are made of and compared with.
 
+    `file` are the training prompts, `heldout` those that a policy is measured on, `made` the new prompts of earlier
+    rounds, and `survivors` the prompts of earlier rounds that gave a pair or a group which the filter left, each
+    once.
+    """
+
+    round: int
+    policy_version: int
+    file: Iterable[Prompt]
+    heldout: Iterable[Prompt]
+    made: Iterable[Prompt]
+    survivors: Iterable[Prompt]
+
+
+class PromptMaker(Protocol):
+    """Writes a round's new prompts, batch by batch."""
+
+    async def write(self, batch: int, wanted: int, generate: Generate) -> list[PromptCandidate]:
+        """The candidates of one batch, at most `wanted` of them kept. It hangs on what `take` was told, on nothing
+        else."""
+        ...
+
+    def take(self, batch: Sequence[PromptCandidate]) -> None:
+        """Take note of a committed batch."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phase:
+    """A recipe's science: which prompts are made, what is sampled, how it is judged, which pairs come of it, and which
+    are learnt from."""
+
+    make_prompts: Callable[[PromptSources], PromptMaker] | None  # None where all are the training file's
     sample: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]

@@ -39,6 +39,25 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromptCandidate:
+    """A prompt that the policy wrote, kept for its round (`reason` None) or dropped. `index` is its place in its batch;
+    `how` and `shown` say what was asked for and by which examples (ids of prompts) or ingredients.
+
+    Example:
+        PromptCandidate(prompt=prompt, index=0, how="self_instruct", shown=("maths-001",), seed=11, policy_version=0,
+                        reason="too_short")
+    """
+
+    prompt: Prompt
+    index: int
+    how: str
+    shown: tuple[str, ...]
+    seed: int
+    policy_version: int
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rollout:
     """One sampled response.
 

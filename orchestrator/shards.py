@@ -9,7 +9,21 @@ import numpy as np
 from .config import Config, RunConfig
 from .prompt_order import round_indices
 from .prompts import PromptStore
-from .records import Shard
+from .records import Prompt, Shard
+from .seeds import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithNewPrompts:
+    """The training prompts, and behind them a round's new ones."""
+
+    file: PromptStore
+    new: Sequence[Prompt]
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> tuple[Prompt, ...]:
+        """The prompts at `indices`, in that order."""
+        of_file = iter(self.file.take([index for index in indices if index < len(self.file)]))
+        return tuple(next(of_file) if index < len(self.file) else self.new[index - len(self.file)] for index in indices)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +32,7 @@ class RoundShards:
 
     round: int
     split: Literal["train", "heldout"]
-    store: PromptStore
+    store: PromptStore | WithNewPrompts
     indices: Sequence[int] | np.ndarray
     prompts_per_shard: int
 
@@ -41,16 +55,32 @@ class RoundShards:
         return (self[index] for index in range(len(self)))
 
 
-def train_shards(round: int, stores: Mapping[str, PromptStore], config: Config) -> RoundShards:
-    """The round's slice of its prompts (see `Config.prompt_set`), in the run's seeded order."""
+def train_shards(
+    round: int, stores: Mapping[str, PromptStore], config: Config, new: Sequence[Prompt] = ()
+) -> RoundShards:
+    """The round's slice of its prompts (see `Config.prompt_set`), in the run's seeded order; or its `new` prompts,
+    shuffled by seed with what the training prompts give beside them."""
     name = config.at(round).prompt_set
-    phases = [config.at(earlier) for earlier in range(1, round + 1)]
-    sizes = [phase.run.prompts_per_round for phase in phases if phase.prompt_set == name]
-    store = stores[name]
-    indices = round_indices(num_prompts=len(store), round_sizes=sizes, seed=config.run.seed)
+    store, indices = stores[name], _of_file(round, name, stores[name], config)
+    if new:
+        both = np.concatenate([indices, np.arange(len(new)) + len(store)])
+        indices = np.random.default_rng(derive_seed(config.run.seed, "new-prompts-order", round)).permutation(both)
     return RoundShards(
-        round=round, split="train", store=store, indices=indices, prompts_per_shard=config.run.prompts_per_shard
+        round=round,
+        split="train",
+        store=WithNewPrompts(file=store, new=new) if new else store,
+        indices=indices,
+        prompts_per_shard=config.run.prompts_per_shard,
     )
+
+
+def _of_file(round: int, name: str, store: PromptStore, config: Config) -> np.ndarray:
+    """What the file of prompt set `name` gives to the round. New prompts leave its order as it is, for later rounds."""
+    phases = [config.at(number) for number in range(1, round + 1)]
+    sizes = [one.run.prompts_per_round - one.new_prompts_per_round for one in phases if one.prompt_set == name]
+    if not sizes[-1]:
+        return np.zeros(0, dtype=np.int64)
+    return round_indices(num_prompts=len(store), round_sizes=[size for size in sizes if size], seed=config.run.seed)
 
 
 def heldout_shards(round: int, store: PromptStore, run: RunConfig) -> RoundShards:

@@ -41,12 +41,19 @@ class Stages:
         tokens = 0
         if records is None:
             self.observer.stage(shard.round, stage, self.done.get(stage, 0), total, 0)
-            with self.clock.active(stage):
-                records = list(await compute())
-            self.ledger.write_shard(stage, shard, cls, records)
+            records = await self.commit(stage, shard, cls, compute)
             tokens = sum(len(record.token_ids) for record in records if isinstance(record, Rollout))
         self.done[stage] = self.done.get(stage, 0) + 1
         self.observer.stage(shard.round, stage, self.done[stage], total, tokens)
+        return records
+
+    async def commit(
+        self, stage: str, shard: Shard, cls: type[T], compute: Callable[[], Awaitable[Sequence[T]]]
+    ) -> list[T]:
+        """The shard's records of `stage`, computed and committed."""
+        with self.clock.active(stage):
+            records = list(await compute())
+        self.ledger.write_shard(stage, shard, cls, records)
         return records
 
     async def run_shard(self, shard: Shard, total: int, prefix: str = "") -> ShardResult:

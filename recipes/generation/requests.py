@@ -12,14 +12,16 @@ def request_for(
     seed: int,
     assistant_prefix: str = "",
     plain_messages: Sequence[Message] = (),
+    stop: Sequence[str] = (),
 ) -> GenerationRequest:
+    """A request by `sampling`, which ends at further strings of `stop`."""
     return GenerationRequest(
         messages=tuple(messages),
         seed=seed,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
-        stop=sampling.stop,
+        stop=(*sampling.stop, *stop),
         assistant_prefix=assistant_prefix,
         plain_messages=tuple(plain_messages),
     )

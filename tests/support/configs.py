@@ -59,6 +59,14 @@ from roundelay.orchestrator.judge_config import (
     RewardModelJudge,
     ValidatorJudge,
 )
+from roundelay.orchestrator.new_prompts_config import (
+    EvolvePrompts,
+    FromKeptPrompts,
+    NoNewPrompts,
+    PromptRules,
+    SelfInstructPrompts,
+    SkillMixPrompts,
+)
 from roundelay.orchestrator.objective_config import (
     CreamObjective,
     CutObjective,
@@ -164,6 +172,18 @@ LONGEST = LongestFilter(kind="longest", count=4, unit="tokens")
 TOP_FRACTION = TopFractionFilter(kind="top_fraction", fraction=0.2)
 LENGTH_MARGIN = LengthMarginFilter(kind="length_margin", max_excess=0, unit="chars")
 MEAN_LABEL = MeanLabelFilter(kind="mean_label_probability")
+NO_NEW_PROMPTS = NoNewPrompts(kind="none")
+PROMPT_RULES = PromptRules(min_words=4, max_words=150, banned=("map", "go to"), max_rouge_l=0.7, contamination_words=13)
+MAKING: dict[str, Any] = {
+    "per_round": None, "sampling": SAMPLING, "requests_per_batch": 3, "max_batches": 5, "rules": PROMPT_RULES,
+}  # fmt: skip
+SELF_INSTRUCT = SelfInstructPrompts(kind="self_instruct", seed_shots=6, made_shots=2, asked=8, **MAKING)
+FROM_KEPT = FromKeptPrompts(kind="from_kept", shots=8, asked=8, **MAKING)
+EVOLVE = EvolvePrompts(kind="evolve", operations=("deepen", "broaden"), review=False, **MAKING)
+SKILL_MIX = SkillMixPrompts(
+    kind="skill_mix", skills=("logic", "metaphor", "estimation"), query_types=("a how-to question",),
+    skills_per_prompt=2, **MAKING,
+)  # fmt: skip
 SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 
 NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")
@@ -213,6 +233,7 @@ def base() -> Config:
             system=None,
         ),
         model=ModelConfig(path="m", package=None, dtype="float32", max_model_len=256, trust_remote_code=False),
+        new_prompts=NO_NEW_PROMPTS,
         generation=PLAIN,
         judge=EXPECTED,
         pairing=BEST_WORST,
@@ -295,6 +316,7 @@ def phase(config: Config | None = None, *, rounds: int | None = None, prompts: i
     whole = PhaseConfig(
         rounds=rounds,
         prompts_per_round=prompts,
+        new_prompts=top.new_prompts,
         generation=top.generation,
         judge=top.judge,
         pairing=top.pairing,

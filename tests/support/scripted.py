@@ -172,6 +172,7 @@ class ScriptedRound:
 
         heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]] = sample
         return Phase(
+            make_prompts=None,
             sample=sample,
             judge=judge,
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),

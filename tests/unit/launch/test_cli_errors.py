@@ -100,6 +100,11 @@ CASES = [
           "{here}/twice.jsonl, line 3", "'b' is used twice", "{here}/twice.jsonl, line 2", "its own id"),
     wrong("more prompts a round than there are", "run.prompts_per_round=9",
           "run.prompts_per_round=9", "prompts.train holds 8 prompts", "lower run.prompts_per_round"),
+    wrong("more prompts beside the new ones than there are",
+          "run.prompts_per_round=10 new_prompts=self_instruct new_prompts.per_round=1",
+          "run.prompts_per_round=10", "holds 8 prompts and 1 are new", "lower run.prompts_per_round"),
+    wrong("more examples than there are", "run.prompts_per_round=8 new_prompts=self_instruct new_prompts.seed_shots=7",
+          "new_prompts.seed_shots + made_shots=9", "prompts.train holds 8 prompts of one message", "give more prompts"),
     wrong("more held-out prompts than there are", "evaluation.num_prompts=5",
           "evaluation.num_prompts=5", "prompts.heldout holds 4 prompts", "lower evaluation.num_prompts"),
     wrong("held-out prompt that is trained on", "prompts.id_column=id prompts.train.path={here}/ids.jsonl "

@@ -39,7 +39,7 @@ def roundelay(
             assert not stop.code, capsys.readouterr().err
         return capsys.readouterr().out
 
-    monkeypatch.setattr(cli.out, "width", 300)
+    monkeypatch.setattr(cli.out, "width", 400)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     before = signal.getsignal(signal.SIGTERM)
@@ -196,6 +196,8 @@ def test_what_a_recipe_does_is_said_on_80_columns(
     assert max(map(len, out.splitlines())) <= 80 and "…\n" not in out.replace(f"{path.stem} …", "")
     for stage in ("sample", "judge", "pair", "learn", "update", "sync"):
         assert len(re.findall(rf"^  {stage} ", out, re.MULTILINE)) == max(1, len(config.phases))
+    making = sum(config.in_phase(name).new_prompts_per_round > 0 for name in config.phases or (None,))
+    assert len(re.findall(r"^  prompts ", out, re.MULTILINE)) == making
     assert all(f", phase {name}:" in out for name in config.phases)
 
 

@@ -68,6 +68,7 @@ NEEDS = {
 PLACES = {
     ("judge", "reward_model"): "judge@phases.ppo.judge",
     ("judge", "implicit_reward"): "judge@phases.first.judge",
+    ("new_prompts", "from_kept"): "new_prompts@phases.self_rip.new_prompts",
 }
 # What a policy gradient needs of self_rewarding.
 POLICY_GRADIENT = (

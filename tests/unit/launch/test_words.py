@@ -25,10 +25,11 @@ from support.configs import (
 
 from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
-from roundelay.launch.words import judged, paired, sampled, taught
+from roundelay.launch.words import judged, paired, sampled, taught, written
 from roundelay.orchestrator.config import LoraConfig
 from roundelay.orchestrator.generation_config import GenerationConfig
 from roundelay.orchestrator.judge_config import JudgeConfig
+from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.objective_config import (
     HingeObjective,
     ObjectiveConfig,
@@ -40,6 +41,7 @@ from roundelay.orchestrator.objective_config import (
 from roundelay.orchestrator.pairing_config import ContrastPairing, PairingConfig
 
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
+    "new_prompts": (NewPromptsConfig, written),
     "generation": (GenerationConfig, sampled),
     "judge": (JudgeConfig, judged),
     "pairing": (PairingConfig, paired),

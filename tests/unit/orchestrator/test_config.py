@@ -26,7 +26,9 @@ from support.configs import (
     CUT,
     DPO,
     ENDPOINT,
+    EVOLVE,
     EXPECTED,
+    FROM_KEPT,
     GROUP,
     GRPO,
     INITIAL,
@@ -52,6 +54,8 @@ from support.configs import (
     SCORE_THRESHOLD,
     SCORED,
     SELECTION,
+    SELF_INSTRUCT,
+    SKILL_MIX,
     SOFT,
     SWEET_SPOT,
     SYSTEM_MESSAGES,
@@ -174,6 +178,8 @@ REWARD_MODEL_THEN_PPO = {
         *({"pairing": pairing, "objective": RRHF} for pairing in SCORED),
         {"pairing": changed(SWEET_SPOT, chosen_at="mu-sigma", rejected_at="mu-2sigma")},
         {"pairing": BY_SPPO, "objective": SOFT_SPPO},
+        *({"new_prompts": made} for made in (SELF_INSTRUCT, EVOLVE, SKILL_MIX)),
+        {"new_prompts": changed(SELF_INSTRUCT, per_round=8)},
         {"judge": BY_FUNCTION, "evaluation__judge": BY_FUNCTION},
         *(
             {"generation": generation, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION}
@@ -426,6 +432,37 @@ REFUSED = [
         {"objective": SPA, "objective__reference": ROLLOUT},
         ["objective.reference.logps=rollout", "objective.extrapolation=0.5"],
         ["objective.reference.logps=recompute", "objective.extrapolation=0"],
+    ),
+    # New prompts.
+    (
+        {"new_prompts": changed(SELF_INSTRUCT, per_round=9)},
+        ["new_prompts.per_round=9", "8 prompts"],
+        ["new_prompts.per_round", "null"],
+    ),
+    (
+        {"new_prompts": changed(SELF_INSTRUCT, sampling__max_tokens=256)},
+        ["new_prompts.sampling.max_tokens=256", "model.max_model_len=256"],
+        ["new_prompts.sampling.max_tokens"],
+    ),
+    (
+        {"new_prompts": changed(EVOLVE, rules__min_words=9, rules__max_words=8)},
+        ["new_prompts.rules.min_words=9", "new_prompts.rules.max_words=8"],
+        ["order them"],
+    ),
+    (
+        {"new_prompts": changed(SKILL_MIX, skills=("logic", "logic", "tact"), skills_per_prompt=3)},
+        ["new_prompts.skills_per_prompt=3", "names 2"],
+        ["more skills", "fewer"],
+    ),
+    (
+        {"new_prompts": SKILL_MIX, "generation": GivenGeneration(kind="given"), "pairing": GROUP},
+        ["new_prompts.kind=skill_mix", "generation.kind=given"],
+        ["new_prompts=none", "generation=plain"],
+    ),
+    (
+        {"new_prompts": FROM_KEPT},
+        ["new_prompts.kind=from_kept", "round 1"],
+        ["put a phase before it"],
     ),
     # Judges: of what is not compared, not trained, not counted.
     (
@@ -861,6 +898,11 @@ PHASES_REFUSED = [
         {"rm": phase(objective=REWARD_MODEL, judge=BY_REWARD_MODEL)},
         "phases.rm.judge.kind=reward_model, but no earlier phase trains one",
         "put such a phase before it, or choose another judge",
+    ),
+    (
+        {"made": phase(rounds=1, new_prompts=FROM_KEPT), "more": phase(new_prompts=FROM_KEPT)},
+        "phases.made.new_prompts.kind=from_kept in round 1: no prompt has given a pair yet",
+        "put a phase before it whose prompts are the training file's",
     ),
 ]
 

@@ -145,12 +145,12 @@ def test_one_phase_of_a_run_may_need_no_scorer() -> None:
 
 RESUMABLE = (
     "learner.zero_stage", "learner.deepspeed", "learner.tokens_per_device", "learner.pairs_per_device",
-    "learner.gradient_checkpointing", "learner.checkpoint_every_steps",
+    "learner.gradient_checkpointing", "learner.checkpoint_every_steps", "new_prompts.max_batches",
 )  # fmt: skip
 FIXED = (
     "learner.learning_rate", "learner.optimizer", "learner.selection", "learner.selection.patience",
     "learner.lora.rank", "learner.pairs_per_step", "judge.kind", "generation.samples_per_prompt", "objective.beta",
-    "pairing.ties", "prompts_per_round", "rounds",
+    "pairing.ties", "prompts_per_round", "rounds", "new_prompts.kind", "new_prompts.rules.max_rouge_l",
 )  # fmt: skip
 
 

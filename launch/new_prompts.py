@@ -1,0 +1,87 @@
+"""A phase's maker of new prompts: which of the recipes' parts stands for which configuration."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import assert_never
+
+from ..orchestrator.config import Config
+from ..orchestrator.errors import RunError
+from ..orchestrator.new_prompts_config import (
+    EvolvePrompts,
+    FromKeptPrompts,
+    MadePrompts,
+    NoNewPrompts,
+    SelfInstructPrompts,
+    SkillMixPrompts,
+)
+from ..orchestrator.protocols import PromptMaker, PromptSources
+from ..recipes.prompts.asking import Ask, Read, is_single, read_list, read_one, text_of
+from ..recipes.prompts.contamination import HeldoutText
+from ..recipes.prompts.evolve import ask_evolved, leaks, review
+from ..recipes.prompts.filters import KnownPrompts
+from ..recipes.prompts.from_kept import ask_from_kept
+from ..recipes.prompts.maker import Maker, MakingRules
+from ..recipes.prompts.self_instruct import ask_self_instruct
+from ..recipes.prompts.skill_mix import ask_skill_mix
+
+
+def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | None:
+    """What makes a round's new prompts, with the configuration bound; None where the training file gives all."""
+    settings = config.new_prompts
+    return None if isinstance(settings, NoNewPrompts) else partial(_maker, settings=settings, config=config)
+
+
+def _maker(sources: PromptSources, *, settings: MadePrompts, config: Config) -> Maker:
+    known = KnownPrompts(settings.rules.max_rouge_l)
+    seeds, made = [], list(sources.made)
+    for prompt in sources.file:
+        known.add(text_of(prompt))
+        if is_single(prompt):
+            seeds.append(replace(prompt, responses=()))
+    for prompt in made:
+        known.add(text_of(prompt))
+    if isinstance(settings, FromKeptPrompts):
+        seeds = [prompt for prompt in sources.survivors if is_single(prompt)]
+        if len(seeds) < settings.shots:
+            raise RunError(
+                f"round {sources.round} makes its prompts from {settings.shots} that were learnt from in earlier "
+                f"rounds (new_prompts.shots), and only {len(seeds)} of one message were",
+                "start a run with more prompts in the rounds before it, or with fewer new_prompts.shots",
+            )
+    ask, read = _kind(settings)
+    evolves = isinstance(settings, EvolvePrompts)
+    return Maker(
+        ask=ask,
+        read=read,
+        requests_per_batch=settings.requests_per_batch,
+        making=MakingRules(
+            rules=settings.rules,
+            generation=config.generation,
+            judge=config.judge,
+            max_model_len=config.model.max_model_len,
+            system=config.prompts.system,
+            leaks=leaks if evolves else None,
+            review=partial(review, sampling=settings.sampling) if evolves and settings.review else None,
+        ),
+        known=known,
+        heldout=HeldoutText((text_of(prompt) for prompt in sources.heldout), settings.rules.contamination_words),
+        seeds=seeds,
+        made=made,
+        policy_version=sources.policy_version,
+        seed_parts=(config.run.seed, "new-prompts", sources.round),
+    )
+
+
+def _kind(settings: MadePrompts) -> tuple[Ask, Read]:
+    match settings:
+        case SelfInstructPrompts():
+            return partial(ask_self_instruct, config=settings), read_list
+        case FromKeptPrompts():
+            return partial(ask_from_kept, config=settings), read_list
+        case EvolvePrompts():
+            return partial(ask_evolved, config=settings), read_one
+        case SkillMixPrompts():
+            return partial(ask_skill_mix, config=settings), read_one
+        case _:
+            assert_never(settings)

@@ -1,0 +1,52 @@
+"""All the ways in which a prompt is asked before any response is known: what has to fit the model."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from ...orchestrator.generation_config import (
+    ContrastGeneration,
+    GenerationConfig,
+    GivenGeneration,
+    LadderGeneration,
+    MixtureGeneration,
+    PlainGeneration,
+    ReviseGeneration,
+    SystemMessagesGeneration,
+)
+from ...orchestrator.judge_config import DensityRatioJudge, JudgeConfig
+from ...orchestrator.records import Message, Prompt, Variant
+from ..judges.density_ratio import instructed
+from .contrast import contrast_prompt
+from .conversations import described, with_system
+from .mixture import aggregation_prompt
+
+Way = tuple[tuple[Message, ...], str]
+
+
+def asked_ways(prompt: Prompt, generation: GenerationConfig, judges: Iterable[JudgeConfig]) -> list[Way]:
+    """Every conversation, with the opening of the assistant's turn, that responses to `prompt` may be sampled from, or
+    that `judges` take their log-probs after."""
+    instructions = (judge.instruction for judge in judges if isinstance(judge, DensityRatioJudge))
+    return [
+        (prompt.messages, ""),
+        *_sampled_from(prompt.messages, generation),
+        *((instructed(prompt.messages, text), "") for text in instructions if text is not None),
+    ]
+
+
+def _sampled_from(messages: tuple[Message, ...], generation: GenerationConfig) -> list[Way]:
+    """What generation asks beside the plain prompt."""
+    match generation:
+        case PlainGeneration() | ReviseGeneration() | GivenGeneration():
+            return []
+        case ContrastGeneration(affixes=affixes, placement=placement):
+            sides: tuple[Variant, ...] = ("positive", "negative")
+            return [contrast_prompt(messages, pair, variant, placement) for pair in affixes for variant in sides]
+        case LadderGeneration(levels=levels, placement=placement):
+            return [described(messages, level, placement) for level in levels]
+        case SystemMessagesGeneration(system_messages=texts):
+            return [(with_system(messages, text), "") for text in texts]
+        case MixtureGeneration(instruction=instruction):
+            return [(aggregation_prompt(messages, [], instruction), "")]
+        case _:
+            assert_never(generation)

@@ -1,0 +1,1 @@
+"""New prompts: how the policy writes them, one way a module, and what drops them."""

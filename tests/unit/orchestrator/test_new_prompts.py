@@ -1,0 +1,266 @@
+"""The stage that makes a round's prompts: committed batch by batch, the same after every restart, never too few."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.configs import FROM_KEPT, NO_FILTER, NO_NEW_PROMPTS, RIP, SELF_INSTRUCT, base, changed, phase
+from support.observers import Notes
+from support.scripted_rollouts import ScriptedRollouts, said
+
+from roundelay.launch.new_prompts import prompt_maker
+from roundelay.launch.phases import build_phase
+from roundelay.orchestrator.config import Config, PromptSource
+from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.filter_config import FilterConfig
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
+from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
+from roundelay.orchestrator.records import (
+    Dropped,
+    Generation,
+    GenerationRequest,
+    PairingOutcome,
+    Prompt,
+    PromptCandidate,
+    ResponseGroup,
+    Shard,
+)
+from roundelay.orchestrator.shards import train_shards
+from roundelay.orchestrator.stages import Stages
+
+FILE = [f"Tell me what number {number} is good for" for number in range(20)]
+
+
+def config(tmp_path: Path, **changes: Any) -> Config:
+    """Rounds of four prompts, two shards, over a file of twenty."""
+    sources = {}
+    for name, texts in (("train", FILE), ("heldout", ["A held out prompt"])):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+        sources[f"prompts__{name}"] = PromptSource(path=str(path))
+    sizes = {"run__prompts_per_round": 4, "run__prompts_per_shard": 2}
+    return changed(base(), **sources, **sizes, **{"new_prompts": SELF_INSTRUCT, **changes})
+
+
+def ledger_of(config: Config, tmp_path: Path, name: str = "run") -> Ledger:
+    ledger = Ledger(str(tmp_path / name))
+    for split in ("train", "heldout"):
+        source = getattr(config.prompts, split)
+        freeze_prompts(ledger, config.prompts, field=f"prompts.{split}.path", source=source, name=split)
+    return ledger
+
+
+def inventive(request: GenerationRequest) -> Generation:
+    """One new prompt and one too short an answer's seed away from every other one; nothing to a probe."""
+    if request.max_tokens == 1:
+        return said("")
+    words = " ".join(f"w{(request.seed >> shift) % 997}" for shift in range(0, 24, 3))
+    return said(f" Say {words}\n10. No")
+
+
+def make(config: Config, ledger: Ledger, round: int = 1, rollouts: ScriptedRollouts | None = None) -> list[Prompt]:
+    stages = Stages(ledger=ledger, rollouts=rollouts or ScriptedRollouts(inventive), observer=Notes())
+    stages.start_round(build_phase(config.at(round), None))
+    return list(asyncio.run(new_prompts(round, stores(ledger), config=config, stages=stages)))
+
+
+def stores(ledger: Ledger) -> dict[str, PromptStore]:
+    return {"train": PromptStore(ledger, "train")}
+
+
+def batches(ledger: Ledger, round: int = 1) -> list[Path]:
+    return sorted(Path(ledger.root, f"rounds/{round:03d}", "prompts").glob("*.parquet"))
+
+
+def test_a_round_without_new_prompts_asks_for_none(tmp_path: Path) -> None:
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
+    rollouts = ScriptedRollouts(inventive)
+    ledger = ledger_of(plain, tmp_path)
+    assert prompt_maker(plain) is None
+    assert make(plain, ledger, rollouts=rollouts) == [] == rollouts.asked
+    assert counted_candidates(ledger, 1) is None
+
+
+def test_batches_are_made_until_there_are_enough(tmp_path: Path) -> None:
+    """Three requests a batch give three prompts and three that are too short: four prompts take two batches, and the
+    fifth and sixth are one too many each."""
+    settings = config(tmp_path)
+    ledger = ledger_of(settings, tmp_path)
+    made = make(settings, ledger)
+    assert len(made) == len({prompt.id for prompt in made}) == 4
+    assert len(batches(ledger)) == 2
+    assert list(kept_prompts(ledger, 1)) == made
+    assert counted_candidates(ledger, 1) == {"kept": 4, "dropped": {"surplus": 2, "too_short": 6}}
+
+
+def test_a_resumed_round_has_the_same_prompts_and_writes_no_batch_again(tmp_path: Path) -> None:
+    """Killed before the second batch: the first is read back, untouched, and the second is what it would have been."""
+    settings = config(tmp_path)
+    calm, shaken = ledger_of(settings, tmp_path, "calm"), ledger_of(settings, tmp_path, "shaken")
+    made = make(settings, calm)
+
+    def dies(request: GenerationRequest) -> Generation:
+        if len(batches(shaken)) == 1:
+            raise RuntimeError("killed")
+        return inventive(request)
+
+    with pytest.raises(RuntimeError):
+        make(settings, shaken, rollouts=ScriptedRollouts(dies))
+    first = batches(shaken)[0]
+    written = first.stat().st_mtime_ns
+    rollouts = ScriptedRollouts(inventive)
+    assert make(settings, shaken, rollouts=rollouts) == made
+    assert first.stat().st_mtime_ns == written
+    assert sum(request.max_tokens != 1 for request in rollouts.asked) == 3
+    assert calm.stage_hash(1, "prompts") == shaken.stage_hash(1, "prompts")
+    again = ScriptedRollouts(inventive)
+    assert make(settings, shaken, rollouts=again) == made and again.asked == []
+
+
+def test_another_round_makes_other_prompts(tmp_path: Path) -> None:
+    """And an earlier round's are known: the same answer twice is a duplicate."""
+    settings = config(tmp_path)
+    ledger = ledger_of(settings, tmp_path)
+    first = make(settings, ledger)
+    second = make(settings, ledger, round=2)
+    assert not {prompt.id for prompt in first} & {prompt.id for prompt in second}
+
+    def repeats(request: GenerationRequest) -> Generation:
+        return said("" if request.max_tokens == 1 else f" {first[0].messages[0].content}")
+
+    with pytest.raises(RunError, match=r"round 3 has 0 of 4 new prompts after 5 batches .*\{'duplicate': 15\}"):
+        make(settings, ledger, round=3, rollouts=ScriptedRollouts(repeats))
+
+
+def test_too_few_prompts_stop_the_run_and_more_batches_let_it_go_on(tmp_path: Path) -> None:
+    """What was committed stays: with two batches more, only they are asked for."""
+    answers = 0
+
+    def rarely(request: GenerationRequest) -> Generation:
+        nonlocal answers
+        if request.max_tokens == 1:
+            return said("")
+        answers += 1
+        return inventive(request) if answers % 3 == 0 else said("cut off", cut=True)
+
+    short = config(tmp_path, new_prompts__max_batches=2)
+    ledger = ledger_of(short, tmp_path)
+    with pytest.raises(RunError) as caught:
+        make(short, ledger, rollouts=ScriptedRollouts(rarely))
+    assert "round 1 has 2 of 4 new prompts after 2 batches" in caught.value.what
+    assert "{'too_short': 2, 'truncated': 4}" in caught.value.what
+    assert "new_prompts.max_batches" in caught.value.remedy
+    assert len(make(changed(short, new_prompts__max_batches=4), ledger, rollouts=ScriptedRollouts(rarely))) == 4
+    assert answers == 12
+
+
+@pytest.mark.parametrize(("engines", "calls"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (9, [1, 1, 1])])
+def test_a_batch_is_shared_among_the_engines_and_the_prompts_are_the_same(
+    engines: int, calls: list[int], tmp_path: Path
+) -> None:
+    settings = config(tmp_path)
+    made = make(settings, ledger_of(settings, tmp_path, "alone"))
+    seen: list[int] = []
+
+    class Counted(ScriptedRollouts):
+        async def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+            seen.append(len(requests))
+            return await super().generate(requests)
+
+    many = changed(settings, cluster__rollout__actors=engines)
+    assert make(many, ledger_of(settings, tmp_path, "many"), rollouts=Counted(inventive)) == made
+    assert seen[: len(calls)] == calls
+
+
+# ----------------------------------------------------------------------------------------------------------- the shards
+
+
+def test_a_rounds_shards_hold_its_new_prompts_alone(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    ledger = ledger_of(settings, tmp_path)
+    made = make(settings, ledger)
+    shards = list(train_shards(1, stores(ledger), settings, made))
+    assert [len(shard.prompts) for shard in shards] == [2, 2]
+    assert sorted(p.id for shard in shards for p in shard.prompts) == sorted(p.id for p in made)
+
+
+def test_fewer_new_prompts_leave_the_rest_to_the_training_file(tmp_path: Path) -> None:
+    """One new and three of the file, shuffled. Six rounds of three use 18 of the file's 20, none twice; the seventh has
+    the last two."""
+    settings = config(tmp_path, new_prompts__per_round=1, run__rounds=7)
+    ledger = ledger_of(settings, tmp_path)
+    texts, places = [], set()
+    for round in range(1, 8):
+        new = make(settings, ledger, round)
+        prompts = [p for shard in train_shards(round, stores(ledger), settings, new) for p in shard.prompts]
+        assert len(prompts) == 4 and len(new) == 1
+        places.add([prompt in new for prompt in prompts].index(True))
+        texts += [p.messages[0].content for p in prompts if p not in new]
+    assert len(set(texts[:18])) == 18 and set(texts) == set(FILE)
+    assert len(places) > 1
+
+
+def test_rounds_of_new_prompts_do_not_move_the_files_cursor(tmp_path: Path) -> None:
+    """With new prompts in round 2 alone, round 3 has what round 2 has without them."""
+    plain = changed(config(tmp_path, new_prompts=NO_NEW_PROMPTS), run__rounds=3)
+    phases = {
+        "file": phase(plain, rounds=1),
+        "new": phase(plain, rounds=1, new_prompts=SELF_INSTRUCT),
+        "file_again": phase(plain),
+    }
+    mixed = changed(plain, phases=phases)
+    files = stores(ledger_of(plain, tmp_path))
+    assert list(train_shards(3, files, mixed).indices) == list(train_shards(2, files, plain).indices)
+
+
+# --------------------------------------------------------------------------------------------------------- survivors
+
+
+def outcome(prompt: Prompt, kept: bool) -> PairingOutcome:
+    if not kept:
+        return PairingOutcome(pair=None, dropped=Dropped(prompt_id=prompt.id, reason="tie"))
+    return PairingOutcome(pair=None, dropped=None, group=ResponseGroup(prompt=prompt, responses=(), scores=()))
+
+
+@pytest.mark.parametrize(("filter", "stage"), [(NO_FILTER, "pairs"), (RIP, "selected")], ids=["unfiltered", "filtered"])
+def test_only_prompts_that_were_learnt_from_are_examples(filter: FilterConfig, stage: str, tmp_path: Path) -> None:
+    """Ten of round 1's twenty prompts were; a fresh round's examples are all among them. Under a filter all twenty gave
+    something, of which it left ten."""
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
+    phases = {"one": phase(plain, rounds=1, filter=filter), "two": phase(plain, new_prompts=FROM_KEPT)}
+    settings = changed(plain, phases=phases)
+    ledger = ledger_of(settings, tmp_path)
+    prompts = list(PromptStore(ledger, "train"))
+    shard = Shard(round=1, index=0, prompts=tuple(prompts), split="train")
+    outcomes = [outcome(prompt, index % 2 == 0) for index, prompt in enumerate(prompts)]
+    paired = [outcome(prompt, True) for prompt in prompts]
+    for name, records in {"pairs": paired, stage: outcomes}.items():
+        ledger.write_shard(name, shard, PairingOutcome, records)
+    make(settings, ledger, round=2)
+    shown = {name for c in ledger.read_stage(2, "prompts", PromptCandidate) for name in c.shown}
+    assert shown <= {prompt.id for prompt in prompts[::2]} and len(shown) >= 8
+
+
+def test_too_few_survivors_stop_the_run(tmp_path: Path) -> None:
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
+    settings = changed(plain, phases={"one": phase(plain, rounds=1), "two": phase(plain, new_prompts=FROM_KEPT)})
+    with pytest.raises(RunError, match=r"from 8 that were learnt from .* only 0 of one message were"):
+        make(settings, ledger_of(settings, tmp_path), round=2)
+
+
+def test_a_conversation_is_no_example(tmp_path: Path) -> None:
+    """It is compared with, and not shown."""
+    settings = config(tmp_path, new_prompts=dataclasses.replace(SELF_INSTRUCT, seed_shots=1, made_shots=0))
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    talk = {"prompt": [*turns, {"role": "user", "content": "Say w1 w2 w3 w4"}]}
+    rows = [talk, {"prompt": "Tell me about tides"}]
+    Path(settings.prompts.train.path).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ledger = ledger_of(settings, tmp_path)
+    make(settings, ledger)
+    single = [prompt.id for prompt in PromptStore(ledger, "train") if len(prompt.messages) == 1]
+    assert {c.shown for c in ledger.read_stage(1, "prompts", PromptCandidate)} == {tuple(single)}
