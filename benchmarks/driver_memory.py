@@ -97,14 +97,14 @@ class ScriptedLearner:
 
     async def weights(self) -> Any: ...
 
-    async def save(self, version: int) -> PolicyRef:
+    async def save(self, version: int, name: str = "policy") -> PolicyRef:
         return PolicyRef(version=version, path="scripted", sha256="0" * 64)
 
     async def save_reward_model(self, version: int) -> PolicyRef: ...
 
     async def save_critic(self, version: int) -> PolicyRef: ...
 
-    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef: ...
+    async def save_mixture(self, version: int, name: str, parts: Sequence[tuple[PolicyRef, float]]) -> PolicyRef: ...
 
     async def busy_seconds(self) -> dict[str, float]:
         return {}

@@ -18,12 +18,17 @@ from ..orchestrator.filter_config import (
 from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import (
     ContrastGeneration,
+    GivenAndSampledGeneration,
     GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
     ReviseGeneration,
     SystemMessagesGeneration,
+    is_again,
+    is_sampled_by_policy,
+    samplers_of,
+    samples_of,
 )
 from ..orchestrator.judge_config import (
     REWARD_MODEL,
@@ -50,6 +55,7 @@ from ..orchestrator.judge_config import (
 )
 from ..orchestrator.pairing_config import (
     AgreementPairing,
+    AnchoredPairing,
     BestWorstPairing,
     ByChoicePairing,
     ConsistentPairing,
@@ -58,12 +64,14 @@ from ..orchestrator.pairing_config import (
     CritiquedPairing,
     DemonstrationsPairing,
     FunctionPairing,
+    FutureGuidedPairing,
     GroupPairing,
     LengthControlledPairing,
     RankedPairing,
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
+    WithSourcePairing,
     WorstOfFewPairing,
     WpoTiesPairing,
 )
@@ -80,6 +88,7 @@ from ..recipes.filters.score_threshold import filter_score_threshold
 from ..recipes.filters.top_fraction import filter_top_fraction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
+from ..recipes.generation.given_and_sampled import sample_beside_given
 from ..recipes.generation.ladder import sample_ladder
 from ..recipes.generation.mixture import sample_mixture
 from ..recipes.generation.plain import sample_plain
@@ -102,6 +111,7 @@ from ..recipes.judges.rating import judge_rating
 from ..recipes.judges.reward_model import judge_reward_model
 from ..recipes.judges.validator import judge_validator
 from ..recipes.pairing.agreement import pair_agreement
+from ..recipes.pairing.anchored import pair_anchored
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.candidates import dropped, remark_of
@@ -111,12 +121,14 @@ from ..recipes.pairing.cream import pair_cream
 from ..recipes.pairing.critiqued import pair_critiqued
 from ..recipes.pairing.demonstrations import pair_demonstrations
 from ..recipes.pairing.function import pair_by_function
+from ..recipes.pairing.future_guided import pair_future_guided
 from ..recipes.pairing.group import pair_group
 from ..recipes.pairing.length_controlled import pair_length_controlled
 from ..recipes.pairing.ranked import pair_ranked
 from ..recipes.pairing.soft import pair_soft
 from ..recipes.pairing.sppo import pair_sppo
 from ..recipes.pairing.sweet_spot import pair_sweet_spot
+from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
 from .new_prompts import prompt_maker
@@ -128,8 +140,10 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     canary_judge = _canary_judge(config, scorers)
     return Phase(
         make_prompts=prompt_maker(config),
+        samplers=samplers_of(config.generation),
+        again=is_again(config.generation),
         sample=partial(_sample, config=config),
-        judge=_judge(config.judge, config, scorers, "judge", own_logps=config.generation.kind == "plain"),
+        judge=_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
         pair=partial(_pair, config=config),
         filter=_filter(config.filter),
         sample_heldout=partial(_sample_heldout, config=config),
@@ -148,7 +162,9 @@ def _canary_judge(config: Config, scorers: Scorers | None) -> Judge | None:
     return _judge(judge, config, scorers, "canary", own_logps=False)
 
 
-async def _sample(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
+async def _sample(
+    shard: Shard, policy_version: int, generate: Generate, sampler: str, *, config: Config
+) -> list[Rollout]:
     seed_parts = (config.run.seed, shard.split, shard.round)
     match config.generation:
         case GivenGeneration():
@@ -159,9 +175,12 @@ async def _sample(shard: Shard, policy_version: int, generate: Generate, *, conf
                 policy_version,
                 generate,
                 sampling=plain.sampling,
-                samples_per_prompt=plain.samples_per_prompt,
+                samples=samples_of(plain, sampler),
                 seed_parts=seed_parts,
+                sampler=sampler,
             )
+        case GivenAndSampledGeneration(sampling=sampling):
+            return await sample_beside_given(shard, policy_version, generate, sampling=sampling, seed_parts=seed_parts)
         case ContrastGeneration() as contrast:
             return await sample_contrast(shard, policy_version, generate, config=contrast, seed_parts=seed_parts)
         case LadderGeneration() as ladder:
@@ -181,7 +200,7 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
         policy_version,
         generate,
         sampling=config.evaluation.sampling,
-        samples_per_prompt=1,
+        samples=range(1),
         seed_parts=(config.run.seed, "evaluate"),
     )
 
@@ -311,6 +330,12 @@ def _pair(
         case RankedPairing(take=take):
             seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
             return pair_ranked(prompt, rollouts, take=take, seed=seed, drop_truncated=drop_truncated)
+        case AnchoredPairing():
+            return pair_anchored(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case FutureGuidedPairing():
+            return pair_future_guided(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case WithSourcePairing():
+            return pair_with_source(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case SppoPairing():
             return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case AgreementPairing():

@@ -1,5 +1,6 @@
 """What a run would do: the stages of its phases with their sizes, and its actors."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -11,8 +12,10 @@ from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import (
+    POLICY,
     ContrastGeneration,
     GenerationConfig,
+    GivenAndSampledGeneration,
     GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
@@ -20,6 +23,7 @@ from ..orchestrator.generation_config import (
     ReviseGeneration,
     SampledGeneration,
     SystemMessagesGeneration,
+    samplers_of,
 )
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.objective_config import Objective, RewardModelObjective
@@ -29,8 +33,9 @@ from ..recipes.generation.mixture import windows
 
 def print_plan(console: Console, config: Config) -> None:
     """The stages of every phase's rounds with their sizes, and the actors."""
-    for name, first, last in phases_of(config):
-        _print_phase(console, config.in_phase(name), name, last - first + 1)
+    rounds = Counter(config.phase_name(round) for round in range(1, config.run.rounds + 1))
+    for name, count in rounds.items():
+        _print_phase(console, config.in_phase(name), name, count)
     actors = ", ".join(
         f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
         for name, bundle in bundles_of(config.cluster, scorers=config.needs_scorer).items()
@@ -44,12 +49,19 @@ def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
         return prompts, f"nothing: the given responses of {prompts} prompts of prompts.seed"
     samples = _texts(generation)
     tokens = f"up to {generation.sampling.max_tokens} tokens each"
-    rollouts = prompts * samples
-    return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({generation.kind}), {tokens}"
+    rollouts, how = prompts * samples, f"{generation.kind}{_by(generation)}"
+    return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({how}), {tokens}"
+
+
+def _by(generation: GenerationConfig) -> str:
+    """Who samples, where that is not the policy alone."""
+    samplers = samplers_of(generation)
+    return "" if samplers == (POLICY,) else f" by {', '.join(samplers)}"
 
 
 def phases_of(config: Config) -> Iterator[tuple[str | None, int, int]]:
-    """The phases that the run reaches, by name (None for a recipe's single one), with their first and last round."""
+    """The phases that the run reaches, by name (None for a recipe's single one), with their first and last round (of
+    phases that repeat, those of the first time)."""
     first = 1
     for name in config.phases or (None,):
         rounds = config.phases[name].rounds if name else None
@@ -102,9 +114,9 @@ def _filter(filter: FilterConfig) -> str:
 def _texts(generation: SampledGeneration) -> int:
     """How many texts are made of a prompt, at most."""
     match generation:
-        case PlainGeneration(samples_per_prompt=samples):
-            return samples
-        case ContrastGeneration() | SystemMessagesGeneration():
+        case PlainGeneration(samples_per_prompt=samples, samplers=samplers):
+            return samples * len(samplers)
+        case ContrastGeneration() | SystemMessagesGeneration() | GivenAndSampledGeneration():
             return 2
         case LadderGeneration(levels=levels):
             return len(levels)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import GivenGeneration
+from ..orchestrator.generation_config import GivenAndSampledGeneration, GivenGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -165,7 +165,7 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:
     generation, limit = config.generation, config.model.max_model_len
-    if isinstance(generation, GivenGeneration):
+    if isinstance(generation, GivenGeneration | GivenAndSampledGeneration):
         longest = max((len(encoder.encode_response(text)) for text in prompt.responses), default=0)
         if (tokens := len(encoder.encode(prompt.messages)) + longest) > limit:
             raise ConfigError(
@@ -173,6 +173,7 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
                 f"model.max_model_len={limit}",
                 "shorten or drop it, or raise model.max_model_len",
             )
+    if isinstance(generation, GivenGeneration):
         return
     asked = asked_ways(prompt, generation, (config.judge, config.evaluation.judge))
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)

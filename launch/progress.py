@@ -82,7 +82,7 @@ class TerminalProgress:
         self.console.print(text, style="yellow", highlight=False, markup=False)
 
     def _label(self, round: int, stage: str) -> str:
-        where = (
-            "" if stage in ("start", "comparisons") else f"round {round}/{self.rounds}  " if round else "baseline   "
-        )
-        return f"{where}{STAGE_NAMES[stage]}"
+        alone = stage in ("start", "comparisons")
+        where = "" if alone else f"round {round}/{self.rounds}  " if round else "baseline   "
+        split, _, sampler = stage.partition("rollouts-")
+        return f"{where}{STAGE_NAMES[f'{split}rollouts']} by {sampler}" if sampler else f"{where}{STAGE_NAMES[stage]}"

@@ -60,6 +60,8 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
         of_phase = config.in_phase(phase)
         console.print(Text(f"\n{_heading(of_phase, phase, first, last)}", style="cyan"))
         console.print(_grid(_stages(of_phase)))
+    if config.run.repeat_phases:
+        console.print(Text(f"\nThen these phases come again, until round {config.run.rounds}", style="cyan"))
     console.print(Text("\nBefore the first round, and after every round", style="cyan"))
     console.print(_grid([("evaluate", _evaluated(config))]))
     console.print(

@@ -20,12 +20,14 @@ from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
 from ..orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from ..orchestrator.protocols import Learner, Observer, Rollouts, Scorers
+from ..orchestrator.sampling import model_samplers
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
 from .models import ensure_model, ensure_user_models
 from .phases import build_phase
 from .preflight import check_packages, check_prompts
+from .sources import check_sources
 
 
 def run_url(config: Config) -> str:
@@ -49,6 +51,7 @@ def create_run(config: Config) -> Ledger:
             name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
             for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
         }
+        check_sources(config, model_path)
         if "seed" in config.prompt_sets:
             inputs["seed"] = freeze_seed(ledger, config.prompts)
         check_prompts(config, model_path, training_prompts(config, ledger), PromptStore(ledger, "heldout"))
@@ -62,6 +65,7 @@ def create_run(config: Config) -> Ledger:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "initial_policy": {"path": model_path, "sha256": weights_hash(model_path)},
             "models": models,
+            "sources": {path: weights_hash(path) for path in model_samplers(config)},
             "inputs": inputs,
             "tracker_run_id": secrets.token_hex(4),
         }
@@ -105,6 +109,11 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
             raise ConfigError(
                 f"{name}, which a judge compares with, holds other weights than when the run began",
                 "restore them: a round's responses are judged by the same models",
+            )
+    for path, sha256 in header["sources"].items():
+        if weights_hash(path) != sha256:
+            raise ConfigError(
+                f"generation.samplers: {path} holds other weights than when the run began", "restore them"
             )
     if values != before:
         ledger.write_header({**header, "config": config_values(config)})

@@ -197,9 +197,10 @@ def _histogram(manifest: dict[str, Any]) -> str:
 
 
 def _seconds(*stages: str):
+    """Of these stages, and of what every other sampler than the policy has as its own ("rollouts-initial")."""
+
     def cell(manifest: dict[str, Any]) -> str:
-        seconds = manifest["seconds"]
-        values = [seconds[stage] for stage in stages if stage in seconds]
+        values = [value for stage, value in manifest["seconds"].items() if stage.split("-")[0] in stages]
         return f"{sum(values):.0f}" if values else DASH
 
     return cell

@@ -3,6 +3,7 @@
 A kind without a sentence is an error of types (`assert_never`), not a gap in what is printed.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from ..orchestrator.config import LearnerConfig
@@ -17,8 +18,10 @@ from ..orchestrator.filter_config import (
     TopFractionFilter,
 )
 from ..orchestrator.generation_config import (
+    POLICY,
     ContrastGeneration,
     GenerationConfig,
+    GivenAndSampledGeneration,
     GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
@@ -26,6 +29,7 @@ from ..orchestrator.generation_config import (
     ReviseGeneration,
     SamplingConfig,
     SystemMessagesGeneration,
+    is_model_path,
 )
 from ..orchestrator.judge_config import (
     AbJudge,
@@ -56,6 +60,7 @@ from ..orchestrator.new_prompts_config import (
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     Anchor,
+    AnchoredPairing,
     BestWorstPairing,
     ByChoicePairing,
     ConsistentPairing,
@@ -64,6 +69,7 @@ from ..orchestrator.pairing_config import (
     CritiquedPairing,
     DemonstrationsPairing,
     FunctionPairing,
+    FutureGuidedPairing,
     GroupPairing,
     LengthControlledPairing,
     PairingConfig,
@@ -71,6 +77,7 @@ from ..orchestrator.pairing_config import (
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
+    WithSourcePairing,
     WorstOfFewPairing,
     WpoTiesPairing,
 )
@@ -112,8 +119,15 @@ def sampled(generation: GenerationConfig) -> str:
     match generation:
         case GivenGeneration():
             return "Nothing: the responses that the prompts of prompts.seed come with, best first."
-        case PlainGeneration(samples_per_prompt=samples):
-            what = f"{_count(samples, 'response')} to each prompt"
+        case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again):
+            by = (
+                ""
+                if samplers == (POLICY,)
+                else f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
+            )
+            what = f"{_count(samples, 'response')} to each prompt{' of the round before' if again else ''}{by}"
+        case GivenAndSampledGeneration():
+            what = "A response to each prompt of prompts.seed, beside the best one that it comes with"
         case ContrastGeneration(placement=placement, affixes=affixes):
             where = "opens the assistant's turn" if placement == "in_turn" else "stands in the system message"
             what = (
@@ -247,6 +261,12 @@ def paired(pairing: PairingConfig) -> str:
             return "A prompt's best-scored response over its worst; among equals, the length decides."
         case ByChoicePairing(choice=choice):
             return f"Two of a prompt's scored responses, by the rule {choice}."
+        case AnchoredPairing():
+            return "The policy's best-scored response over the worst of its own and the initial policy's."
+        case FutureGuidedPairing():
+            return "The pair of the round before, with the best-scored new response as chosen where it scores higher."
+        case WithSourcePairing():
+            return "The policy's best-scored response over its worst, with another model's best beside them."
         case SppoPairing():
             return "A prompt's best-scored response over its worst, with their win probabilities against all of them."
         case _:
@@ -280,10 +300,49 @@ def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
     warmup = f", warm-up over {learner.warmup_fraction:.0%}" if learner.warmup_fraction else ""
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
     lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
-    return (
+    steps = (
         f"{_count(learner.epochs, 'epoch')}, {learner.pairs_per_step} {unit} a step, learning rate "
         f"{learner.learning_rate:g} ({learner.schedule}{warmup}), {optimizer}{lora}."
     )
+    return steps + _started(learner) + _published(learner)
+
+
+def _started(learner: LearnerConfig) -> str:
+    """What an update starts from and learns from, where that is not the policy and the data of the round alone."""
+    start = {
+        "previous": "",
+        "initial": " Every update starts from the initial policy.",
+        "before_previous": " The round goes back to the policy that the round before it began with.",
+    }[learner.start]
+    data = {
+        "this_round": "",
+        "with_previous": " It learns from the round before, too.",
+        "all_rounds": " It learns from all rounds so far.",
+    }[learner.data]
+    return start + data
+
+
+def _published(learner: LearnerConfig) -> str:
+    """What a round publishes, where that is not what its update ended with."""
+    if (further := learner.extrapolation) is not None:
+        alphas = " or ".join(f"{alpha:g}" for alpha in further.alphas)
+        origin = {"start": "its start", "initial": "the initial policy"}[further.origin]
+        return f" What is published lies further from {origin} by {alphas} of the way (ExPO)."
+    if learner.average_rounds is not None:
+        return f" What is published is the mean of {learner.average_rounds} rounds' policies."
+    return ""
+
+
+def _sampler(name: str) -> str:
+    return f"the model {name}" if is_model_path(name) else {
+        "policy": "the policy", "initial": "the initial policy", "previous": "the policy before the latest",
+        "latest": "the latest policy",
+    }.get(name, f"the policy of {name.replace('-', ' ')}")  # fmt: skip
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _sampling(sampling: SamplingConfig) -> str:

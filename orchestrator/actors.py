@@ -175,8 +175,8 @@ class LearnerGroup:
         await asyncio.gather(*(rank.call("ready") for rank in self._ranks))
         return HostTransfer(ref=refs[0])
 
-    async def save(self, version: int) -> PolicyRef:
-        return await self._save("save_policy", self._ledger.model_path(version, "policy"), version)
+    async def save(self, version: int, name: str = "policy") -> PolicyRef:
+        return await self._save("save_policy", self._ledger.model_path(version, name), version)
 
     async def save_reward_model(self, version: int) -> PolicyRef:
         return await self._save("save_reward_model", self._ledger.model_path(version, "reward_model"), version)
@@ -184,9 +184,9 @@ class LearnerGroup:
     async def save_critic(self, version: int) -> PolicyRef:
         return await self._save("save_critic", self._ledger.model_path(version, "critic"), version)
 
-    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:
-        path = self._ledger.model_path(version, "average")
-        return await self._save("save_average", path, version, reference.path, decay)
+    async def save_mixture(self, version: int, name: str, parts: Sequence[tuple[PolicyRef, float]]) -> PolicyRef:
+        path, by_path = self._ledger.model_path(version, name), [(policy.path, share) for policy, share in parts]
+        return await self._save("save_mixture", path, version, by_path)
 
     async def busy_seconds(self) -> dict[str, float]:
         return {rank.name: await rank.call("busy_seconds") for rank in self._ranks}

@@ -4,20 +4,26 @@ from dataclasses import asdict
 from typing import Any
 
 from .config import Config
+from .generation_config import EARLIER_ROUND, samplers_of
 from .judge_alarms import judge_alarms
-from .ledger import round_name
+from .ledger import Ledger, round_name
 from .new_prompts import counted_candidates
+from .policies import policy_of
+from .publishing import policies_before
 from .records import PolicyRef
-from .stages import Stages
+from .sampling import sampler_policies
+from .stages import Stages, rollout_stage
 
+# Beside the rollouts of every sampler.
 HASHED_STAGES = (
-    "prompts", "rollouts", "judgments", "pairs", "selected", "heldout-rollouts", "heldout-judgments", "heldout-pairs",
+    "prompts", "judgments", "pairs", "selected", "heldout-judgments", "heldout-pairs",
     "eval-rollouts", "eval-judgments", "eval-logps", "canary-judgments", "drift-judgments",
 )  # fmt: skip
 
 # What a manifest holds that metrics.jsonl does not repeat.
 IDENTITIES = (
-    "stage_sha256", "policy", "reference", "average", "reward_model", "critic", "optimizer", "judged_by",
+    "stage_sha256", "policy", "start", "samplers", "trained", "averaged", "extrapolation", "reference", "average",
+    "reward_model", "critic", "optimizer", "judged_by",
 )  # fmt: skip
 
 
@@ -28,17 +34,41 @@ def commit_round(
     what the run keeps no longer. `config` is the whole run's."""
     ledger = stages.ledger
     learned = ledger.read_json(round_name(round), "learn.json") if round else {"policy": asdict(policy)}
+    samplers = sampler_policies(config, ledger, round)
+    stages_made = [f"{prefix}{rollout_stage(name)}" for prefix in ("", "heldout-") for name in samplers]
     manifest = {
         **learned,
         **measured,
         "round": round,
         "phase": config.phase_name(round) if round else None,
         "seed": config.run.seed,
+        "samplers": {name: asdict(sampler) for name, sampler in samplers.items()},
         "seconds": {**learned.get("seconds", {}), **stages.clock.seconds, "round": seconds},
         "new_prompts": counted_candidates(ledger, round),
-        "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in HASHED_STAGES},
+        "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in (*stages_made, *HASHED_STAGES)},
     }
     manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)
     stages.record({"stage": "round", **{name: value for name, value in manifest.items() if name not in IDENTITIES}})
     ledger.commit_round(round, manifest)
-    ledger.prune(config.run.keep_policies)
+    ledger.prune(config.run.keep_policies, policies_needed(config, ledger, round))
+
+
+def policies_needed(config: Config, ledger: Ledger, finished: int) -> set[int]:
+    """The rounds whose policies the rounds after `finished` may sample from, judge by, or average, whatever else is
+    deleted.
+
+    Every phase counts, also one whose rounds are over: phases are few.
+    """
+    rounds: set[int] = set()
+    averaged: set[int] = set()
+    for phase in (config, *(config.in_phase(name) for name in config.phases)):
+        samplers, goes_back = samplers_of(phase.generation), phase.learner.start == "before_previous"
+        rounds |= {finished - 1} if "previous" in samplers or goes_back else set()
+        if goes_back and "previous" in phase.held_models and finished:
+            start = policy_of(ledger, finished - 1)
+            rounds |= {start.version - 1} if start else set()
+        rounds |= {int(earlier[1]) for sampler in samplers if (earlier := EARLIER_ROUND.fullmatch(sampler))}
+        before = policies_before(ledger, finished + 1, (phase.learner.average_rounds or 1) - 1)
+        averaged |= {policy.version for policy in before}
+    sampled = {policy_of(ledger, round) for round in rounds if 0 < round <= finished}
+    return averaged | {policy.version for policy in sampled if policy is not None}

@@ -25,7 +25,13 @@ from .config_types import (
 )
 from .errors import ConfigError
 from .filter_config import FilterConfig
-from .generation_config import GenerationConfig, GivenGeneration, SamplingConfig
+from .generation_config import (
+    GenerationConfig,
+    GivenAndSampledGeneration,
+    GivenGeneration,
+    SamplingConfig,
+    is_sampled_by_policy,
+)
 from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
@@ -52,6 +58,7 @@ class RunConfig:
     prompts_per_round: PositiveInt
     prompts_per_shard: PositiveInt
     keep_policies: PositiveInt | None  # newest policies kept on disk; null keeps all
+    repeat_phases: bool = False  # whether the first phase comes again after the last, until the run ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -117,9 +124,22 @@ class LoraConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class LearnerConfig:
-    """One round's update: AdamW over the round's pairs, `epochs` times."""
+class ExtrapolationConfig:
+    """ExPO (arXiv 2404.16792): the round publishes θ + α(θ − θ₀) instead of what its update ended with, θ."""
 
+    alphas: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]  # of several the best on the held-out pairs
+    origin: Literal["start", "initial"]  # θ₀: what the update started from, or the initial policy
+    metric: Literal["loss", "accuracy"]  # by which one of several is chosen; as in `SelectionConfig`
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LearnerConfig:
+    """One round's update: AdamW over the round's pairs (or also those of earlier rounds), `epochs` times."""
+
+    # The policy of the round before; the initial one in every round; or the one before that of the round before, from
+    # which then the whole round goes: it judges and is the reference, in place of the latest.
+    start: Literal["previous", "initial", "before_previous"]
+    data: Literal["this_round", "with_previous", "all_rounds"]  # whose pairs; of earlier rounds those of the same phase
     learning_rate: PositiveFloat
     schedule: Literal["constant", "linear", "cosine"]
     warmup_fraction: Fraction  # of the round's update
@@ -138,6 +158,8 @@ class LearnerConfig:
     optimizer: Literal["fresh", "carried"]  # each round starts a new one, or goes on with the one of the round before
     checkpoint_every_steps: PositiveInt | None  # within a round's update; null: an interrupted one starts again
     selection: SelectionConfig | None
+    extrapolation: ExtrapolationConfig | None
+    average_rounds: Annotated[int, Field(ge=2)] | None  # publish the mean of this many rounds' policies, this one's too
     lora: LoraConfig | None
 
 
@@ -274,6 +296,8 @@ class Config:
             ConfigError: the phases end before that round.
         """
         first = 1
+        if self.run.repeat_phases and (cycle := sum(phase.rounds or 0 for phase in self.phases.values())):
+            round = (round - 1) % cycle + 1
         for name, phase in self.phases.items():
             if phase.rounds is None or round < first + phase.rounds:
                 return name
@@ -284,6 +308,11 @@ class Config:
                 f"lower run.rounds (a new run may set phases.{list(self.phases)[-1]}.rounds=null)",
             )
         return None
+
+    def first_round(self, name: str | None) -> int:
+        """The first round of a phase; 1 where the recipe has a single one."""
+        names = list(self.phases)
+        return 1 + sum(self.phases[before].rounds or 0 for before in names[: names.index(name)]) if name else 1
 
     def in_phase(self, name: str | None) -> "Config":
         """The configuration of one phase: its groups in place of those at the top."""
@@ -306,7 +335,7 @@ class Config:
     @property
     def prompt_set(self) -> Literal["train", "seed"]:
         """Which prompts a phase's rounds take: those with given responses, where it learns from given ones."""
-        return "seed" if isinstance(self.generation, GivenGeneration) else "train"
+        return "seed" if isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration) else "train"
 
     @property
     def prompt_sets(self) -> set[Literal["train", "seed"]]:
@@ -331,7 +360,7 @@ class Config:
     @property
     def judge_models(self) -> tuple[str, ...]:
         """The models beside the policy that the judge asks, by name."""
-        return models_of(self.judge, own_logps=self.generation.kind == "plain")
+        return models_of(self.judge, own_logps=is_sampled_by_policy(self.generation))
 
     @property
     def held_models(self) -> tuple[str, ...]:

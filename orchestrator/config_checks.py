@@ -11,7 +11,7 @@ from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
 from .generation_checks import check_generation, check_reference
-from .generation_config import GivenGeneration, PlainGeneration
+from .generation_config import GivenGeneration, PlainGeneration, samplers_of
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
 from .judge_config import CritiqueJudge, JudgeConfig, RewardModelJudge, judges_in
@@ -38,8 +38,10 @@ from .pairing_config import (
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
+    WithSourcePairing,
     gives_groups,
 )
+from .update_checks import WITHOUT_ACCURACY, check_phases, check_update
 
 # The pairing rules for responses that are labelled by construction.
 PAIRED_BY = {
@@ -48,10 +50,8 @@ PAIRED_BY = {
     "system_messages": "contrast",
     "mixture": "demonstrations",
     "revise": "contrast",
+    "given_and_sampled": "contrast",
 }
-
-# Objectives whose metrics hold no accuracy.
-WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")
 
 # What DeepSpeed's configuration calls what has a field of its own here.
 DEEPSPEED_KEYS = {
@@ -78,6 +78,7 @@ def check_combinations(config: Config) -> None:
     _check_cluster(config)
     _check_order(config)
     check_judge_models(config)
+    check_phases(config)
     if config.phases:  # the held-out pairs are made by what stands at the top
         _check_data(config)
         check_judge("judge", config, config.judge)
@@ -85,6 +86,7 @@ def check_combinations(config: Config) -> None:
     for name in config.phases or (None,):
         try:
             _check_phase(config.in_phase(name))
+            check_update(config.in_phase(name), config.first_round(name))
             _check_heldout(config.in_phase(name), config)
         except ConfigError as error:
             if name is None:
@@ -204,7 +206,7 @@ def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None
             f"pairing.kind={pairing.kind} needs responses that differ, but generation.sampling.temperature=0",
             "set generation.sampling.temperature above 0",
         )
-    if generation.samples_per_prompt < needed:
+    if generation.samples_per_prompt * len(samplers_of(generation)) < needed:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs {needed} responses a prompt, but generation.samples_per_prompt="
             f"{generation.samples_per_prompt}",
@@ -259,31 +261,35 @@ def _is_soft_sppo(config: Config) -> bool:
 
 def _check_heldout(phase: Config, config: Config) -> None:
     """What is measured on the held-out pairs of round 0 must be able to take them."""
-    trains_judge, selection = isinstance(phase.objective, RewardModelObjective), phase.learner.selection
+    trains_judge, extrapolation = isinstance(phase.objective, RewardModelObjective), phase.learner.extrapolation
+    searched = extrapolation if extrapolation is not None and len(extrapolation.alphas) > 1 else None
+    selection = phase.learner.selection or searched
+    field = "learner.selection" if phase.learner.selection else "learner.extrapolation"
     if not trains_judge and selection is None:
         return
     kind, pairing = phase.objective.kind, config.pairing
     wrong = gives_groups(pairing) and kind not in LISTWISE
     wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing) and kind != "sft"
     wrong |= isinstance(pairing, CritiquedPairing) != (kind == "cut")
+    wrong |= (kind == "wrpo") and not isinstance(pairing, WithSourcePairing)
     if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
         raise ConfigError(
             f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
             f"objective.kind={kind}{' with objective.probabilities=soft' if _is_soft_sppo(phase) else ''} cannot be "
             "measured on them",
             "set the pairing at the top to one that this phase could have"
-            + ("" if trains_judge else ", or learner.selection=null"),
+            + ("" if trains_judge else f", or {field}=null"),
         )
     if selection is not None and phase.objective.reference.logps == "rollout":
         raise ConfigError(
-            "learner.selection with objective.reference.logps=rollout: the held-out pairs were sampled by the initial "
-            "policy, and their log-probs are not those of the previous one",
+            f"{field} with objective.reference.logps=rollout: the held-out pairs were sampled by the initial policy, "
+            "and their log-probs are not those of the previous one",
             "set objective.reference.logps=recompute",
         )
     if selection is not None and selection.metric == "accuracy" and kind in WITHOUT_ACCURACY:
         raise ConfigError(
-            f"learner.selection.metric=accuracy, but objective.kind={kind} has none",
-            "set learner.selection.metric=loss",
+            f"{field}.metric=accuracy, but objective.kind={kind} has none",
+            f"set {field}.metric=loss",
         )
 
 

@@ -6,22 +6,23 @@ ledger's.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .commit import commit_round
 from .config import Config
 from .evaluation import evaluate
 from .judge_alarms import heed_alarms
 from .learning import LearningRound, learn_round, update_start
+from .learning_data import rounds_learnt
 from .ledger import Ledger
-from .new_prompts import new_prompts
-from .policies import judging_models, newest_policy, policy_of
+from .new_prompts import kept_prompts, new_prompts
+from .policies import judging_models, newest_policy, policy_of, round_policy
 from .prompts import PromptStore
 from .protocols import Learner, Phase, Rollouts, Scorers
-from .records import PolicyRef
-from .shards import heldout_shards, train_shards
+from .sampling import sample_by_others
+from .shards import RoundShards, heldout_shards, round_drawn, train_shards
 from .stages import Stages
-from .verification import verify_sync
+from .sync import WeightSync
 
 NUM_PROBES = 4
 
@@ -40,18 +41,22 @@ class RoundDriver:
     rollouts: Rollouts
     learner: Learner
     scorers: Scorers | None
-    parity: float = 0.0
+    sync: WeightSync = field(init=False)
 
     async def run(self) -> None:
         """Go on from the newest policy until every round is committed."""
         finished = self.ledger.finished_rounds()
         if finished:
             heed_alarms(finished[-1], self.config.evaluation, self.ledger, self.stages.observer)
-        policy = newest_policy(self.ledger)
+        probes = self.heldout.take(range(min(NUM_PROBES, len(self.heldout))))
+        dtype, policy = self.config.model.dtype, newest_policy(self.ledger)
+        self.sync = WeightSync(
+            rollouts=self.rollouts, learner=self.learner, scorers=self.scorers, probes=probes, dtype=dtype
+        )
         await self.learner.hold(policy)
         first = finished[-1] + 1 if finished else 0
         await self.hold_models(first, made=first if policy_of(self.ledger, first) else first - 1)
-        await self.verify(policy)
+        await self.sync.verify(policy)
         for round in range(first, self.config.run.rounds + 1):
             await self.play(round)
 
@@ -65,10 +70,9 @@ class RoundDriver:
         await self.hold_models(round, made=round)
         policy = policy_of(self.ledger, round)
         assert policy is not None
-        if self.rollouts.policy_version != policy.version:
-            with self.stages.clock.active("sync"):
-                await self.rollouts.load(await self.learner.weights(), policy)
-                await self.verify(policy)
+        await self.sync.deliver(policy, self.stages.clock)
+        if round == 0:
+            await self.sample_by_others(heldout_shards(0, self.heldout, self.config.run))
         with self.stages.clock.active("evaluate"):
             evaluation = await evaluate(
                 heldout_shards(round, self.heldout, self.config.run),
@@ -79,17 +83,21 @@ class RoundDriver:
             )
         seconds, busy = time.monotonic() - started, await self.busy_seconds()
         idle = {name: 1.0 - (busy[name] - busy_before.get(name, 0.0)) / seconds for name in busy}
-        measured = {"evaluation": evaluation, "idle_share": idle, "sync_parity": self.parity}
+        measured = {"evaluation": evaluation, "idle_share": idle, "sync_parity": self.sync.parity}
         commit_round(round, policy, measured, config=self.config, stages=self.stages, seconds=seconds)
         heed_alarms(round, self.config.evaluation, self.ledger, self.stages.observer)
 
     async def learn(self, round: int) -> None:
         """Everything up to the round's policy."""
-        new = await new_prompts(round, self.train, config=self.config, stages=self.stages)
+        await new_prompts(round, self.train, config=self.config, stages=self.stages)
+        shards = self.train_shards(round)
+        await self.sample_by_others(shards)
         work = LearningRound(
             config=self.config.at(round),
+            policy=round_policy(self.config, self.ledger, round),
             start=update_start(self.config, self.ledger, round),
-            shards=train_shards(round, self.train, self.config, new),
+            shards=shards,
+            earlier=[self.train_shards(r) for r in rounds_learnt(self.config, round)[:-1]],
             heldout=heldout_shards(0, self.heldout, self.config.run),
             stages=self.stages,
             learner=self.learner,
@@ -97,22 +105,20 @@ class RoundDriver:
         )
         await learn_round(work)
 
+    def train_shards(self, round: int) -> RoundShards:
+        """The training shards of a round whose new prompts are written."""
+        new = list(kept_prompts(self.ledger, round_drawn(self.config, round)))
+        return train_shards(round, self.train, self.config, new)
+
+    async def sample_by_others(self, shards: RoundShards) -> None:
+        await sample_by_others(shards, config=self.config, stages=self.stages, sync=self.sync)
+
     async def hold_models(self, round: int, *, made: int) -> None:
         """Let what judges round `round` beside the policy be the models as the update of round `made` left them."""
         if self.scorers is not None:
-            await self.scorers.hold(judging_models(self.ledger, self.config.at(round).held_models, made))
-
-    async def verify(self, policy: PolicyRef) -> None:
-        """Stop unless every rollout engine, and every scorer that holds `policy`, computes the learner's log-probs."""
-        probes = self.heldout.take(range(min(NUM_PROBES, len(self.heldout))))
-        self.parity = await verify_sync(
-            policy,
-            probes,
-            rollouts=self.rollouts,
-            learner=self.learner,
-            scorers=self.scorers,
-            dtype=self.config.model.dtype,
-        )
+            policy = policy_of(self.ledger, round) if made == round else round_policy(self.config, self.ledger, round)
+            assert policy is not None, "judges compare policies that are made"
+            await self.scorers.hold(judging_models(self.ledger, self.config.at(round).held_models, policy, made))
 
     async def busy_seconds(self) -> dict[str, float]:
         scorers = await self.scorers.busy_seconds() if self.scorers else {}

@@ -4,6 +4,7 @@ from .config import Config
 from .errors import ConfigError
 from .generation_config import (
     ContrastGeneration,
+    GivenAndSampledGeneration,
     GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
@@ -15,7 +16,7 @@ from .judge_config import NoJudge
 from .pairing_config import ContrastPairing, RankedPairing
 
 # Ways of generation that make a positive and a negative response to a prompt.
-CONTRASTING = (ContrastGeneration, SystemMessagesGeneration, ReviseGeneration)
+CONTRASTING = (ContrastGeneration, SystemMessagesGeneration, ReviseGeneration, GivenAndSampledGeneration)
 
 
 def check_generation(config: Config) -> None:
@@ -40,9 +41,11 @@ def check_reference(config: Config) -> None:
     Raises:
         ConfigError: naming the fields, their values and the remedy.
     """
-    if config.objective.reference.logps == "rollout" and isinstance(config.generation, GivenGeneration):
+    given = isinstance(config.generation, GivenGeneration | GivenAndSampledGeneration)
+    if config.objective.reference.logps == "rollout" and given:
         raise ConfigError(
-            "objective.reference.logps=rollout with generation.kind=given: nobody sampled the responses",
+            f"objective.reference.logps=rollout with generation.kind={config.generation.kind}: nobody sampled given "
+            "responses",
             "set objective.reference.logps=recompute",
         )
     if config.objective.reference.logps == "rollout" and not isinstance(config.generation, PlainGeneration):
@@ -58,7 +61,7 @@ def _check_construction(config: Config) -> None:
     if isinstance(pairing, ContrastPairing) and not isinstance(generation, CONTRASTING):
         raise ConfigError(
             f"pairing.kind=contrast needs a positive and a negative response, but generation.kind={generation.kind}",
-            "choose generation=contrast, system_messages or revise, or pairing=best_worst",
+            "choose generation=contrast, system_messages, revise or given_and_sampled, or pairing=best_worst",
         )
     if isinstance(pairing, RankedPairing) and not isinstance(generation, LadderGeneration | GivenGeneration):
         raise ConfigError(

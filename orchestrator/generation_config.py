@@ -1,5 +1,6 @@
 """The schema of the `generation` group: how responses are sampled."""
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -20,14 +21,29 @@ class SamplingConfig:
     stop: tuple[str, ...] = ()
 
 
+POLICY = "policy"
+SAMPLERS = (POLICY, "initial", "previous", "latest")  # by a word; others are earlier rounds and model directories
+EARLIER_ROUND = re.compile(r"round-(\d+)")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PlainGeneration:
-    """`samples_per_prompt` responses to the prompt as it is."""
+    """`samples_per_prompt` responses to the prompt as it is, from each of `samplers`.
+
+    A sampler is the `policy` that the round begins with; the `initial` one; the `latest`, which is that too unless the
+    round goes back (`learner.start`); the `previous` one, which is before the latest (in the first round the initial
+    one); that of an earlier round (`round-3`); or the directory of another model of the same architecture, shape and
+    tokenizer. Samples are numbered sampler by sampler.
+
+    With `again` the prompts are those of the round before, and its pairs take part in pairing, with their scores.
+    """
 
     kind: Literal["plain"]
     samples_per_prompt: PositiveInt
     sampling: SamplingConfig
     truncated: Literal["keep", "drop"]  # whether responses cut at max_tokens may enter pairs
+    samplers: Annotated[tuple[str, ...], Field(min_length=1)] = (POLICY,)
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -116,9 +132,18 @@ class GivenGeneration:
     kind: Literal["given"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GivenAndSampledGeneration:
+    """SPIN (arXiv 2401.01335): the best given response of a prompt of `prompts.seed`, and one of the policy's own."""
+
+    kind: Literal["given_and_sampled"]
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+
+
 SampledGeneration: TypeAlias = (
     PlainGeneration | ContrastGeneration | LadderGeneration | SystemMessagesGeneration | MixtureGeneration
-    | ReviseGeneration
+    | ReviseGeneration | GivenAndSampledGeneration
 )  # fmt: skip
 GenerationConfig: TypeAlias = Annotated[SampledGeneration | GivenGeneration, Field(discriminator="kind")]
 
@@ -127,3 +152,29 @@ def sampling_of(generation: GenerationConfig) -> SamplingConfig:
     """How a phase samples that is known to."""
     assert not isinstance(generation, GivenGeneration), "given responses are not sampled"
     return generation.sampling
+
+
+def samplers_of(generation: GenerationConfig) -> tuple[str, ...]:
+    """Who samples."""
+    return generation.samplers if isinstance(generation, PlainGeneration) else (POLICY,)
+
+
+def is_sampled_by_policy(generation: GenerationConfig) -> bool:
+    """Whether every response is the policy's, from the plain prompt: then its log-probs are the policy's own."""
+    return isinstance(generation, PlainGeneration) and generation.samplers == (POLICY,)
+
+
+def is_again(generation: GenerationConfig) -> bool:
+    """Whether a round takes up the one before it."""
+    return isinstance(generation, PlainGeneration) and generation.again
+
+
+def samples_of(generation: PlainGeneration, sampler: str) -> range:
+    """The numbers of a sampler's samples."""
+    first = generation.samplers.index(sampler) * generation.samples_per_prompt
+    return range(first, first + generation.samples_per_prompt)
+
+
+def is_model_path(sampler: str) -> bool:
+    """Whether a sampler is a model outside of the run."""
+    return sampler not in SAMPLERS and not EARLIER_ROUND.fullmatch(sampler)

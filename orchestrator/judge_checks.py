@@ -74,11 +74,11 @@ def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> 
             f"pairing.kind={pairing.kind} compares two responses, but generation.kind={generation.kind} brings others",
             "choose generation=plain or contrast",
         )
-    if isinstance(generation, PlainGeneration) and generation.samples_per_prompt != 2:
+    if isinstance(generation, PlainGeneration) and generation.samples_per_prompt * len(generation.samplers) != 2:
         raise ConfigError(
             f"pairing.kind={pairing.kind} compares two responses, but generation.samples_per_prompt="
             f"{generation.samples_per_prompt}",
-            "set generation.samples_per_prompt=2",
+            "set generation.samples_per_prompt=2, or 1 of two samplers",
         )
     if isinstance(pairing, ConsistentPairing) and isinstance(judge, AbJudge | PairwiseJudge) and judge.orders == "one":
         raise ConfigError(

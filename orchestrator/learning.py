@@ -1,20 +1,23 @@
 """One round's update: pairs (or groups of responses) in shard order, epoch after epoch, into the learner."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .config import Config
 from .errors import RunError
 from .judge_config import REWARD_MODEL
+from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
 from .objective_config import PolicyGradientObjective, PpoObjective, RewardModelObjective
-from .outcomes import committed_outcomes, fresh_outcomes
-from .policies import critic_of, optimizer_of, policy_of, reference_of
+from .outcomes import OfShard, committed_outcomes, fresh_outcomes
+from .policies import critic_of, initial_policy, optimizer_of, reference_of, round_policy
 from .protocols import Learner, Observer, Scorers
-from .records import PairingOutcome, Shard, TrainingExample, UpdateStart
+from .publishing import published
+from .records import PairingOutcome, PolicyRef, Shard, TrainingExample, UpdateStart
+from .seeds import derive_seed
 from .selection import Selection
 from .shards import RoundShards
 from .stages import Stages
@@ -26,38 +29,57 @@ from .verification import verify_scores
 class LearningRound:
     """What one round's learning works with.
 
-    `config` is that of the round's phase; `shards` are the round's, `heldout` those of the held-out pairs (round 0's).
+    `config` is that of the round's phase; `policy` is what the round begins with and what samples, `start` what its
+    update begins with; `shards` are the round's, `earlier` those of earlier rounds that it learns from too, `heldout`
+    those of the held-out pairs (round 0's).
     """
 
     config: Config
+    policy: PolicyRef
     start: UpdateStart
     shards: RoundShards
+    earlier: Sequence[RoundShards]
     heldout: RoundShards
     stages: Stages
     learner: Learner
     scorers: Scorers | None
 
-    def examples(self, shard: Shard, outcomes: Sequence[PairingOutcome], epoch: int) -> list[TrainingExample]:
-        run = self.config.run
-        return training_examples(
+    @property
+    def num_shards(self) -> int:
+        """Of an epoch."""
+        return sum(len(shards) for shards in (*self.earlier, self.shards))
+
+    def riffle(self, stream: AsyncIterator[OfShard], epoch: int) -> AsyncIterator[OfShard]:
+        """An epoch: the round's shards, which `stream` gives, among those of earlier rounds."""
+        seed = derive_seed(self.config.run.seed, "riffle", self.start.round, epoch)
+        return riffled(stream, self.earlier, self.shards, stages=self.stages, seed=seed)
+
+    def examples(
+        self, shard: Shard, outcomes: Sequence[PairingOutcome], first: int, epoch: int
+    ) -> list[TrainingExample]:
+        """A shard's examples, after `first` prompts of the epoch. Where several rounds are learnt from, an id begins
+        with its round's number: a prompt may come in several."""
+        examples = training_examples(
             outcomes,
             self.config.objective,
-            first=shard.index * run.prompts_per_shard,
-            num_prompts=run.prompts_per_round,
+            first=first,
+            num_prompts=sum(len(shards.indices) for shards in (*self.earlier, self.shards)),
             epoch=epoch,
             epochs=self.config.learner.epochs,
         )
+        if not self.earlier:
+            return examples
+        return [replace(example, id=f"{shard.round}/{example.id}") for example in examples]
 
 
 def update_start(config: Config, ledger: Ledger, round: int) -> UpdateStart:
     """What round `round`'s update starts from, by what the ledger says. `config` is the whole run's."""
     objective = config.at(round).objective
-    policy = policy_of(ledger, round - 1)
-    assert policy is not None, "a round starts after the one before it"
+    reference, previous = objective.reference, round_policy(config, ledger, round)
     return UpdateStart(
         round=round,
-        policy=policy,
-        reference=reference_of(ledger, objective.reference, round),
+        policy=initial_policy(ledger) if config.at(round).learner.start == "initial" else previous,
+        reference=previous if reference.policy == "previous" else reference_of(ledger, reference, round),
         critic=critic_of(ledger, round) if isinstance(objective, PpoObjective) else None,
         optimizer=optimizer_of(ledger, config, round),
     )
@@ -73,22 +95,26 @@ async def learn_round(work: LearningRound) -> None:
     """
     config, stages, shards = work.config, work.stages, work.shards
     judging = {name: asdict(work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
-    assert stages.rollouts.policy_version == work.start.policy.version
+    assert stages.rollouts.policy_version == work.policy.version
     update, stats, epochs = _Update.begin(work), RoundStats(), config.learner.epochs
     stream = fresh_outcomes(shards, stages, stats, config)
     if isinstance(config.objective, PolicyGradientObjective):  # its advantages are those of the whole round
         async for shard, outcomes in stream:
-            await update.prepare(work.examples(shard, outcomes, 0), last=shard.index == len(shards) - 1)
+            first = shard.index * config.run.prompts_per_shard
+            await update.prepare(work.examples(shard, outcomes, first, 0), last=shard.index == len(shards) - 1)
             stages.observer.stage(work.start.round, "prepare", shard.index + 1, len(shards), 0)
         stream = committed_outcomes(shards, stages)
     for epoch in range(epochs):
-        async for shard, outcomes in stream:
-            examples = work.examples(shard, outcomes, epoch)
-            await update.learn(examples, flush=shard.index == len(shards) - 1)
+        taken, prompts = 0, 0
+        async for shard, outcomes in work.riffle(stream, epoch):
+            examples = work.examples(shard, outcomes, prompts, epoch)
+            taken, prompts = taken + 1, prompts + len(outcomes)
+            await update.learn(examples, flush=taken == work.num_shards)
             tokens = sum(len(s.token_ids) for example in examples for s in example.sequences)
-            done = epoch * len(shards) + shard.index + 1
-            stages.observer.stage(work.start.round, "learn", done, epochs * len(shards), tokens)
-            stages.observer.pairs(work.start.round, outcomes)
+            done = epoch * work.num_shards + taken
+            stages.observer.stage(work.start.round, "learn", done, epochs * work.num_shards, tokens)
+            if shard.round == work.start.round:
+                stages.observer.pairs(work.start.round, outcomes)
         stream = committed_outcomes(shards, stages)
     if not update.steps:
         raise RunError(
@@ -101,6 +127,8 @@ async def learn_round(work: LearningRound) -> None:
         made = await _save(work)
     summary: dict[str, Any] = {
         **made,
+        "start": asdict(work.start.policy),
+        "rounds_learnt": [shards.round for shards in (*work.earlier, work.shards)],
         "reference": asdict(work.start.reference) if work.start.reference else None,
         "judged_by": judging,
         "data": stats.summary(),
@@ -129,22 +157,27 @@ async def _save(work: LearningRound) -> dict[str, Any]:
             made["score_parity"] = await verify_scores(
                 reward_model, examples[:4], scorers=work.scorers, learner=learner, dtype=work.config.model.dtype
             )
-        await learner.hold(start.policy)
-        return {**made, "reward_model": asdict(reward_model), "policy": asdict(start.policy)}
-    if objective.reference.decay is not None:
-        assert start.reference is not None
-        average = await learner.save_average(start.round, start.reference, objective.reference.decay)
-        made["average"] = asdict(average)
+        await learner.hold(work.policy)
+        return {**made, "reward_model": asdict(reward_model), "policy": asdict(work.policy)}
     if isinstance(objective, PpoObjective):
         made["critic"] = asdict(await learner.save_critic(start.round))
-    return {**made, "policy": asdict(await learner.save(start.round))}
+    extrapolation = work.config.learner.extrapolation
+    heldout = heldout_examples(work) if extrapolation is not None and len(extrapolation.alphas) > 1 else ()
+    policy, how = await published(
+        start, work.config.learner, learner=learner, ledger=work.stages.ledger, heldout=heldout
+    )
+    if (decay := objective.reference.decay) is not None:
+        assert start.reference is not None
+        parts = [(start.reference, decay), (policy, 1.0 - decay)]
+        made["average"] = asdict(await learner.save_mixture(start.round, "average", parts))
+    return {**made, **how, "policy": asdict(policy)}
 
 
 def heldout_examples(work: LearningRound) -> list[TrainingExample]:
     """The held-out pairs of round 0 as the round's objective takes them.
 
     Raises:
-        RunError: there is none, though the round is selected by them.
+        RunError: there is none, though the round's policy is selected by them.
     """
     examples: list[TrainingExample] = []
     for shard in work.heldout:
@@ -153,11 +186,13 @@ def heldout_examples(work: LearningRound) -> list[TrainingExample]:
         examples.extend(
             training_examples(outcomes, work.config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
         )
-    if not examples and work.config.learner.selection is not None:
+    learner = work.config.learner
+    if not examples and (learner.selection or learner.extrapolation):
         raise RunError(
-            "learner.selection measures on held-out pairs, and the initial policy made none",
+            f"learner.{'selection' if learner.selection else 'extrapolation'} measures on held-out pairs, and the "
+            "initial policy made none",
             f"read {work.stages.ledger.path(round_name(0), 'heldout-pairs')} for the reasons; raise "
-            "evaluation.num_prompts, or set learner.selection=null",
+            "evaluation.num_prompts, or set it to null",
         )
     return examples
 

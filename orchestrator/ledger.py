@@ -5,6 +5,7 @@
     rounds/NNN/STAGE/shard-IIIII.parquet
     rounds/NNN/checkpoint/STEPS/      what the learner needs to go on within an update
     rounds/NNN/checkpoint.json        names the newest of them; written after its files, gone with the update's end
+    rounds/NNN/trained/, candidate/   what a policy is mixed from; gone with the update's end
     rounds/NNN/policy/                safetensors, loads with plain transformers
     rounds/NNN/average/               the moving average of policies, where that is the reference
     rounds/NNN/reward_model/          safetensors, where the round trained one
@@ -155,6 +156,10 @@ class Ledger:
         pq.write_table(to_table(cls, records), sink, compression="zstd")
         self.write_bytes(sink.getvalue().to_pybytes(), *parts)
 
+    def shards_finished(self, round: int, stage: str) -> int:
+        """How many of a stage's shards are finished."""
+        return len(self._shard_paths(round, stage))
+
     def stage_hash(self, round: int, stage: str) -> str:
         """A hash over the names and bytes of a stage's shards, in order."""
         digest = hashlib.sha256()
@@ -200,9 +205,9 @@ class Ledger:
         `policies.local_copy` fetches."""
         return posixpath.join(self.url, round_name(round), name)
 
-    def prune(self, keep: int | None) -> list[int]:
+    def prune(self, keep: int | None, needed: Collection[int] = ()) -> list[int]:
         """Delete committed policies and reward models beyond the newest `keep` of each (None keeps all), and working
-        state that a newer round has taken up.
+        state that a newer round has taken up. The policies of rounds `needed` stay.
 
         Only rounds older than the newest manifest are touched, so the run stays resumable at any moment.
 
@@ -218,6 +223,7 @@ class Ledger:
             [round for round in finished if self.exists(round_name(round), name)][:-keep]
             for name in ("policy", "reward_model")
         )
+        policies = [round for round in policies if round not in needed]
         self._remove(policies, "average")
         self._remove(policies, "policy")
         self._remove(reward_models, "reward_model")
@@ -251,8 +257,8 @@ class Ledger:
         return posixpath.join(self.url, round_name(round), "checkpoint", str(steps))
 
     def remove_checkpoint(self, round: int) -> None:
-        """The round's policy is written: nothing will go on from within its update."""
-        for name in (CHECKPOINT, "checkpoint"):
+        """The round's policy is written: nothing will go on from within its update, or from what it was made of."""
+        for name in (CHECKPOINT, "checkpoint", "trained", "candidate"):
             if self.exists(round_name(round), name):
                 self.fs.rm(self.path(round_name(round), name), recursive=True)
 

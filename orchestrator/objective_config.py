@@ -290,7 +290,6 @@ REFERENCE_BOUND = ("spa", "kto", "mipo", "sppo", "wrpo", "cream")
 
 # What these are computed from comes with judges and generation that this version does not have yet.
 WITHOUT_DATA = {
-    "wrpo": "responses of a stronger source model beside the policy's own",
     "attribute_regression": "judgments of several attributes",
 }
 

@@ -155,10 +155,32 @@ class RankedPairing:
     take: RankedChoice
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnchoredPairing:
+    """The policy's best over the worst of its own and the initial policy's (Temporal SR, arXiv 2508.06026)."""
+
+    kind: Literal["anchored"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FutureGuidedPairing:
+    """The pair of the round before, its chosen response replaced by a better one (Temporal SR, arXiv 2508.06026)."""
+
+    kind: Literal["future_guided"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WithSourcePairing:
+    """The policy's best over its worst, with the best of another model beside them (WRPO, arXiv 2412.03187)."""
+
+    kind: Literal["with_source"]
+
+
 # What takes a pair out of several scored responses.
 ScoredPairing: TypeAlias = (
     BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
-    | ByChoicePairing | SppoPairing | CreamPairing
+    | ByChoicePairing | SppoPairing | CreamPairing | AnchoredPairing | FutureGuidedPairing
+    | WithSourcePairing
 )  # fmt: skip
 PairingConfig: TypeAlias = Annotated[
     ScoredPairing

@@ -27,6 +27,14 @@ def policy_of(ledger: Ledger, round: int) -> PolicyRef | None:
     return PolicyRef(**ledger.read_json(round_name(round), "learn.json")["policy"])
 
 
+def round_policy(config: Config, ledger: Ledger, round: int) -> PolicyRef:
+    """What round `round` begins with: what samples, judges and is the previous policy. `config` is the whole run's."""
+    goes_back = round > 1 and config.at(round).learner.start == "before_previous"
+    policy = policy_of(ledger, max(0, round - 2 if goes_back else round - 1))
+    assert policy is not None, "a round starts after those before it"
+    return policy
+
+
 def newest_policy(ledger: Ledger) -> PolicyRef:
     """The policy to go on with: of the newest round whose update is finished, whether or not it is evaluated."""
     finished = ledger.finished_rounds()
@@ -52,14 +60,12 @@ def reward_model_of(ledger: Ledger, round: int) -> PolicyRef | None:
     return next((model for r in range(round, 0, -1) if (model := _made(ledger, r, "reward_model"))), None)
 
 
-def judging_models(ledger: Ledger, names: Iterable[str], round: int) -> dict[str, PolicyRef]:
-    """The models that judges name (see `judge_config`), as they are after the update of `round`.
+def judging_models(ledger: Ledger, names: Iterable[str], policy: PolicyRef, round: int) -> dict[str, PolicyRef]:
+    """The models that judges name (see `judge_config`): beside `policy`, as they are after the update of `round`.
 
     A reward model that is not trained yet is left out. The initial policy was learnt from none: its previous one is
     itself.
     """
-    policy = policy_of(ledger, round)
-    assert policy is not None, "judges compare policies that are made"
     found: dict[str, PolicyRef | None] = {}
     for name in names:
         match name:

@@ -62,11 +62,13 @@ class PromptMaker(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """A recipe's science: which prompts are made, what is sampled, how it is judged, which pairs come of it, and which
-    are learnt from."""
+    """A recipe's science: which prompts are made, what is sampled and by whom, how it is judged, which pairs come of
+    it, and which are learnt from."""
 
     make_prompts: Callable[[PromptSources], PromptMaker] | None  # None where all are the training file's
-    sample: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
+    samplers: tuple[str, ...]
+    again: bool  # whether the pairs of the round before take part in pairing
+    sample: Callable[[Shard, int, Generate, str], Awaitable[list[Rollout]]]  # one sampler's responses
     judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
     filter: Filter | None  # None: all are
@@ -163,7 +165,7 @@ class Learner(Protocol):
         """The policy's weights, as `Rollouts.load` takes them."""
         ...
 
-    async def save(self, version: int) -> PolicyRef:
+    async def save(self, version: int, name: str = "policy") -> PolicyRef:
         """Write the policy into the run directory."""
         ...
 
@@ -175,8 +177,8 @@ class Learner(Protocol):
         """Write the critic into the run directory."""
         ...
 
-    async def save_average(self, version: int, reference: PolicyRef, decay: float) -> PolicyRef:
-        """Write decay·reference + (1 − decay)·policy into the run directory."""
+    async def save_mixture(self, version: int, name: str, parts: Sequence[tuple[PolicyRef, float]]) -> PolicyRef:
+        """Write Σ coefficient·policy into the run directory. What is loaded stays as it is."""
         ...
 
     async def busy_seconds(self) -> dict[str, float]: ...

@@ -64,9 +64,11 @@ class Rollout:
     `prompt_token_ids` are those of the original prompt, which the response is trained under; `sampler_token_ids` those
     it was sampled from (with affixes, for contrast variants). `token_ids` include the end-of-turn token when
     `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1; a given
-    response has none. The `sample` of a "ranked" response is its rank by construction or by its data set, 0 the best.
-    An "interim" one is a text on the way to a response (a proposal, a review, a draft): it is neither judged nor
-    trained on. `remark` says in a word why generation went no further with it; it is empty where it did.
+    response has none. `sampler` is the word or path by which the configuration names who sampled; `policy_version` is
+    negative for a model from outside of the run. The `sample` of a "ranked" response is its rank by construction or by
+    its data set, 0 the best. An "interim" one is a text on the way to a response (a proposal, a review, a draft): it is
+    neither judged nor trained on. `remark` says in a word why generation went no further with it; it is empty where it
+    did.
 
     Example:
         Rollout(prompt_id="maths-001", sample=0, variant="plain", prompt_token_ids=(1, 5), sampler_token_ids=(1, 5),
@@ -85,6 +87,7 @@ class Rollout:
     policy_version: int
     seed: int
     remark: str = ""
+    sampler: str = "policy"
 
     @property
     def truncated(self) -> bool:
@@ -147,7 +150,8 @@ class PreferencePair:
 
     `margin` is the score difference (None where no score was given). `label_probability` is the probability that
     `chosen` is the better one: 1.0 for hard labels. `win_probabilities` are those of chosen and rejected against the
-    whole group of responses, where the objective wants them (SPPO).
+    whole group of responses, where the objective wants them (SPPO); `source` is another model's response that is
+    preferred too (WRPO).
 
     Example:
         PreferencePair(prompt=prompt, chosen=a, rejected=b, margin=1.5, label_probability=1.0, provenance="judge")
@@ -160,6 +164,7 @@ class PreferencePair:
     label_probability: float
     provenance: Provenance
     win_probabilities: tuple[float, ...] | None = None
+    source: Rollout | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

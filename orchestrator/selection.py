@@ -1,13 +1,31 @@
 """Early stopping, and which moment of an update is kept: a measure on held-out pairs decides, not the last step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .config import SelectionConfig
 from .errors import RunError
 
 # What the metrics of the objectives call accuracy.
 ACCURACIES = ("rewards/accuracies", "accuracy")
+
+
+def goodness(measured: Mapping[str, float], metric: Literal["loss", "accuracy"], field: str) -> float:
+    """What `Learner.measure` found on the held-out pairs as one number, higher for better.
+
+    Raises:
+        RunError: the objective has no such metric on these pairs, which `field` of the configuration asks for.
+    """
+    if metric == "loss":
+        return -measured["loss"]
+    found = [measured[name] for name in ACCURACIES if name in measured]
+    if not found:
+        raise RunError(
+            f"{field}.metric=accuracy, but the objective has no accuracy on the held-out pairs",
+            f"set {field}.metric=loss",
+        )
+    return found[0]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,16 +56,8 @@ class Selection:
         Raises:
             RunError: the objective has no such metric on these pairs.
         """
-        if self.config.metric == "loss":
-            value = -step["heldout/loss"]
-        else:
-            found = [step[f"heldout/{name}"] for name in ACCURACIES if f"heldout/{name}" in step]
-            if not found:
-                raise RunError(
-                    "learner.selection.metric=accuracy, but the objective has no accuracy on the held-out pairs",
-                    "set learner.selection.metric=loss",
-                )
-            value = found[0]
+        measured = {name.removeprefix("heldout/"): value for name, value in step.items() if name.startswith("heldout/")}
+        value = goodness(measured, self.config.metric, "learner.selection")
         better = value > self.value
         self.stale = 0 if better else self.stale + 1
         if better:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from .config import Config, RunConfig
+from .generation_config import is_again
 from .prompt_order import round_indices
 from .prompts import PromptStore
 from .records import Prompt, Shard
@@ -55,16 +56,23 @@ class RoundShards:
         return (self[index] for index in range(len(self)))
 
 
+def round_drawn(config: Config, round: int) -> int:
+    """The round whose prompts round `round` has: its own, or where it takes up the one before it, that one's."""
+    return round - is_again(config.at(round).generation)
+
+
 def train_shards(
     round: int, stores: Mapping[str, PromptStore], config: Config, new: Sequence[Prompt] = ()
 ) -> RoundShards:
     """The round's slice of its prompts (see `Config.prompt_set`), in the run's seeded order; or its `new` prompts,
-    shuffled by seed with what the training prompts give beside them."""
-    name = config.at(round).prompt_set
-    store, indices = stores[name], _of_file(round, name, stores[name], config)
+    shuffled by seed with what the training prompts give beside them. A round that takes up the one before it has the
+    prompts of that one, new ones too."""
+    drawn = round_drawn(config, round)
+    name = config.at(drawn).prompt_set
+    store, indices = stores[name], _of_file(drawn, name, stores[name], config)
     if new:
         both = np.concatenate([indices, np.arange(len(new)) + len(store)])
-        indices = np.random.default_rng(derive_seed(config.run.seed, "new-prompts-order", round)).permutation(both)
+        indices = np.random.default_rng(derive_seed(config.run.seed, "new-prompts-order", drawn)).permutation(both)
     return RoundShards(
         round=round,
         split="train",
@@ -77,7 +85,8 @@ def train_shards(
 def _of_file(round: int, name: str, store: PromptStore, config: Config) -> np.ndarray:
     """What the file of prompt set `name` gives to the round. New prompts leave its order as it is, for later rounds."""
     phases = [config.at(number) for number in range(1, round + 1)]
-    sizes = [one.run.prompts_per_round - one.new_prompts_per_round for one in phases if one.prompt_set == name]
+    drawing = [one for one in phases if one.prompt_set == name and not is_again(one.generation)]
+    sizes = [one.run.prompts_per_round - one.new_prompts_per_round for one in drawing]
     if not sizes[-1]:
         return np.zeros(0, dtype=np.int64)
     return round_indices(num_prompts=len(store), round_sizes=[size for size in sizes if size], seed=config.run.seed)

@@ -1,15 +1,25 @@
 """A shard's way through sample → judge → pair, each stage committed before the next: nothing is computed twice."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .again import pairs_before
+from .generation_config import POLICY, is_model_path
 from .ledger import Ledger
 from .metrics import StageClock
 from .protocols import Judge, Observer, Phase, Rollouts
 from .records import Dropped, Judgment, PairingOutcome, Rollout, Shard
 
 T = TypeVar("T")
+
+
+def rollout_stage(sampler: str) -> str:
+    """The stage that a sampler's rollouts are committed as."""
+    if sampler == POLICY:
+        return "rollouts"
+    return f"rollouts-{hashlib.sha256(sampler.encode()).hexdigest()[:8] if is_model_path(sampler) else sampler}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +68,44 @@ class Stages:
 
     async def run_shard(self, shard: Shard, total: int, prefix: str = "") -> ShardResult:
         """Sample, judge and pair one shard; `prefix` keeps held-out shards apart from the round's own."""
-        phase, generate, version = self.phase, self.rollouts.generate, self.rollouts.policy_version
-        rollouts = await self.committed(
-            f"{prefix}rollouts", shard, total, Rollout, lambda: phase.sample(shard, version, generate)
-        )
+        phase = self.phase
+        rollouts = await self._rollouts(shard, total, prefix)
         responses = [rollout for rollout in rollouts if not rollout.interim]
         judgments = await self.judged(f"{prefix}judgments", shard, total, responses, phase.judge)
 
         async def pair() -> list[PairingOutcome]:
-            return pair_shard(shard, rollouts, judgments, phase)
+            if not phase.again or shard.split == "heldout":
+                return pair_shard(shard, rollouts, judgments, phase)
+            first = 1 + max((rollout.sample for rollout in rollouts), default=-1)
+            old, votes = pairs_before(self.ledger, shard, first)
+            return pair_shard(shard, [*rollouts, *old], [*judgments, *votes], phase)
 
         outcomes = await self.committed(f"{prefix}pairs", shard, total, PairingOutcome, pair)
         return ShardResult(shard=shard, rollouts=rollouts, judgments=judgments, outcomes=outcomes)
+
+    async def _rollouts(self, shard: Shard, total: int, prefix: str) -> list[Rollout]:
+        """All samplers' rollouts of a shard, in the samplers' order. Those of others than the policy are committed
+        before its own turn comes (see `sampling`)."""
+        rollouts: list[Rollout] = []
+        for sampler in self.phase.samplers:
+            if sampler == POLICY:
+                rollouts.extend(await self.sampled(sampler, shard, total, prefix))
+                continue
+            committed = self.ledger.read_shard(f"{prefix}{rollout_stage(sampler)}", shard, Rollout)
+            assert committed is not None, f"{sampler} samples before the policy"
+            rollouts.extend(committed)
+        return rollouts
+
+    async def sampled(self, sampler: str, shard: Shard, total: int, prefix: str) -> Sequence[Rollout]:
+        """One sampler's rollouts of a shard, from the engines as they are loaded."""
+        generate, version = self.rollouts.generate, self.rollouts.policy_version
+        return await self.committed(
+            f"{prefix}{rollout_stage(sampler)}",
+            shard,
+            total,
+            Rollout,
+            lambda: self.phase.sample(shard, version, generate, sampler),
+        )
 
     async def judged(
         self, stage: str, shard: Shard, total: int, rollouts: Sequence[Rollout], judge: Judge | None

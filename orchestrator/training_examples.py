@@ -22,8 +22,8 @@ def training_examples(
     """The examples of a shard's outcomes, in the shard's order.
 
     Args:
-        first: position of the shard's first prompt in the round.
-        num_prompts: prompts of the round; with `epoch` and `epochs` it gives each example's progress.
+        first: position of the shard's first prompt in the epoch.
+        num_prompts: prompts of the epoch; with `epoch` and `epochs` it gives each example's progress.
 
     Example: the third of four prompts in the second of two epochs has progress (1 + 2/4) / 2 = 0.75.
     """
@@ -59,6 +59,15 @@ def _contests(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExa
         replace(example, scores=pair.win_probabilities or ())
         for example, (pair, _) in zip(_preferences(pairs), pairs, strict=True)
     ]
+
+
+def _sourced(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
+    """WRPO's: (source, chosen, rejected)."""
+    examples = []
+    for example, (pair, _) in zip(_preferences(pairs), pairs, strict=True):
+        assert pair.source is not None, "pairing puts a source's response beside WRPO's pairs"
+        examples.append(replace(example, sequences=(_sequence(pair.source), *example.sequences), scores=()))
+    return examples
 
 
 def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
@@ -143,4 +152,4 @@ def _sequence(rollout: Rollout) -> TokenSequence:
     )
 
 
-_BUILDERS: dict[str, Build] = {"kto": _labelled, "sppo": _contests}
+_BUILDERS: dict[str, Build] = {"kto": _labelled, "sppo": _contests, "wrpo": _sourced}

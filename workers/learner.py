@@ -30,9 +30,9 @@ from . import checkpoint
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder
 from .lora import add_adapters, full_weights
+from .mixing import write_mixture
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_model import (
-    averaged,
     deepspeed_config,
     directory_for,
     read_head,
@@ -328,15 +328,16 @@ class Learner:
             save_head(weight, directory)
             return weights_hash(directory)
 
-    def save_average(self, path: str, reference_path: str, decay: float) -> str | None:
-        """Write decay·reference + (1 − decay)·policy like a policy, weight by weight; a collective call."""
-        policy = self.engine.module.language_model
-        return self._save(policy, path, averaged(self._whole(policy), local_copy(reference_path), decay))
+    def save_mixture(self, path: str, parts: Sequence[tuple[str, float]]) -> str | None:
+        """Write Σ coefficient·policy over policies' directories or URLs; see `mixing.write_mixture`."""
+        if self.rank != 0:
+            return None
+        with directory_for(path) as directory:
+            write_mixture(directory, [(local_copy(policy), coefficient) for policy, coefficient in parts])
+            return weights_hash(directory)
 
-    def _save(
-        self, model: Any, path: str, weights: Iterator[tuple[str, Tensor]] | None = None, *, adapters: bool = True
-    ) -> str | None:
-        weights = weights or self._whole(model)
+    def _save(self, model: Any, path: str, *, adapters: bool = True) -> str | None:
+        weights = self._whole(model)
         if self.rank != 0:
             return _exhaust(weights)
         with directory_for(path) as directory:

@@ -172,16 +172,6 @@ def _has_tensor(path: str, name: str) -> bool:
     return False
 
 
-def averaged(weights: Iterator[tuple[str, Tensor]], reference: str, decay: float) -> Iterator[tuple[str, Tensor]]:
-    """(name, decay·reference + (1 − decay)·weight) with the weights of the policy directory `reference`."""
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(safe_open(str(p), framework="pt")) for p in Path(reference).glob("*.safetensors")]
-        holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - a file is no mapping
-        for name, weight in weights:
-            before = holders[name].get_tensor(name).float()
-            yield name, (decay * before + (1.0 - decay) * weight.float()).to(weight.dtype)
-
-
 @contextlib.contextmanager
 def directory_for(path: str) -> Iterator[str]:
     """A local directory to write to: `path` itself, or one that is published to the URL `path` afterwards."""

@@ -6,6 +6,7 @@ from typing import assert_never
 from ...orchestrator.generation_config import (
     ContrastGeneration,
     GenerationConfig,
+    GivenAndSampledGeneration,
     GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
@@ -37,7 +38,7 @@ def asked_ways(prompt: Prompt, generation: GenerationConfig, judges: Iterable[Ju
 def _sampled_from(messages: tuple[Message, ...], generation: GenerationConfig) -> list[Way]:
     """What generation asks beside the plain prompt."""
     match generation:
-        case PlainGeneration() | ReviseGeneration() | GivenGeneration():
+        case PlainGeneration() | ReviseGeneration() | GivenGeneration() | GivenAndSampledGeneration():
             return []
         case ContrastGeneration(affixes=affixes, placement=placement):
             sides: tuple[Variant, ...] = ("positive", "negative")

@@ -67,7 +67,7 @@ async def sample_mixture(
         policy_version,
         generate,
         sampling=config.sampling,
-        samples_per_prompt=config.proposals,
+        samples=range(config.proposals),
         seed_parts=seed_parts,
     )
     return await aggregate_proposals(shard, proposed, policy_version, generate, config=config, seed_parts=seed_parts)

@@ -1,6 +1,6 @@
 """Responses to the prompt as it is."""
 
-from ...orchestrator.generation_config import SamplingConfig
+from ...orchestrator.generation_config import POLICY, SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Rollout, Shard
 from ...orchestrator.seeds import derive_seed
@@ -13,16 +13,17 @@ async def sample_plain(
     generate: Generate,
     *,
     sampling: SamplingConfig,
-    samples_per_prompt: int,
+    samples: range,
     seed_parts: tuple[int | str, ...],
+    sampler: str = POLICY,
 ) -> list[Rollout]:
-    """`samples_per_prompt` responses to every prompt, prompt by prompt."""
-    slots = [(prompt, sample) for prompt in shard.prompts for sample in range(samples_per_prompt)]
+    """A response of each of these sample numbers to every prompt, prompt by prompt."""
+    slots = [(prompt, sample) for prompt in shard.prompts for sample in samples]
     requests = [
         request_for(prompt.messages, sampling, derive_seed(*seed_parts, prompt.id, sample)) for prompt, sample in slots
     ]
     generations = await generate(requests)
     return [
-        rollout_of(prompt, sample, "plain", request, generation, generation.prompt_token_ids, policy_version)
+        rollout_of(prompt, sample, "plain", request, generation, generation.prompt_token_ids, policy_version, sampler)
         for (prompt, sample), request, generation in zip(slots, requests, generations, strict=True)
     ]

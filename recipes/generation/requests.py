@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import SamplingConfig
+from ...orchestrator.generation_config import POLICY, SamplingConfig
 from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Variant
 
 
@@ -35,6 +35,7 @@ def rollout_of(
     generation: Generation,
     prompt_token_ids: tuple[int, ...],
     policy_version: int,
+    sampler: str = POLICY,
 ) -> Rollout:
     if generation.finish_reason == "prompt_too_long":
         raise ValueError(
@@ -52,4 +53,5 @@ def rollout_of(
         finish_reason=generation.finish_reason,
         policy_version=policy_version,
         seed=request.seed,
+        sampler=sampler,
     )

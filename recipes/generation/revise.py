@@ -72,7 +72,7 @@ async def sample_revise(
     `too_long` where the next request does not fit the model; none where `revisions` were made.
     """
     first = await sample_plain(
-        shard, policy_version, generate, sampling=config.sampling, samples_per_prompt=1, seed_parts=seed_parts
+        shard, policy_version, generate, sampling=config.sampling, samples=range(1), seed_parts=seed_parts
     )
     threads = [Thread(prompt=prompt, made=[answer]) for prompt, answer in zip(shard.prompts, first, strict=True)]
     for _ in range(config.revisions):

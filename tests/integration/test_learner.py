@@ -397,8 +397,10 @@ def test_an_average_is_between_the_reference_and_the_policy(
     learner = make_learner(config_of(tiny_model, f"learner.zero_stage={stage}"), policy, policy)
     before = weights_of(learner)
     learner.update(PAIRS, True)
-    path = str(tmp_path / "average")
-    average = PolicyRef(version=1, path=path, sha256=learner.save_average(path, policy.path, 0.75))
+    path, trained = str(tmp_path / "average"), str(tmp_path / "policy")
+    learner.save_policy(trained)
+    parts = [(policy.path, 0.75), (trained, 0.25)]
+    average = PolicyRef(version=1, path=path, sha256=learner.save_mixture(path, parts))
     after = weights_of(learner)
     assert average.sha256 == weights_hash(path)
     learner.hold(average)

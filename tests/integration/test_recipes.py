@@ -12,13 +12,15 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median, pstdev
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+import torch
 from support.one_engine import OneEngine
 from support.plain_logps import chat_ids, plain_logps
-from support.tiny_model import write_moved
-from transformers import AutoTokenizer
+from support.tiny_model import write_moved, write_tiny_model
+from support.updates import assert_close, furthest, tensors_in
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from roundelay.launch.config_loading import group_members, load_config
 from roundelay.orchestrator.ledger import Ledger
@@ -56,6 +58,8 @@ TWO_PHASES = (
     "phases.ppo.generation.sampling.max_tokens=10",
     "phases.ppo.learner.pairs_per_step=4",
 )
+# Two digits are two tokens in the tiny model's tokenizer.
+ALMA_ON_TINY = ("judge.scores=['0','1','2','3','4','5']", "learner.pairs_per_step=2", "learner.learning_rate=1e-3")
 
 
 def best_over_worst(pair: PreferencePair, scored: Scored) -> bool:
@@ -116,6 +120,8 @@ CRITIQUED = ("cut",)
 COMPARED = ("cream", "cdr", "spa")  # whose judges compare models by their log-probs
 MIXTURES = ("self_moa", "aft")
 OTHER_PHASES = ("autopm", "janus")
+AGAINST_GIVEN = ("spin",)
+SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 OF_THEIR_OWN = ("rip", "gv_consistency")  # recipes that have a test of their own below
 MAKING_PROMPTS = ("self_rip", "skillmix")
@@ -141,6 +147,8 @@ def test_every_shipped_recipe_is_played_here() -> None:
         *MIXTURES,
         *OTHER_PHASES,
         *MAKING_PROMPTS,
+        *AGAINST_GIVEN,
+        *SEVERAL_SAMPLERS,
         *OF_THEIR_OWN,
     ]
     assert sorted(played) == group_members("recipe")
@@ -180,13 +188,19 @@ def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., L
     return run
 
 
+def sampled(ledger: Ledger, round: int) -> list[Rollout]:
+    """By all samplers, each a stage of its own."""
+    stages = sorted(path.name for path in Path(ledger.root, f"rounds/{round:03d}").glob("rollouts*"))
+    return [rollout for stage in stages for rollout in ledger.read_stage(round, stage, Rollout)]
+
+
 def scored_responses(ledger: Ledger, round: int) -> dict[str, Scored]:
     votes: dict[tuple[str, int], list[float]] = {}
     for judgment in ledger.read_stage(round, "judgments", Judgment):
         if judgment.score is not None:
             votes.setdefault((judgment.prompt_id, judgment.sample), []).append(judgment.score)
     found: dict[str, Scored] = {}
-    for rollout in ledger.read_stage(round, "rollouts", Rollout):
+    for rollout in sampled(ledger, round):
         scores = votes.get((rollout.prompt_id, rollout.sample))
         if scores:
             found.setdefault(rollout.prompt_id, []).append((rollout, fmean(scores)))
@@ -332,6 +346,28 @@ def test_a_panels_members_are_in_the_ledger_and_its_majority_makes_the_pairs(pla
         }
         assert shares[pair.chosen.sample] == max(shares.values()) > min(shares.values())
         assert shares[pair.rejected.sample] == min(shares.values())
+
+
+def test_spin_learns_given_over_own_responses_of_two_rounds(play: Callable[..., Ledger], tmp_path: Path) -> None:
+    """The better given response over what the policy of the round's start sampled. The second round, on the same
+    prompts, sees the first's pairs too: other examples of the same prompts."""
+    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen,rejected]")
+    sizes = ("run.rounds=2", "run.prompts_per_round=8", "learner.pairs_per_step=4", "learner.epochs=1")
+    ledger = play("spin", *sizes, *seed, "learner.learning_rate=1e-3")
+    for round in (1, 2):
+        pairs = [outcome.pair for outcome in outcomes(ledger, round) if outcome.pair is not None]
+        assert len(pairs) >= 6
+        for pair in pairs:
+            number = int(pair.prompt.id.removeprefix("s"))
+            assert pair.chosen.text == f"It is {number}{'!' * number}" and not pair.chosen.logprobs
+            assert (pair.rejected.policy_version, len(pair.rejected.logprobs)) == (
+                round - 1,
+                len(pair.rejected.token_ids),
+            )
+    trained = [ledger.manifest(round)["learn"]["pairs_trained"] for round in (1, 2)]
+    made = [ledger.manifest(round)["data"]["pairs"] for round in (1, 2)]
+    assert trained == [made[0], made[0] + made[1]]
+    assert ledger.manifest(2)["start"]["version"] == ledger.manifest(2)["reference"]["version"] == 1
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)
@@ -733,3 +769,139 @@ def test_self_rip_writes_prompts_by_the_example_of_those_that_survived(play: Cal
     candidates = check_new_prompts(ledger, 2)
     assert all(len({*c.shown}) == 8 and {*c.shown} <= survivors for c in candidates)
     assert ledger.manifest(1)["new_prompts"] is None
+
+
+# ----------------------------------------------------------------------------------------------------- several samplers
+
+
+def logps_alone(model: Any, rollout: Rollout) -> list[float]:
+    """A response's log-probs in plain transformers."""
+    ids, first = rollout.prompt_token_ids + rollout.token_ids, len(rollout.prompt_token_ids)
+    with torch.no_grad():
+        logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    return [float(logprobs[first + t - 1, token]) for t, token in enumerate(rollout.token_ids)]
+
+
+def test_alma_learns_from_the_base_model_on_the_best_of_three_samplers_in_all_rounds(
+    play: Callable[..., Ledger],
+) -> None:
+    """Two responses from each of the newest policy, the one before it and the initial one, with the log-probs of the
+    weights that they name; round 2's update starts from the base model and sees the pairs of both rounds."""
+    ledger = play("alma", "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=2", *ALMA_ON_TINY)
+    for round in (1, 2):
+        scored = scored_responses(ledger, round)
+        pairs = [outcome.pair for outcome in outcomes(ledger, round) if outcome.pair is not None]
+        assert len(pairs) >= 4 and all(best_over_worst(pair, scored[pair.prompt.id]) for pair in pairs)
+    assert {(r.sampler, r.sample, r.policy_version) for r in sampled(ledger, 2)} == {
+        ("policy", 0, 1), ("policy", 1, 1), ("previous", 2, 0), ("previous", 3, 0), ("initial", 4, 0), ("initial", 5, 0)
+    }  # fmt: skip
+    paths = {0: ledger.header()["initial_policy"]["path"], 1: ledger.model_path(1, "policy")}
+    models = {version: AutoModelForCausalLM.from_pretrained(path) for version, path in paths.items()}
+    for rollout in sampled(ledger, 2)[::7]:
+        right, wrong = (logps_alone(models[v], rollout) for v in (rollout.policy_version, 1 - rollout.policy_version))
+        assert list(rollout.logprobs) == pytest.approx(right, abs=1e-3) != pytest.approx(wrong, abs=1e-3)
+    manifest, learnt = ledger.manifest(2), [ledger.manifest(round)["data"]["pairs"] for round in (1, 2)]
+    assert manifest["start"]["sha256"] == ledger.header()["initial_policy"]["sha256"]
+    assert (manifest["rounds_learnt"], manifest["learn"]["pairs_trained"]) == ([1, 2], sum(learnt))
+
+
+def test_wrpo_puts_the_best_of_another_model_beside_the_policys_own_pair(
+    play: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    """First fine-tuning on the source's best alone, then triples: the source's best, the policy's best and its worst,
+    all by the policy's judgment."""
+    source = str(write_tiny_model(tmp_path / "source", seed=1))
+    ledger = play(
+        "wrpo",
+        f"generation.samplers=[policy,{source}]",
+        f"phases.sft.generation.samplers=[{source}]",
+        *(f"phases.{name}.prompts_per_round=8" for name in ("sft", "wrpo")),
+        *(f"phases.{name}.learner.pairs_per_step=2" for name in ("sft", "wrpo")),
+    )
+    for round in (1, 2):
+        scored = scored_responses(ledger, round)
+        pairs = [outcome.pair for outcome in outcomes(ledger, round) if outcome.pair is not None]
+        assert len(pairs) >= 3
+        for pair in pairs:
+            theirs = [(r, score) for r, score in scored[pair.prompt.id] if r.sampler == source]
+            own = [(r, score) for r, score in scored[pair.prompt.id] if r.sampler == "policy"]
+            assert len(theirs) == 5 and len(own) == (0, 5)[round - 1]
+            if round == 1:
+                assert pair.source is None and best_over_worst(pair, theirs)
+                continue
+            assert best_over_worst(pair, own) and pair.source is not None
+            of = {r.sample: score for r, score in scored[pair.prompt.id]}
+            assert of[pair.source.sample] == max(score for _, score in theirs) > of[pair.rejected.sample]
+    assert ledger.manifest(2)["samplers"][source]["version"] == -1
+    assert "wrpo/margins" in ledger.manifest(2)["learn"]
+
+
+def test_temporal_self_rewarding_anchors_rejected_and_improves_chosen_responses(play: Callable[..., Ledger]) -> None:
+    """Round 1: the policy's best over the lowest of both; round 2: the same prompts and rejected responses, chosen the
+    best of before and of round 1's policy, scored and trained by the policy that round 1 began with."""
+    ledger = play("temporal_self_rewarding", "run.rounds=2", "run.prompts_per_round=8", "learner.pairs_per_step=2")
+    first = {o.pair.prompt.id: o.pair for o in outcomes(ledger, 1) if o.pair is not None}
+    scored, future = scored_responses(ledger, 1), scored_responses(ledger, 2)
+    assert len(first) >= 4
+    for prompt_id, pair in first.items():
+        of = {r.sample: score for r, score in scored[prompt_id]}
+        own, initial = ([s for r, s in scored[prompt_id] if r.sampler == name] for name in ("policy", "initial"))
+        assert len(own) == len(initial) == 7 and pair.chosen.sampler == "policy"
+        assert (of[pair.chosen.sample], of[pair.rejected.sample]) == (max(own), min(own + initial))
+        assert (pair.rejected.sampler == "initial") == (min(initial) < min(own))
+    second = {o.pair.prompt.id: o.pair for o in outcomes(ledger, 2) if o.pair is not None}
+    assert second.keys() == first.keys()
+    for prompt_id, pair in second.items():
+        before = {r.sample: score for r, score in scored[prompt_id]}
+        old, best = before[first[prompt_id].chosen.sample], max(score for _, score in future[prompt_id])
+        assert pair.rejected.token_ids == first[prompt_id].rejected.token_ids
+        assert (pair.chosen.policy_version, pair.chosen.sampler) == (
+            (1, "latest") if best > old else (0, "chosen_before")
+        )
+        assert pair.margin == pytest.approx(max(old, best) - before[first[prompt_id].rejected.sample], abs=2e-6)
+    assert ledger.manifest(2)["start"]["version"] == ledger.manifest(2)["reference"]["version"] == 0
+
+
+# -------------------------------------------------------------------------------------------------- published policies
+
+
+@pytest.mark.parametrize(
+    "how", ["learner.zero_stage=0", "learner.zero_stage=3", "learner.lora={rank: 4, alpha: 8, target_modules: []}"]
+)
+def test_what_is_published_and_synced_is_the_extrapolation_of_what_was_trained(
+    how: str, engine: OneEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    """ExPO, θ₁ + 0.5(θ₁ − θ₀), in plain torch on the same round without it; at α = 0 to the bit what was trained. A
+    sync of anything else would have stopped the run."""
+
+    def run(name: str, *more: str) -> Ledger:
+        words = ["model=local", f"model.path={tiny_model}", "recipe=self_rewarding", *SIZES, *ONE_PHASE, how, *more]
+        return engine.run(
+            load_config([*words, "learner.learning_rate=1e-3", f"run.root={tmp_path}", f"run.name={name}"])
+        )
+
+    origin = ", origin: start, metric: loss}"
+    plain, same = run("plain"), run("same", "learner.extrapolation={alphas: [0.0]" + origin)
+    further = run("further", "learner.extrapolation={alphas: [0.5]" + origin)
+    trained = plain.manifest(1)["policy"]["sha256"]
+    assert trained == same.manifest(1)["policy"]["sha256"] == further.manifest(1)["trained"]["sha256"]
+    before, after = (tensors_in(path) for path in (tiny_model, plain.model_path(1, "policy")))
+    found = tensors_in(further.model_path(1, "policy"))
+    assert_close(found, {name: w + 0.5 * (w - before[name]) for name, w in after.items()}, atol=1e-6)
+    assert furthest(found, after) > 1e-5
+
+
+def test_the_best_extrapolation_on_held_out_pairs_is_published_then_averaged_rounds(
+    play: Callable[..., Ledger],
+) -> None:
+    """Every α is measured by the objective on round 0's pairs, and the lowest loss wins. Averages of two rounds name
+    both policies, and the second round goes on from the first's."""
+    extrapolation = "learner.extrapolation={alphas: [0.0, 0.5, 2.0], origin: initial, metric: loss}"
+    tried = play("self_rewarding", *ONE_PHASE, "learner.learning_rate=1e-3", extrapolation).manifest(1)["extrapolation"]
+    losses = {one["alpha"]: one["loss"] for one in tried["measured"]}
+    assert list(losses) == [0.0, 0.5, 2.0] and len(set(losses.values())) == 3
+    assert losses[tried["alpha"]] == min(losses.values())
+    sizes = ("run.rounds=2", "run.prompts_per_round=8", "learner.pairs_per_step=2", "learner.learning_rate=1e-3")
+    averaged = play("simpo", *sizes, "learner.average_rounds=2").manifest(2)
+    assert [policy["version"] for policy in averaged["averaged"]] == [2, 1]
+    assert averaged["policy"]["sha256"] not in {policy["sha256"] for policy in averaged["averaged"]}

@@ -92,6 +92,7 @@ from roundelay.orchestrator.pairing_config import (
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
+    WithSourcePairing,
     WorstOfFewPairing,
     WpoTiesPairing,
 )
@@ -154,6 +155,7 @@ GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
 SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
 BY_RANK = RankedPairing(kind="ranked", take="best_worst")
 RANKED_LIST = RankedPairing(kind="ranked", take="all")
+WITH_SOURCE = WithSourcePairing(kind="with_source")
 BY_SPPO = SppoPairing(kind="sppo")
 SCORED: list[ScoredPairing] = [  # all that take a pair out of several scored responses
     BEST_WORST,
@@ -240,6 +242,8 @@ def base() -> Config:
         filter=NO_FILTER,
         objective=DPO,
         learner=LearnerConfig(
+            start="previous",
+            data="this_round",
             learning_rate=1e-6,
             schedule="cosine",
             warmup_fraction=0.0,
@@ -258,6 +262,8 @@ def base() -> Config:
             optimizer="fresh",
             checkpoint_every_steps=None,
             selection=None,
+            extrapolation=None,
+            average_rounds=None,
             lora=None,
         ),
         phases={},

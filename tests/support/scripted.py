@@ -7,6 +7,7 @@ from typing import Any
 
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.filtering import Filter
+from roundelay.orchestrator.generation_config import POLICY
 from roundelay.orchestrator.learning import LearningRound, learn_round
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate, Phase
@@ -87,7 +88,7 @@ class Learner:
         self.events.happen(f"learn {','.join(example.id for example in examples)}")
         return [{"step": 1, "pairs": len(examples), "loss": 0.5}] if examples else []
 
-    async def save(self, version: int) -> PolicyRef:
+    async def save(self, version: int, name: str = "policy") -> PolicyRef:
         return PolicyRef(version=version, path="scripted", sha256="1")
 
 
@@ -145,8 +146,10 @@ class ScriptedRound:
         stages.start_round(self._phase())
         work = LearningRound(
             config=self.config,
+            policy=START,
             start=UpdateStart(round=1, policy=START, reference=START, critic=None, optimizer=None),
             shards=self._shards("train"),
+            earlier=(),
             heldout=self._shards("heldout"),
             stages=stages,
             learner=learner,  # pyright: ignore[reportArgumentType]
@@ -163,7 +166,7 @@ class ScriptedRound:
         return RoundShards(round=1, split=split, store=store, indices=range(len(self.store)), prompts_per_shard=2)
 
     def _phase(self) -> Phase:
-        async def sample(shard: Shard, version: int, generate: Generate) -> list[Rollout]:
+        async def sample(shard: Shard, version: int, generate: Generate, sampler: str = POLICY) -> list[Rollout]:
             self.sampled += [prompt.id for prompt in shard.prompts]
             return [response(prompt, sample, "x") for prompt in shard.prompts for sample in (0, 1)]
 
@@ -173,6 +176,8 @@ class ScriptedRound:
         heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]] = sample
         return Phase(
             make_prompts=None,
+            samplers=(POLICY,),
+            again=False,
             sample=sample,
             judge=judge,
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),

@@ -25,6 +25,7 @@ from support.scripted_engine import Engine, prompts, said
 
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.generation_config import POLICY
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate, Judge
 from roundelay.orchestrator.records import Judgment, Rollout, Shard
@@ -117,4 +118,4 @@ def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:
 
 
 async def _sampled(phase: Any) -> Sequence[Rollout]:
-    return await phase.sample(SHARD, 4, Engine())
+    return await phase.sample(SHARD, 4, Engine(), POLICY)

@@ -46,6 +46,7 @@ MEMBERS = sorted((path.parent.name, path.stem) for path in CONFIG_ROOT.glob("*/*
 SHIPPED = sorted(CONFIG_ROOT.rglob("*.yaml"))
 # What is particular to one recipe on one model: no group for a user to choose from.
 SCALING = "scaling"
+SOURCED = "generation.samplers=[policy,/models/theirs]"
 # What a member leaves to the user.
 NEEDS = {
     ("model", "local"): ("model.path=/models/mine",),
@@ -62,6 +63,9 @@ NEEDS = {
     **{("recipe", recipe): needed for recipe, needed in RECIPE_NEEDS.items()},
     ("generation", "ladder"): ("pairing=ranked",),
     ("pairing", "ranked"): ("generation=ladder",),
+    ("pairing", "anchored"): ("generation.samplers=[policy,initial]",),
+    ("pairing", "with_source"): ("objective=wrpo", SOURCED),
+    ("objective", "wrpo"): ("pairing=with_source", SOURCED),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
@@ -69,6 +73,7 @@ PLACES = {
     ("judge", "reward_model"): "judge@phases.ppo.judge",
     ("judge", "implicit_reward"): "judge@phases.first.judge",
     ("new_prompts", "from_kept"): "new_prompts@phases.self_rip.new_prompts",
+    ("pairing", "future_guided"): "pairing@phases.future.pairing",
 }
 # What a policy gradient needs of self_rewarding.
 POLICY_GRADIENT = (

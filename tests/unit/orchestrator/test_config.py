@@ -61,6 +61,7 @@ from support.configs import (
     SYSTEM_MESSAGES,
     TOP_FRACTION,
     VALIDATOR,
+    WITH_SOURCE,
     base,
     changed,
     phase,
@@ -131,6 +132,7 @@ IMITATED = DemonstrationsPairing(kind="demonstrations")
 SFT = SftObjective(kind="sft")
 RANKED = dataclasses.replace(GROUP, ties="drop")
 SINGLES = dataclasses.replace(GROUP, min_responses=1)
+SOURCED: dict[str, Any] = {"pairing": WITH_SOURCE, "generation__samplers": ("policy", "/models/theirs")}
 LORA = LoraConfig(rank=4, alpha=8, target_modules=())
 COMPARING_ENDPOINT = changed(ENDPOINT, judge=PAIRWISE)
 ZERO_TO_FIVE = changed(EXPECTED, scores=("0", "1", "2", "3", "4", "5"))
@@ -349,7 +351,7 @@ REFUSED = [
         (
             {"pairing": BY_CONSTRUCTION, "judge": NO_JUDGE, "generation": generation},
             ["pairing.kind=contrast needs a positive and a negative response", f"generation.kind={generation.kind}"],
-            ["generation=contrast, system_messages or revise"],
+            ["generation=contrast, system_messages, revise or given_and_sampled"],
         )
         for generation in (LADDER, MIXTURE)
     ),
@@ -1072,10 +1074,11 @@ def test_an_objective_that_its_reference_defines_is_refused_without_one(objectiv
     if objective.kind in WITHOUT_DATA:
         pytest.skip("refused whatever its reference: see the test of that")
     parts = ALL_CREAM if objective == CREAM else {"objective": objective}
+    needed = SOURCED if objective.kind == "wrpo" else {}
     for policy in ("previous", "initial"):
-        check_combinations(changed(base(), **parts, objective__reference__policy=policy))
+        check_combinations(changed(base(), **parts, objective__reference__policy=policy, **needed))
     with pytest.raises(ConfigError) as caught:
-        check_combinations(changed(base(), **parts, objective__reference__policy="none"))
+        check_combinations(changed(base(), **parts, objective__reference__policy="none", **needed))
     assert f"objective.kind={objective.kind}" in caught.value.what
     assert "objective.reference.policy=none" in caught.value.what
     assert caught.value.remedy == "set objective.reference.policy=previous or initial"

@@ -102,7 +102,8 @@ def test_judges_compare_the_policy_that_samples_with_the_one_it_was_learnt_from_
         return found | ({"reward_model": reward_model} if reward_model else {})
 
     first, third, fourth = (made(round, "policy") for round in (1, 3, 4))
-    assert [judging_models(ledger, names, round) for round in range(5)] == [
+    policies = (initial, first, first, third, fourth)
+    assert [judging_models(ledger, names, policy, round) for round, policy in enumerate(policies)] == [
         expected(initial, initial, None),
         expected(first, initial, None),
         expected(first, initial, reward_model),
@@ -115,7 +116,10 @@ def test_a_users_model_is_known_by_what_the_run_began_with(tmp_path: Path):
     ledger = ledger_of(tmp_path, "policy")
     ledger.write_header({**ledger.header(), "models": {"org/dpo": {"path": "/cache/dpo", "sha256": "abc"}}})
     expected = PolicyRef(version=0, path="/cache/dpo", sha256="abc")
-    assert judging_models(ledger, ("org/dpo", "initial"), 1) == {"org/dpo": expected, "initial": initial_policy(ledger)}
+    assert judging_models(ledger, ("org/dpo", "initial"), made(1, "policy"), 1) == {
+        "org/dpo": expected,
+        "initial": initial_policy(ledger),
+    }
 
 
 def test_a_round_that_is_not_learnt_has_made_no_reward_model(tmp_path: Path):

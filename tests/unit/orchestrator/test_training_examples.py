@@ -16,6 +16,7 @@ from roundelay.orchestrator.objective_config import (
     RrhfObjective,
     SftObjective,
     SppoObjective,
+    WrpoObjective,
 )
 from roundelay.orchestrator.records import (
     Dropped,
@@ -35,6 +36,7 @@ PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
 SFT = SftObjective(kind="sft")
+WRPO = WrpoObjective(kind="wrpo", beta=0.01, final_alpha=0.1, reference=PREVIOUS)
 RRHF = RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0)
 PRO = ProObjective(kind="pro", sft_weight=0.05)
 
@@ -298,3 +300,15 @@ def test_progress_rises_evenly_from_0_over_all_epochs_and_stays_below_1(epochs: 
     ]
     assert progress == pytest.approx([k / (4 * epochs) for k in range(4 * epochs)])
     assert max(progress) < 1
+
+
+def test_wrpo_takes_the_sources_response_before_the_pair() -> None:
+    """(source, chosen, rejected), all under the prompt of the pair, without scores; α follows the progress."""
+    pair = made("p").pair
+    assert pair is not None
+    outcome = PairingOutcome(pair=dataclasses.replace(pair, source=rollout("p", (40, 2), (-3.0, -4.0))), dropped=None)
+    drop = PairingOutcome(pair=None, dropped=Dropped(prompt_id="q", reason="tie"))
+    (example,) = training_examples([drop, outcome], WRPO, first=0, num_prompts=2, epoch=0, epochs=1)
+    assert [sequence.token_ids for sequence in example.sequences] == [(40, 2), (20, 21, 2), (30, 2)]
+    assert {sequence.prompt_token_ids for sequence in example.sequences} == {(10, 11)}
+    assert (example.scores, example.progress) == ((), 0.5)

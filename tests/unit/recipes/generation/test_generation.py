@@ -21,9 +21,7 @@ VARIANTS: tuple[Variant, ...] = ("positive", "negative")
 def plain(shard_prompts: Sequence[Prompt], *, index: int = 0, samples: int = 3, round: int = 1) -> list[Rollout]:
     shard = Shard(round=round, index=index, prompts=tuple(shard_prompts), split="train")
     parts = (0, "train", round)
-    return asyncio.run(
-        sample_plain(shard, 4, Engine(), sampling=SAMPLING, samples_per_prompt=samples, seed_parts=parts)
-    )
+    return asyncio.run(sample_plain(shard, 4, Engine(), sampling=SAMPLING, samples=range(samples), seed_parts=parts))
 
 
 def contrast(
@@ -61,7 +59,7 @@ def test_every_prompt_gets_its_samples_and_each_answer_is_recorded_where_it_belo
 def test_requests_carry_the_sampling_settings() -> None:
     engine = Engine()
     shard = Shard(round=1, index=0, prompts=tuple(prompts("ants")), split="train")
-    asyncio.run(sample_plain(shard, 0, engine, sampling=SAMPLING, samples_per_prompt=1, seed_parts=(0,)))
+    asyncio.run(sample_plain(shard, 0, engine, sampling=SAMPLING, samples=range(1), seed_parts=(0,)))
     (request,) = engine.requests
     assert (request.temperature, request.top_p, request.max_tokens, request.stop) == (0.7, 0.9, 48, ("<end>",))
     assert (request.assistant_prefix, request.choices, request.constrain_to_choices) == ("", (), False)
@@ -96,7 +94,7 @@ def test_a_prompt_that_does_not_fit_is_an_error_that_names_it() -> None:
 
     shard = Shard(round=1, index=0, prompts=tuple(prompts("ants")), split="train")
     with pytest.raises(ValueError, match=r"ants .*900 tokens"):
-        asyncio.run(sample_plain(shard, 0, too_long, sampling=SAMPLING, samples_per_prompt=1, seed_parts=(0,)))
+        asyncio.run(sample_plain(shard, 0, too_long, sampling=SAMPLING, samples=range(1), seed_parts=(0,)))
 
 
 # ----------------------------------------------------------------------------------------------------- contrast prompts

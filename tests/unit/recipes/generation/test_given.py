@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from support import judging
+from support.configs import SAMPLING
 
 from roundelay.orchestrator.records import (
     FinishReason,
@@ -16,6 +17,7 @@ from roundelay.orchestrator.records import (
     Variant,
 )
 from roundelay.recipes.generation.given import sample_given
+from roundelay.recipes.generation.given_and_sampled import sample_beside_given
 from roundelay.recipes.pairing.demonstrations import pair_demonstrations
 
 
@@ -89,3 +91,29 @@ def test_what_is_cut_or_blank_is_dropped_by_its_reason() -> None:
 
 def rollout(variant: Variant, sample: int, text: str = "x", finish: FinishReason = "stop") -> Rollout:
     return judging.rollout("a", sample, text, finish=finish, variant=variant)
+
+
+def test_spins_pair_is_the_best_given_response_over_a_sampled_one() -> None:
+    """The given one is encoded, not sampled; the policy's own has a seed of its own prompt, round and run, and the
+    phase's budget. Prompts without a response get neither, so that nothing of theirs is paired."""
+    asked: list[GenerationRequest] = []
+
+    async def answer(requests: Sequence[GenerationRequest]) -> list[Generation]:
+        asked.extend(requests)
+        return await encode(requests)
+
+    def sampled(*seed_parts: int) -> list[Rollout]:
+        prompts = (prompt("a", "good", "bad"), prompt("none"), prompt("b", "only"))
+        shard = Shard(round=1, index=0, prompts=prompts, split="train")
+        return asyncio.run(sample_beside_given(shard, 3, answer, sampling=SAMPLING, seed_parts=seed_parts))
+
+    found = sampled(0, 1)
+    assert [(r.prompt_id, r.sample, r.variant) for r in found] == [
+        ("a", 0, "positive"), ("a", 1, "negative"), ("b", 0, "positive"), ("b", 1, "negative")
+    ]  # fmt: skip
+    assert [request.response for request in asked] == ["good", None, "only", None]
+    assert {request.max_tokens for request in asked[1::2]} == {SAMPLING.max_tokens}
+    seeds = [
+        [r.seed for r in rollouts if r.variant == "negative"] for rollouts in (found, sampled(0, 1), sampled(0, 2))
+    ]
+    assert seeds[0] == seeds[1] and len({*seeds[0], *seeds[2]}) == 4

@@ -1,0 +1,171 @@
+"""What a round's update may start from, learn from and publish, and who may sample for it: refused where it can never
+run."""
+
+from .config import Config
+from .errors import ConfigError
+from .generation_config import EARLIER_ROUND, POLICY, PlainGeneration, is_again, samplers_of
+from .objective_config import PolicyGradientObjective, RewardModelObjective
+from .pairing_config import AnchoredPairing, FutureGuidedPairing, ScoredPairing, WithSourcePairing
+
+# Objectives whose metrics hold no accuracy.
+WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")
+
+
+def check_phases(config: Config) -> None:
+    """Check what hangs on the order of phases. `config` is the whole run's.
+
+    Raises:
+        ConfigError: as `check_update`.
+    """
+    names = list(config.phases)
+    if config.run.repeat_phases and not (names and all(config.phases[name].rounds for name in names)):
+        raise ConfigError(
+            "run.repeat_phases=true, but not every phase has its number of rounds", "give phases, and each its rounds"
+        )
+    for index, name in enumerate(names or [None]):
+        phase = config.in_phase(name)
+        again, goes_back = is_again(phase.generation), phase.learner.start == "before_previous"
+        guided = isinstance(phase.pairing, FutureGuidedPairing)
+        if not (again or goes_back or guided):
+            continue
+        where = f"phases.{name}" if name else "the configuration"
+        if not (again and goes_back and guided):
+            raise ConfigError(
+                f"{where} has generation.again={again}, learner.start={phase.learner.start} and pairing.kind="
+                f"{phase.pairing.kind}: a round takes up the one before it from the policy before that, or not at all",
+                "set generation.again=true, learner.start=before_previous and pairing=future_guided together",
+            )
+        before = config.in_phase(names[index - 1]) if name and index else None
+        if before is None or is_again(before.generation) or config.phases[names[index]].rounds != 1:
+            raise ConfigError(
+                f"{where} takes up the round before it, but is not one round after another phase",
+                "put it after the phase that makes its pairs, with rounds: 1",
+            )
+        if not isinstance(before.pairing, ScoredPairing):
+            raise ConfigError(
+                f"{where} takes up scored pairs, but the phase before it has pairing.kind={before.pairing.kind}",
+                "give that phase pairing=anchored",
+            )
+        if before.filter.kind != "none":
+            raise ConfigError(
+                f"{where} takes up all pairs of the phase before it, but that one has filter.kind={before.filter.kind}",
+                "set filter=none there",
+            )
+        if (before.run.prompts_per_round, before.judge) != (phase.run.prompts_per_round, phase.judge):
+            raise ConfigError(
+                f"{where} takes up the prompts and scores of the phase before it, which has other prompts_per_round or "
+                "another judge",
+                "give both phases the same",
+            )
+
+
+def check_update(config: Config, first_round: int) -> None:
+    """Check a phase whose first round is `first_round`.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    _check_samplers(samplers_of(config.generation), first_round)
+    _check_pairing(config)
+    _check_on_policy(config)
+    _check_publishing(config)
+
+
+def _check_samplers(samplers: tuple[str, ...], first_round: int) -> None:
+    if len(set(samplers)) < len(samplers):
+        raise ConfigError(
+            f"generation.samplers=[{', '.join(samplers)}] names one twice",
+            "raise generation.samples_per_prompt instead",
+        )
+    for sampler in samplers:
+        earlier = EARLIER_ROUND.fullmatch(sampler)
+        if earlier and int(earlier[1]) >= first_round:
+            raise ConfigError(
+                f"generation.samplers has {sampler}, but the phase begins with round {first_round}",
+                "name a round before it, or previous",
+            )
+
+
+def _check_pairing(config: Config) -> None:
+    """What a pairing of several samplers' responses needs, and what needs such a pairing."""
+    pairing, samplers = config.pairing, samplers_of(config.generation)
+    listed = f"generation.samplers=[{', '.join(samplers)}]"
+    if isinstance(pairing, AnchoredPairing) and set(samplers) != {POLICY, "initial"}:
+        raise ConfigError(
+            f"pairing.kind=anchored compares the policy's responses and the initial policy's, but {listed}",
+            f"set generation.samplers=[{POLICY}, initial]",
+        )
+    if isinstance(pairing, WithSourcePairing) != (config.objective.kind == "wrpo"):
+        raise ConfigError(
+            f"pairing.kind={pairing.kind} with objective.kind={config.objective.kind}: a source's responses and WRPO "
+            "belong together",
+            "set both pairing=with_source and objective=wrpo, or neither",
+        )
+    if isinstance(pairing, WithSourcePairing) and not (POLICY in samplers and len(samplers) > 1):
+        raise ConfigError(
+            f"pairing.kind=with_source needs responses of the policy and of another model, but {listed}",
+            f"set generation.samplers=[{POLICY}, /path/to/a/stronger/model]",
+        )
+    own = config.generation.samples_per_prompt if isinstance(config.generation, PlainGeneration) else 0
+    if isinstance(pairing, WithSourcePairing) and own < 2:
+        raise ConfigError(
+            f"pairing.kind=with_source needs two responses of the policy, but generation.samples_per_prompt={own}",
+            "set generation.samples_per_prompt to 2 or more",
+        )
+
+
+def _check_on_policy(config: Config) -> None:
+    """What takes every response to be the policy's own, which the update starts from."""
+    learner, objective, samplers = config.learner, config.objective, samplers_of(config.generation)
+    other = [
+        (f"generation.samplers=[{', '.join(samplers)}]", f"generation.samplers=[{POLICY}]", samplers != (POLICY,)),
+        (f"learner.start={learner.start}", "learner.start=previous", learner.start != "previous"),
+        (f"learner.data={learner.data}", "learner.data=this_round", learner.data != "this_round"),
+    ]
+    for what, remedy, differs in other:
+        if differs and isinstance(objective, PolicyGradientObjective):
+            raise ConfigError(
+                f"objective.kind={objective.kind} with {what}: a policy gradient learns from the responses of the "
+                "policy that the update starts from",
+                f"set {remedy}",
+            )
+        if differs and objective.reference.logps == "rollout":
+            raise ConfigError(
+                f"objective.reference.logps=rollout with {what}: not all responses have the log-probs of the "
+                "previous policy",
+                f"set objective.reference.logps=recompute, or {remedy}",
+            )
+    if learner.start != "previous" and learner.optimizer == "carried":
+        raise ConfigError(
+            f"learner.optimizer=carried with learner.start={learner.start}: the optimizer has the weights of "
+            "the round before",
+            "set learner.optimizer=fresh",
+        )
+
+
+def _check_publishing(config: Config) -> None:
+    learner, extrapolation = config.learner, config.learner.extrapolation
+    if extrapolation is None and learner.average_rounds is None:
+        return
+    field = "learner.average_rounds" if extrapolation is None else "learner.extrapolation"
+    if extrapolation is not None and learner.average_rounds is not None:
+        raise ConfigError(
+            f"learner.extrapolation with learner.average_rounds={learner.average_rounds}: a round publishes "
+            "one of them",
+            "set one of them to null",
+        )
+    if learner.optimizer == "carried":
+        raise ConfigError(
+            f"learner.optimizer=carried with {field}: the optimizer has other weights than the published policy",
+            "set learner.optimizer=fresh",
+        )
+    if isinstance(config.objective, RewardModelObjective):
+        raise ConfigError(
+            f"{field} with objective.kind=reward_model, which leaves the policy as it is", f"set {field}=null"
+        )
+    if isinstance(config.objective, PolicyGradientObjective) and extrapolation and len(extrapolation.alphas) > 1:
+        raise ConfigError(
+            f"learner.extrapolation.alphas are compared on held-out pairs, which objective.kind="
+            f"{config.objective.kind} does not take",
+            "give a single one",
+        )

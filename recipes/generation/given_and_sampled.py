@@ -1,0 +1,42 @@
+"""A given response and one of the policy's own to the same prompt, labelled by construction (SPIN)."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.generation_config import SamplingConfig
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import GenerationRequest, Prompt, Rollout, Shard, Variant
+from ...orchestrator.seeds import derive_seed
+from .requests import request_for, rollout_of
+
+VARIANTS: tuple[Variant, ...] = ("positive", "negative")
+
+
+async def sample_beside_given(
+    shard: Shard,
+    policy_version: int,
+    generate: Generate,
+    *,
+    sampling: SamplingConfig,
+    seed_parts: tuple[int | str, ...],
+) -> list[Rollout]:
+    """The best given response (sample 0, positive) and a sampled one (sample 1, negative): SPIN, arXiv 2401.01335.
+
+    A prompt without a given response gets neither.
+    """
+    prompts = [prompt for prompt in shard.prompts if prompt.responses]
+    slots = [(prompt, sample) for prompt in prompts for sample in range(2)]
+    requests = [
+        request for prompt in prompts for request in _requests(prompt, sampling, derive_seed(*seed_parts, prompt.id, 1))
+    ]
+    generations = await generate(requests)
+    return [
+        rollout_of(prompt, sample, VARIANTS[sample], request, generation, generation.prompt_token_ids, policy_version)
+        for (prompt, sample), request, generation in zip(slots, requests, generations, strict=True)
+    ]
+
+
+def _requests(prompt: Prompt, sampling: SamplingConfig, seed: int) -> Sequence[GenerationRequest]:
+    given = GenerationRequest(
+        messages=prompt.messages, seed=0, temperature=0.0, top_p=1.0, max_tokens=1, response=prompt.responses[0]
+    )
+    return given, request_for(prompt.messages, sampling, seed)

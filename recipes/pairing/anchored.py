@@ -1,0 +1,28 @@
+"""The policy's best response over the worst of its own and an earlier policy's."""
+
+from collections.abc import Sequence
+
+from ...orchestrator.generation_config import POLICY
+from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from .candidates import Scored, best_of, dropped, kept, paired, scored_candidates, worst_of
+
+
+def pair_anchored(
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, drop_truncated: bool
+) -> PairingOutcome:
+    """Anchored rejection: phase 1 of Temporal Self-Rewarding, arXiv 2508.06026.
+
+    Chosen is the best of the policy's responses. Rejected is the worst of the initial policy's where that is worse than
+    the worst of the policy's, else the worst of the policy's. Drop reasons: those of `candidates.paired`, which also
+    drop what is not better than the rejected one; `truncated` and `unscored` also where none of the policy's is left.
+    """
+    candidates = [rollout for rollout in kept(rollouts, drop_truncated) if rollout.sampler == POLICY]
+    if not scored_candidates(candidates, judgments):
+        return dropped(prompt, "unscored" if candidates else "truncated")
+
+    def pick(scored: Sequence[Scored]) -> tuple[Scored, Scored]:
+        own = [one for one in scored if one.rollout.sampler == POLICY]
+        anchors = [one for one in scored if one.rollout.sampler != POLICY]
+        return best_of(own), worst_of([worst_of(own), *anchors])
+
+    return paired(prompt, rollouts, judgments, drop_truncated, pick)
