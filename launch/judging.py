@@ -15,9 +15,10 @@ from ..orchestrator.judge_config import AbJudge
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, weights_hash
 from ..orchestrator.protocols import Generate, Judge, Observer
-from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, Prompt, Rollout, Shard
+from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, Prompt, Shard
 from ..orchestrator.stream import map_in_order
 from ..recipes.evaluation.comparisons import Comparison, probabilities_of_first
+from ..recipes.judges.rendering import shown_response
 from .composition import start_rollouts
 from .config_loading import compose_overrides, load_judge, parse_config
 from .models import ensure_model
@@ -162,7 +163,7 @@ async def _nobody(requests: Sequence[GenerationRequest]) -> list[Generation]:
 async def _compare(pairs: Sequence[ResponsePair], judge: Judge, generate: Generate) -> list[Comparison]:
     asked = [pair for pair in pairs if not pair.identical]
     shard = Shard(round=0, index=0, prompts=tuple(pair.prompt for pair in asked), split="heldout")
-    rollouts = [_given(pair.prompt, i, text) for pair in asked for i, text in enumerate((pair.a, pair.b))]
+    rollouts = [shown_response(pair.prompt, i, text) for pair in asked for i, text in enumerate((pair.a, pair.b))]
     judgments = await judge(shard, rollouts, generate)
     by_prompt: dict[str, dict[int, float]] = {
         pair.prompt.id: probabilities_of_first([one for one in judgments if one.prompt_id == pair.prompt.id])
@@ -190,23 +191,6 @@ def _tie(pair: ResponsePair) -> Comparison:
         chars_a=len(pair.a),
         chars_b=len(pair.b),
         identical=True,
-    )
-
-
-def _given(prompt: Prompt, sample: int, text: str) -> Rollout:
-    """A response that a judge is shown: of it, only its text is."""
-    return Rollout(
-        prompt_id=prompt.id,
-        sample=sample,
-        variant="plain",
-        prompt_token_ids=(),
-        sampler_token_ids=(),
-        token_ids=(),
-        logprobs=(),
-        text=text,
-        finish_reason="stop",
-        policy_version=0,
-        seed=0,
     )
 
 

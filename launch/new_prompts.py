@@ -7,9 +7,11 @@ from typing import assert_never
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import RunError
+from ..orchestrator.generation_config import sampling_of
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
+    JudgePrompts,
     MadePrompts,
     NoNewPrompts,
     SelfInstructPrompts,
@@ -21,6 +23,7 @@ from ..recipes.prompts.contamination import HeldoutText
 from ..recipes.prompts.evolve import ask_evolved, leaks, review
 from ..recipes.prompts.filters import KnownPrompts
 from ..recipes.prompts.from_kept import ask_from_kept
+from ..recipes.prompts.judgments import JudgingMaker, ranked_pair, ranked_responses
 from ..recipes.prompts.maker import Maker, MakingRules
 from ..recipes.prompts.self_instruct import ask_self_instruct
 from ..recipes.prompts.skill_mix import ask_skill_mix
@@ -28,8 +31,25 @@ from ..recipes.prompts.skill_mix import ask_skill_mix
 
 def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | None:
     """What makes a round's new prompts, with the configuration bound; None where the training file gives all."""
-    settings = config.new_prompts
-    return None if isinstance(settings, NoNewPrompts) else partial(_maker, settings=settings, config=config)
+    match config.new_prompts:
+        case NoNewPrompts():
+            return None
+        case JudgePrompts() as settings:
+            return partial(_judging, settings=settings, config=config)
+        case settings:
+            return partial(_maker, settings=settings, config=config)
+
+
+def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) -> JudgingMaker:
+    pairs = settings.of == "pairs"
+    return JudgingMaker(
+        ranked=map(ranked_pair, sources.pairs) if pairs else filter(None, map(ranked_responses, sources.given)),
+        judged=sources.judged,
+        form=settings.form,
+        max_tokens=config.model.max_model_len - sampling_of(config.generation).max_tokens,
+        policy_version=sources.policy_version,
+        seed=config.run.seed,
+    )
 
 
 def _maker(sources: PromptSources, *, settings: MadePrompts, config: Config) -> Maker:

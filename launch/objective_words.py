@@ -15,6 +15,7 @@ from ..orchestrator.objective_config import (
     IpoObjective,
     KtoObjective,
     MipoObjective,
+    NoObjective,
     ObjectiveConfig,
     OrpoObjective,
     PairLoss,
@@ -64,6 +65,8 @@ def _loss(objective: ObjectiveConfig) -> str:
             return "Supervised: NLL of what is to be imitated (of a pair, the chosen response)."
         case CutObjective():
             return "CUT: likelihood of the response under its judgment; unlikelihood of the tokens that it blames."
+        case NoObjective():
+            return "Nothing: what is made is for later rounds."
         case RewardModelObjective(margin=margin):
             ahead = ", ahead by the margin of their scores" if margin == "score" else ""
             return f"A reward model, not the policy: the chosen response scores higher than the rejected one{ahead}."

@@ -4,22 +4,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..orchestrator.config import Config
-from ..orchestrator.filter_config import (
-    FilterConfig,
-    LengthMarginFilter,
-    LongestFilter,
-    MeanLabelFilter,
-    NoFilter,
-    RipFilter,
-    ScoreThresholdFilter,
-    TopFractionFilter,
-    WholeRoundFilter,
-)
-from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import (
+    AlteredInstructionGeneration,
     ContrastGeneration,
     GivenAndSampledGeneration,
     GivenGeneration,
+    JudgmentsGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
@@ -47,6 +37,7 @@ from ..orchestrator.judge_config import (
     PanelJudge,
     RatingJudge,
     RewardModelJudge,
+    TruthJudge,
     ValidatorJudge,
     asked_both_ways,
     is_policy,
@@ -68,6 +59,8 @@ from ..orchestrator.pairing_config import (
     GroupPairing,
     LengthControlledPairing,
     RankedPairing,
+    RightOverWrongPairing,
+    RightPairing,
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
@@ -79,16 +72,11 @@ from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.user_functions import load_function
-from ..recipes.filters.length_margin import filter_length_margin
-from ..recipes.filters.longest import filter_longest
-from ..recipes.filters.mean_label import filter_mean_label
-from ..recipes.filters.measured import measure
-from ..recipes.filters.rip import filter_rip
-from ..recipes.filters.score_threshold import filter_score_threshold
-from ..recipes.filters.top_fraction import filter_top_fraction
+from ..recipes.generation.altered_instruction import sample_altered_instruction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
 from ..recipes.generation.given_and_sampled import sample_beside_given
+from ..recipes.generation.judgments import sample_judgments
 from ..recipes.generation.ladder import sample_ladder
 from ..recipes.generation.mixture import sample_mixture
 from ..recipes.generation.plain import sample_plain
@@ -109,6 +97,7 @@ from ..recipes.judges.pairwise import judge_pairwise
 from ..recipes.judges.panel import judge_panel, panel_judgments
 from ..recipes.judges.rating import judge_rating
 from ..recipes.judges.reward_model import judge_reward_model
+from ..recipes.judges.truth import judge_truth
 from ..recipes.judges.validator import judge_validator
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.anchored import pair_anchored
@@ -125,12 +114,14 @@ from ..recipes.pairing.future_guided import pair_future_guided
 from ..recipes.pairing.group import pair_group
 from ..recipes.pairing.length_controlled import pair_length_controlled
 from ..recipes.pairing.ranked import pair_ranked
+from ..recipes.pairing.right import pair_right, pair_right_over_wrong
 from ..recipes.pairing.soft import pair_soft
 from ..recipes.pairing.sppo import pair_sppo
 from ..recipes.pairing.sweet_spot import pair_sweet_spot
 from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
+from .filters import round_filter
 from .new_prompts import prompt_maker
 
 
@@ -145,7 +136,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         sample=partial(_sample, config=config),
         judge=_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
         pair=partial(_pair, config=config),
-        filter=_filter(config.filter),
+        filter=round_filter(config),
         sample_heldout=partial(_sample_heldout, config=config),
         judge_heldout=judge_heldout,
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
@@ -191,6 +182,12 @@ async def _sample(
             return await sample_mixture(shard, policy_version, generate, config=mixture, seed_parts=seed_parts)
         case ReviseGeneration() as revise:
             return await sample_revise(shard, policy_version, generate, config=revise, seed_parts=seed_parts)
+        case AlteredInstructionGeneration() as altered:
+            return await sample_altered_instruction(
+                shard, policy_version, generate, config=altered, seed_parts=seed_parts
+            )
+        case JudgmentsGeneration() as judgments:
+            return await sample_judgments(shard, policy_version, generate, config=judgments, seed_parts=seed_parts)
 
 
 async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
@@ -233,6 +230,8 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose
             return partial(_compare_models, judge=judge, scorers=scorers, own_logps=own_logps)
         case FunctionJudge():
             return partial(judge_function, function=load_function(judge.function, "judge.function"))
+        case TruthJudge():
+            return judge_truth
         case ValidatorJudge():
             return partial(judge_validator, config=judge)
         case EndpointJudge():
@@ -336,6 +335,10 @@ def _pair(
             return pair_future_guided(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case WithSourcePairing():
             return pair_with_source(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case RightPairing():
+            return pair_right(prompt, rollouts, judgments, drop_truncated=drop_truncated)
+        case RightOverWrongPairing():
+            return pair_right_over_wrong(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case SppoPairing():
             return pair_sppo(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case AgreementPairing():
@@ -375,22 +378,3 @@ def _pair(
             # Held-out pairs keep their true labels: it is them that the control must fail on.
             shuffle = config.run.seed if shuffles and shard.split == "train" else None
             return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)
-
-
-def _filter(config: FilterConfig) -> Filter | None:
-    match config:
-        case NoFilter():
-            return None
-        case RipFilter():
-            decide = partial(filter_rip, config=config)
-        case ScoreThresholdFilter(min_score=min_score):
-            decide = partial(filter_score_threshold, min_score=min_score)
-        case LongestFilter(count=count, unit=unit):
-            decide = partial(filter_longest, count=count, unit=unit)
-        case TopFractionFilter(fraction=fraction):
-            decide = partial(filter_top_fraction, fraction=fraction)
-        case LengthMarginFilter(max_excess=max_excess, unit=unit):
-            decide = partial(filter_length_margin, max_excess=max_excess, unit=unit)
-        case MeanLabelFilter():
-            decide = filter_mean_label
-    return Filter(whole_round=isinstance(config, WholeRoundFilter), measure=measure, decide=decide)

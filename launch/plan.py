@@ -13,10 +13,12 @@ from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import (
     POLICY,
+    AlteredInstructionGeneration,
     ContrastGeneration,
     GenerationConfig,
     GivenAndSampledGeneration,
     GivenGeneration,
+    JudgmentsGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
@@ -26,9 +28,19 @@ from ..orchestrator.generation_config import (
     samplers_of,
 )
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
-from ..orchestrator.objective_config import Objective, RewardModelObjective
-from ..orchestrator.pairing_config import AgreementPairing, CritiquedPairing, DemonstrationsPairing, gives_groups
+from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
+from ..orchestrator.objective_config import NoObjective, Objective, RewardModelObjective
+from ..orchestrator.pairing_config import (
+    AgreementPairing,
+    CritiquedPairing,
+    DemonstrationsPairing,
+    RightPairing,
+    gives_groups,
+)
 from ..recipes.generation.mixture import windows
+
+# Pairing rules that give responses to imitate.
+IMITATED = (AgreementPairing, CritiquedPairing, DemonstrationsPairing, RightPairing)
 
 
 def print_plan(console: Console, config: Config) -> None:
@@ -77,12 +89,12 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    lists = gives_groups(pairing) or isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing)
+    lists = gives_groups(pairing) or isinstance(pairing, IMITATED)
     result = "groups of responses" if lists else "pairs"
+    keeps = isinstance(config.objective, RewardModelObjective | NoObjective)
     trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
-    new = config.new_prompts_per_round
     rows = [
-        *([("prompts", f"{new} new ones ({config.new_prompts.kind}), by the policy")] if new else []),
+        *([] if isinstance(config.new_prompts, NoNewPrompts) else [("prompts", _new_prompts(config))]),
         ("sample", f"{sampled}, in {shards} shards"),
         ("judge", f"{votes} judgments ({config.judge.kind})" if votes
                   else "nothing: pairs are labelled by construction"),
@@ -93,7 +105,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   f"{config.learner.pairs_per_step} {result.split()[0]} a step, "
                   f"lr {config.learner.learning_rate:g}, {config.learner.optimizer} optimizer, "
                   f"ZeRO-{config.learner.zero_stage}"),
-        ("sync", "nothing: the policy stays as it is" if trains == "reward model" else
+        ("sync", "nothing: the policy stays as it is" if keeps else
                  f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
         ("evaluate", f"{config.evaluation.num_prompts} held-out prompts, judge: {config.evaluation.judge.kind}"),
     ]  # fmt: skip
@@ -104,6 +116,12 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _new_prompts(config: Config) -> str:
+    if isinstance(config.new_prompts, JudgePrompts):
+        return f"at most {config.new_prompts_per_round} judging prompts, over responses whose order is known"
+    return f"{config.new_prompts_per_round} new ones ({config.new_prompts.kind}), by the policy"
 
 
 def _filter(filter: FilterConfig) -> str:
@@ -124,6 +142,10 @@ def _texts(generation: SampledGeneration) -> int:
             return proposals * layers + (len(windows(proposals, window.size, window.carried)) if window else 1)
         case ReviseGeneration(revisions=revisions):
             return 1 + 2 * revisions
+        case AlteredInstructionGeneration():
+            return 3
+        case JudgmentsGeneration(samples_per_prompt=samples):
+            return samples
 
 
 def _votes(config: Config, rollouts: int) -> int:

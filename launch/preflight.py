@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import GivenAndSampledGeneration, GivenGeneration
+from ..orchestrator.generation_config import GivenAndSampledGeneration, GivenGeneration, JudgmentsGeneration
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -19,13 +19,14 @@ from ..orchestrator.judge_config import (
     RatingJudge,
     ValidatorJudge,
 )
-from ..orchestrator.new_prompts_config import EvolvePrompts, NewPromptsConfig, SelfInstructPrompts
+from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore, check_disjoint
-from ..orchestrator.records import Prompt
+from ..orchestrator.records import JudgingForm, Prompt
 from ..orchestrator.user_functions import load_function
 from ..recipes.generation.asked import asked_ways
+from ..recipes.generation.judgments import VERDICTS
 from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.endpoint import api_key
@@ -101,6 +102,8 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
             if isinstance(part, FunctionPairing | FunctionObjective):
                 load_function(part.function, f"{field}.function")
+        if isinstance(phase.generation, JudgmentsGeneration) and isinstance(phase.new_prompts, JudgePrompts):
+            _check_verdict(phase.new_prompts.form, encoder)
     if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):
         try:
             encoder.choice_ids(COMPARISON_PREFIX, SAME_OR_MORE)
@@ -161,6 +164,13 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
         load_function(judge.function, f"{field}.function")
     if isinstance(judge, EndpointJudge):
         api_key(judge, field)
+
+
+def _check_verdict(form: JudgingForm, encoder: "ChatEncoder") -> None:
+    try:
+        encoder.choice_ids(VERDICTS[form].opening, VERDICTS[form].choices)
+    except ConfigError as error:
+        raise ConfigError(f"generation.kind=judgments: {error.what}", "choose generation=plain") from error
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:

@@ -13,7 +13,7 @@ from ..orchestrator.errors import ConfigError
 from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
-from ..orchestrator.objective_config import RewardModelObjective
+from ..orchestrator.objective_config import NoObjective, RewardModelObjective
 from .config_loading import compose_dict, group_members, nearest, parse_config
 from .objective_words import learnt
 from .plan import phases_of
@@ -85,7 +85,7 @@ def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
 
 
 def _stages(config: Config) -> list[tuple[str, str]]:
-    keeps = isinstance(config.objective, RewardModelObjective)
+    keeps = isinstance(config.objective, RewardModelObjective | NoObjective)
     return [
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", sampled(config.generation)),

@@ -8,21 +8,26 @@ from typing import assert_never
 
 from ..orchestrator.config import LearnerConfig
 from ..orchestrator.filter_config import (
+    BalancedVerdictsFilter,
+    BothOrdersFilter,
     FilterConfig,
     LengthMarginFilter,
     LongestFilter,
     MeanLabelFilter,
     NoFilter,
+    RankingAgreementFilter,
     RipFilter,
     ScoreThresholdFilter,
     TopFractionFilter,
 )
 from ..orchestrator.generation_config import (
     POLICY,
+    AlteredInstructionGeneration,
     ContrastGeneration,
     GenerationConfig,
     GivenAndSampledGeneration,
     GivenGeneration,
+    JudgmentsGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
@@ -47,11 +52,13 @@ from ..orchestrator.judge_config import (
     PanelJudge,
     RatingJudge,
     RewardModelJudge,
+    TruthJudge,
     ValidatorJudge,
 )
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
+    JudgePrompts,
     NewPromptsConfig,
     NoNewPrompts,
     SelfInstructPrompts,
@@ -74,6 +81,8 @@ from ..orchestrator.pairing_config import (
     LengthControlledPairing,
     PairingConfig,
     RankedPairing,
+    RightOverWrongPairing,
+    RightPairing,
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
@@ -95,10 +104,13 @@ _ANCHORS: dict[Anchor, str] = {
 
 
 def written(made: NewPromptsConfig) -> str:
-    """How the policy writes prompts before a round is sampled."""
+    """Where a round's prompts come from, where that is not the training file alone."""
     match made:
         case NoNewPrompts():
             return "All are the training file's."
+        case JudgePrompts(of=of, form=form):
+            what = "the responses of prompts.seed" if of == "given" else "the pairs of the newest round before"
+            return f"Questions to a judge about {what}, whose order is known, in the form of {form}."
         case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
             how = f"continues lists of {_count(seeds, 'prompt')} of the training file and {_count(new, 'new one')}"
         case FromKeptPrompts(shots=shots):
@@ -149,6 +161,10 @@ def sampled(generation: GenerationConfig) -> str:
             )
         case ReviseGeneration(revisions=revisions):
             what = f"A response to each prompt, reviewed and revised by the policy up to {_count(revisions, 'time')}"
+        case AlteredInstructionGeneration():
+            what = "A response to each prompt, and one to another instruction that the policy makes of it"
+        case JudgmentsGeneration(samples_per_prompt=samples):
+            what = f"{_count(samples, 'judgment')} to each prompt, with a verdict decoded among its forms"
         case _:
             assert_never(generation)
     cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
@@ -191,6 +207,8 @@ def judged(judge: JudgeConfig) -> str:
                 f"The policy, in words, on which of two responses is better, in the form of {form}: "
                 f"{_count(votes, 'vote')}, {asked}."
             )
+        case TruthJudge():
+            return "What is known of the judged responses: whether a judgment agrees with it."
         case ValidatorJudge():
             return "The policy as validator of its own responses, by the probability of yes against no."
         case ImplicitRewardJudge(reference=reference, voters=voters):
@@ -267,6 +285,10 @@ def paired(pairing: PairingConfig) -> str:
             return "The pair of the round before, with the best-scored new response as chosen where it scores higher."
         case WithSourcePairing():
             return "The policy's best-scored response over its worst, with another model's best beside them."
+        case RightPairing():
+            return "No pairs: a judgment that is right, to imitate."
+        case RightOverWrongPairing():
+            return "A judgment that is right over one that is wrong, a tie, or cannot be read."
         case SppoPairing():
             return "A prompt's best-scored response over its worst, with their win probabilities against all of them."
         case _:
@@ -288,6 +310,13 @@ def kept(filter: FilterConfig) -> str:
             return f"The best {fraction:.0%} of the round, whichever prompts they answer."
         case LengthMarginFilter(max_excess=excess, unit=unit):
             return f"Pairs whose chosen response is at most {excess} {unit} longer than the rejected one."
+        case RankingAgreementFilter(max_share=share):
+            limit = "" if share is None else f"; one score makes up at most {share:.0%} of them"
+            return f"Judgments whose scores order the responses to a prompt as they are ranked{limit}."
+        case BalancedVerdictsFilter():
+            return "As many right verdicts for the response that is shown first as for the second."
+        case BothOrdersFilter():
+            return "Right verdicts on two responses that are there in both orders."
         case MeanLabelFilter():
             return "All of it, every label with the round's mean probability."
         case _:

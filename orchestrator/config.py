@@ -33,7 +33,7 @@ from .generation_config import (
     is_sampled_by_policy,
 )
 from .judge_config import JudgeConfig, judges_in, models_of
-from .new_prompts_config import NewPromptsConfig, NoNewPrompts
+from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 
@@ -334,8 +334,12 @@ class Config:
 
     @property
     def prompt_set(self) -> Literal["train", "seed"]:
-        """Which prompts a phase's rounds take: those with given responses, where it learns from given ones."""
-        return "seed" if isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration) else "train"
+        """Which prompts a phase's rounds take: those with given responses, where it learns from given ones or learns
+        to judge them."""
+        made = self.new_prompts
+        given = isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration)
+        given |= isinstance(made, JudgePrompts) and made.of == "given"
+        return "seed" if given else "train"
 
     @property
     def prompt_sets(self) -> set[Literal["train", "seed"]]:
@@ -344,9 +348,11 @@ class Config:
 
     @property
     def new_prompts_per_round(self) -> int:
-        """How many of a round's prompts the policy writes; the training file gives the rest. Of a single phase."""
+        """How many of a round's prompts are new; the training file gives the rest. Of a single phase."""
         if isinstance(self.new_prompts, NoNewPrompts):
             return 0
+        if isinstance(self.new_prompts, JudgePrompts):
+            return self.run.prompts_per_round
         return self.new_prompts.per_round or self.run.prompts_per_round
 
     @property

@@ -11,12 +11,14 @@ from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
 from .generation_checks import check_generation, check_reference
-from .generation_config import GivenGeneration, PlainGeneration, samplers_of
+from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, samplers_of
+from .heldout_checks import check_heldout, is_soft_sppo
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
 from .judge_config import CritiqueJudge, JudgeConfig, RewardModelJudge, judges_in
+from .judge_training_checks import check_judge_training, check_judged_pairs
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
-from .new_prompts_config import FromKeptPrompts, NoNewPrompts, check_new_prompts
+from .new_prompts_config import FromKeptPrompts, JudgePrompts, NoNewPrompts, check_new_prompts
 from .objective_config import (
     LISTWISE,
     GrpoObjective,
@@ -24,24 +26,20 @@ from .objective_config import (
     PpoObjective,
     RewardModelObjective,
     RlooObjective,
-    SppoObjective,
     check_objective,
 )
 from .pairing_config import (
-    AgreementPairing,
     Anchor,
     ConsistentPairing,
     CritiquedPairing,
-    DemonstrationsPairing,
     GroupPairing,
     ScoredPairing,
     SoftPairing,
     SppoPairing,
     SweetSpotPairing,
-    WithSourcePairing,
     gives_groups,
 )
-from .update_checks import WITHOUT_ACCURACY, check_phases, check_update
+from .update_checks import check_phases, check_update
 
 # The pairing rules for responses that are labelled by construction.
 PAIRED_BY = {
@@ -51,6 +49,7 @@ PAIRED_BY = {
     "mixture": "demonstrations",
     "revise": "contrast",
     "given_and_sampled": "contrast",
+    "altered_instruction": "contrast",
 }
 
 # What DeepSpeed's configuration calls what has a field of its own here.
@@ -79,6 +78,7 @@ def check_combinations(config: Config) -> None:
     _check_order(config)
     check_judge_models(config)
     check_phases(config)
+    check_judged_pairs(config)
     if config.phases:  # the held-out pairs are made by what stands at the top
         _check_data(config)
         check_judge("judge", config, config.judge)
@@ -87,7 +87,7 @@ def check_combinations(config: Config) -> None:
         try:
             _check_phase(config.in_phase(name))
             check_update(config.in_phase(name), config.first_round(name))
-            _check_heldout(config.in_phase(name), config)
+            check_heldout(config.in_phase(name), config)
         except ConfigError as error:
             if name is None:
                 raise
@@ -95,7 +95,8 @@ def check_combinations(config: Config) -> None:
 
 
 def _check_phase(config: Config) -> None:
-    if not isinstance(config.new_prompts, NoNewPrompts):
+    check_judge_training(config)
+    if not isinstance(config.new_prompts, NoNewPrompts | JudgePrompts):
         if isinstance(config.generation, GivenGeneration):
             raise ConfigError(
                 f"new_prompts.kind={config.new_prompts.kind} with generation.kind=given: new prompts come without "
@@ -193,7 +194,7 @@ def _by_reward_model(field: str, judge: JudgeConfig) -> str | None:
 def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
     generation, judge = config.generation, config.judge
     needed = pairing.min_responses if isinstance(pairing, GroupPairing) else 2
-    if not isinstance(generation, PlainGeneration | GivenGeneration):
+    if not isinstance(generation, PlainGeneration | JudgmentsGeneration | GivenGeneration):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind={generation.kind} "
             "says itself what its responses are worth",
@@ -255,44 +256,6 @@ def _check_pairing_of_objective(config: Config) -> None:
             )
 
 
-def _is_soft_sppo(config: Config) -> bool:
-    return isinstance(config.objective, SppoObjective) and config.objective.probabilities == "soft"
-
-
-def _check_heldout(phase: Config, config: Config) -> None:
-    """What is measured on the held-out pairs of round 0 must be able to take them."""
-    trains_judge, extrapolation = isinstance(phase.objective, RewardModelObjective), phase.learner.extrapolation
-    searched = extrapolation if extrapolation is not None and len(extrapolation.alphas) > 1 else None
-    selection = phase.learner.selection or searched
-    field = "learner.selection" if phase.learner.selection else "learner.extrapolation"
-    if not trains_judge and selection is None:
-        return
-    kind, pairing = phase.objective.kind, config.pairing
-    wrong = gives_groups(pairing) and kind not in LISTWISE
-    wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing) and kind != "sft"
-    wrong |= isinstance(pairing, CritiquedPairing) != (kind == "cut")
-    wrong |= (kind == "wrpo") and not isinstance(pairing, WithSourcePairing)
-    if wrong or (_is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
-        raise ConfigError(
-            f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
-            f"objective.kind={kind}{' with objective.probabilities=soft' if _is_soft_sppo(phase) else ''} cannot be "
-            "measured on them",
-            "set the pairing at the top to one that this phase could have"
-            + ("" if trains_judge else f", or {field}=null"),
-        )
-    if selection is not None and phase.objective.reference.logps == "rollout":
-        raise ConfigError(
-            f"{field} with objective.reference.logps=rollout: the held-out pairs were sampled by the initial policy, "
-            "and their log-probs are not those of the previous one",
-            "set objective.reference.logps=recompute",
-        )
-    if selection is not None and selection.metric == "accuracy" and kind in WITHOUT_ACCURACY:
-        raise ConfigError(
-            f"{field}.metric=accuracy, but objective.kind={kind} has none",
-            f"set {field}.metric=loss",
-        )
-
-
 def _check_scores_of_pairs(config: Config) -> None:
     objective = config.objective
     with_margin = isinstance(objective, RewardModelObjective) and objective.margin == "score"
@@ -301,7 +264,7 @@ def _check_scores_of_pairs(config: Config) -> None:
             f"objective.margin=score needs pairs with a score margin, but pairing.kind={config.pairing.kind} has none",
             "set objective.margin=none, or a pairing of scored responses",
         )
-    if _is_soft_sppo(config) and not isinstance(config.pairing, SppoPairing):
+    if is_soft_sppo(config) and not isinstance(config.pairing, SppoPairing):
         raise ConfigError(
             "objective.probabilities=soft needs win probabilities against a group of responses, but pairing.kind="
             f"{config.pairing.kind} gives none",
@@ -310,9 +273,10 @@ def _check_scores_of_pairs(config: Config) -> None:
 
 
 def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
-    if isinstance(config.generation, GivenGeneration):
+    if isinstance(config.generation, GivenGeneration | JudgmentsGeneration):
         raise ConfigError(
-            f"objective.kind={objective.kind} learns from the policy's own samples, but generation.kind=given",
+            f"objective.kind={objective.kind} learns from the policy's own samples, but generation.kind="
+            f"{config.generation.kind}",
             "choose generation=plain",
         )
     sampling = config.generation.sampling

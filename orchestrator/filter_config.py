@@ -77,12 +77,41 @@ class MeanLabelFilter:
     kind: Literal["mean_label_probability"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RankingAgreementFilter:
+    """Scores by the additive rubric that order the responses to a prompt as they are ranked (EFT of Self-Rewarding,
+    arXiv 2401.10020)."""
+
+    kind: Literal["ranking_agreement"]
+    max_share: Annotated[float, Field(gt=0, le=1)] | None  # of what agrees, with one and the same score; null: no limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class BalancedVerdictsFilter:
+    """As many right verdicts for the response that is shown first as for the second (Self-Taught Evaluator,
+    arXiv 2408.02666)."""
+
+    kind: Literal["balanced_verdicts"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class BothOrdersFilter:
+    """Right verdicts on two responses that are there in both orders (as PandaLM's labels, arXiv 2306.05087)."""
+
+    kind: Literal["both_orders"]
+
+
 # What keeps or drops a single response: of a group the others stay.
-ResponseFilter: TypeAlias = ScoreThresholdFilter | LongestFilter | TopFractionFilter
+ResponseFilter: TypeAlias = ScoreThresholdFilter | LongestFilter | TopFractionFilter | RankingAgreementFilter
+# What compares verdicts on two responses with each other.
+VerdictFilter: TypeAlias = BalancedVerdictsFilter | BothOrdersFilter
 # What decides on all of the round at once, so that learning waits for its last shard.
-WholeRoundFilter: TypeAlias = RipFilter | LongestFilter | TopFractionFilter | MeanLabelFilter
+WholeRoundFilter: TypeAlias = (
+    RipFilter | LongestFilter | TopFractionFilter | MeanLabelFilter | RankingAgreementFilter | VerdictFilter
+)
 # What asks for scores.
 ScoredFilter: TypeAlias = RipFilter | ScoreThresholdFilter | TopFractionFilter
 FilterConfig: TypeAlias = Annotated[
-    NoFilter | RipFilter | ResponseFilter | LengthMarginFilter | MeanLabelFilter, Field(discriminator="kind")
+    NoFilter | RipFilter | ResponseFilter | LengthMarginFilter | MeanLabelFilter | VerdictFilter,
+    Field(discriminator="kind"),
 ]

@@ -11,13 +11,15 @@ import numpy as np
 
 from .records import Dropped, Judgment, PairingOutcome, ResponseGroup
 
-# A row: of a pair, or of a group's response (as if it were a chosen one). NaN where there is no such number.
+# A row: of a pair, or of a group's response (as if it were a chosen one). NaN where there is no such number. Only
+# responses to judging prompts have the last four: a number for the prompt whose responses are judged, the ranks of the
+# one or two that are shown, in that order, and the judgment's sample.
 MEASURED = np.dtype(
     [
         (name, np.float64)
         for name in (
             "score", "tokens", "chars", "rejected_score", "rejected_tokens", "rejected_chars", "margin",
-            "label_probability",
+            "label_probability", "source", "rank", "other_rank", "sample",
         )
     ]
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from .config import Config
 from .errors import ConfigError
 from .generation_config import (
+    AlteredInstructionGeneration,
     ContrastGeneration,
     GivenAndSampledGeneration,
     GivenGeneration,
@@ -16,7 +17,10 @@ from .judge_config import NoJudge
 from .pairing_config import ContrastPairing, RankedPairing
 
 # Ways of generation that make a positive and a negative response to a prompt.
-CONTRASTING = (ContrastGeneration, SystemMessagesGeneration, ReviseGeneration, GivenAndSampledGeneration)
+CONTRASTING = (
+    ContrastGeneration, SystemMessagesGeneration, ReviseGeneration, GivenAndSampledGeneration,
+    AlteredInstructionGeneration,
+)  # fmt: skip
 
 
 def check_generation(config: Config) -> None:
@@ -61,7 +65,8 @@ def _check_construction(config: Config) -> None:
     if isinstance(pairing, ContrastPairing) and not isinstance(generation, CONTRASTING):
         raise ConfigError(
             f"pairing.kind=contrast needs a positive and a negative response, but generation.kind={generation.kind}",
-            "choose generation=contrast, system_messages, revise or given_and_sampled, or pairing=best_worst",
+            "choose generation=contrast, system_messages, revise, altered_instruction or given_and_sampled, or "
+            "pairing=best_worst",
         )
     if isinstance(pairing, RankedPairing) and not isinstance(generation, LadderGeneration | GivenGeneration):
         raise ConfigError(

@@ -126,6 +126,28 @@ class ReviseGeneration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AlteredInstructionGeneration:
+    """An answer to the prompt, and one to another instruction that the policy makes of it, which is the worse answer
+    to the prompt (Self-Taught Evaluator, arXiv 2408.02666)."""
+
+    kind: Literal["altered_instruction"]
+    sampling: SamplingConfig  # of answers and instructions
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class JudgmentsGeneration:
+    """Judgments of judging prompts, with a verdict (or score) that is decoded among its forms: for models that seldom
+    keep to them. Other prompts get plain responses. The sampler's log-probs are not kept: the verdict is not its own
+    next word."""
+
+    kind: Literal["judgments"]
+    samples_per_prompt: PositiveInt
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenGeneration:
     """Nothing is sampled: the responses are those that the prompts of `prompts.seed` come with, best first."""
 
@@ -143,7 +165,7 @@ class GivenAndSampledGeneration:
 
 SampledGeneration: TypeAlias = (
     PlainGeneration | ContrastGeneration | LadderGeneration | SystemMessagesGeneration | MixtureGeneration
-    | ReviseGeneration | GivenAndSampledGeneration
+    | ReviseGeneration | GivenAndSampledGeneration | AlteredInstructionGeneration | JudgmentsGeneration
 )  # fmt: skip
 GenerationConfig: TypeAlias = Annotated[SampledGeneration | GivenGeneration, Field(discriminator="kind")]
 

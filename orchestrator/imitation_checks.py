@@ -5,7 +5,7 @@ from .errors import ConfigError
 from .filter_config import ResponseFilter
 from .judge_config import ValidatorJudge
 from .objective_config import SftObjective
-from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing
+from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing, RightPairing
 
 
 def check_agreement(config: Config) -> None:
@@ -29,7 +29,7 @@ def check_imitation(config: Config) -> None:
     """
     objective, pairing = config.objective, config.pairing
     imitates = isinstance(objective, SftObjective)
-    if isinstance(pairing, DemonstrationsPairing | AgreementPairing) and not imitates:
+    if isinstance(pairing, DemonstrationsPairing | AgreementPairing | RightPairing) and not imitates:
         raise ConfigError(
             f"pairing.kind={pairing.kind} has nothing to compare a response with, but objective.kind={objective.kind} "
             "compares",

@@ -16,6 +16,7 @@ from .judge_config import (
     PairwiseJudge,
     PanelJudge,
     RatingJudge,
+    TruthJudge,
     asked,
     judges_in,
 )
@@ -42,6 +43,11 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
     if gives_probabilities(judge) and field == "evaluation.judge":
         raise ConfigError(
             f"evaluation.judge.kind={judge.kind} compares two responses, but one a prompt is evaluated",
+            "choose judge@evaluation.judge=expected_score",
+        )
+    if isinstance(judge, TruthJudge) and field == "evaluation.judge":
+        raise ConfigError(
+            "evaluation.judge.kind=truth: nothing is known of the responses to held-out prompts",
             "choose judge@evaluation.judge=expected_score",
         )
     judges = judges_in(judge, field)

@@ -152,6 +152,13 @@ class ValidatorJudge:
     assistant_prefix: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class TruthJudge:
+    """What is known of the judged responses, where the prompts are judging prompts and the responses judgments."""
+
+    kind: Literal["truth"]
+
+
 # What an endpoint can be asked: text, and nothing of next-token probabilities or token ids.
 TextJudge: TypeAlias = Annotated[
     AdditiveJudge | RatingJudge | ChecklistJudge | PairwiseJudge, Field(discriminator="kind")
@@ -198,7 +205,7 @@ class PanelJudge:
 JudgeConfig: TypeAlias = Annotated[
     NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
     | PairwiseJudge | RewardModelJudge | ImplicitRewardJudge | DensityRatioJudge | FunctionJudge | EndpointJudge
-    | PanelJudge | ValidatorJudge,
+    | PanelJudge | ValidatorJudge | TruthJudge,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -279,7 +286,7 @@ def is_policy(judge: JudgeConfig) -> bool:
             return "policy" in (strong, weak)
         case PanelJudge(members=members):
             return any(map(is_policy, members.values()))
-        case NoJudge() | RewardModelJudge() | FunctionJudge() | EndpointJudge():
+        case NoJudge() | RewardModelJudge() | FunctionJudge() | EndpointJudge() | TruthJudge():
             return False
         case _:
             return True

@@ -11,7 +11,7 @@ from .judge_config import REWARD_MODEL
 from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
-from .objective_config import PolicyGradientObjective, PpoObjective, RewardModelObjective
+from .objective_config import NoObjective, PolicyGradientObjective, PpoObjective, RewardModelObjective
 from .outcomes import OfShard, committed_outcomes, fresh_outcomes
 from .policies import critic_of, initial_policy, optimizer_of, reference_of, round_policy
 from .protocols import Learner, Observer, Scorers
@@ -93,10 +93,37 @@ async def learn_round(work: LearningRound) -> None:
     Raises:
         RunError: no prompt gave anything to learn from.
     """
-    config, stages, shards = work.config, work.stages, work.shards
+    config, stages = work.config, work.stages
     judging = {name: asdict(work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
     assert stages.rollouts.policy_version == work.policy.version
-    update, stats, epochs = _Update.begin(work), RoundStats(), config.learner.epochs
+    stats = RoundStats()
+    if isinstance(config.objective, NoObjective):
+        steps, selected, made = await _collect(work, stats), 0, _nothing_made() | {"policy": asdict(work.policy)}
+    else:
+        update = _Update.begin(work)
+        steps = await _learn(work, update, stats)
+        selected = await update.select()
+        with stages.clock.active("save"):
+            made = await _save(work)
+    summary: dict[str, Any] = {
+        **made,
+        "start": asdict(work.start.policy),
+        "rounds_learnt": [shards.round for shards in (*work.earlier, work.shards)],
+        "reference": asdict(work.start.reference) if work.start.reference else None,
+        "judged_by": judging,
+        "data": stats.summary(),
+        "learn": LearningStats.of(steps).summary(),
+        "selected_step": selected,
+        "seconds": dict(stages.clock.seconds),
+    }
+    stages.ledger.write_json(summary, round_name(work.start.round), "learn.json")
+    stages.ledger.remove_checkpoint(work.start.round)
+    await stages.rollouts.wake()
+
+
+async def _learn(work: LearningRound, update: "_Update", stats: RoundStats) -> list[dict[str, float]]:
+    """The round's shards into the learner, epoch after epoch; the metrics of every step."""
+    config, stages, shards, epochs = work.config, work.stages, work.shards, work.config.learner.epochs
     stream = fresh_outcomes(shards, stages, stats, config)
     if isinstance(config.objective, PolicyGradientObjective):  # its advantages are those of the whole round
         async for shard, outcomes in stream:
@@ -117,34 +144,35 @@ async def learn_round(work: LearningRound) -> None:
                 stages.observer.pairs(work.start.round, outcomes)
         stream = committed_outcomes(shards, stages)
     if not update.steps:
-        raise RunError(
-            f"round {work.start.round} gave nothing to learn from {stats.prompts} prompts: {dict(stats.dropped)}",
-            f"read {stages.ledger.path(round_name(work.start.round), 'judgments')}: a judge that only ties teaches "
-            "nothing",
-        )
-    selected = await update.select()
-    with stages.clock.active("save"):
-        made = await _save(work)
-    summary: dict[str, Any] = {
-        **made,
-        "start": asdict(work.start.policy),
-        "rounds_learnt": [shards.round for shards in (*work.earlier, work.shards)],
-        "reference": asdict(work.start.reference) if work.start.reference else None,
-        "judged_by": judging,
-        "data": stats.summary(),
-        "learn": LearningStats.of(update.steps).summary(),
-        "selected_step": selected,
-        "seconds": dict(stages.clock.seconds),
-    }
-    stages.ledger.write_json(summary, round_name(work.start.round), "learn.json")
-    stages.ledger.remove_checkpoint(work.start.round)
-    await stages.rollouts.wake()
+        raise _nothing(work, stats)
+    return update.steps
+
+
+async def _collect(work: LearningRound, stats: RoundStats) -> list[dict[str, float]]:
+    """The round's pairs into the ledger alone: no steps."""
+    async for _, outcomes in fresh_outcomes(work.shards, work.stages, stats, work.config):
+        work.stages.observer.pairs(work.start.round, outcomes)
+    if not stats.pairs + stats.groups:
+        raise _nothing(work, stats)
+    return []
+
+
+def _nothing(work: LearningRound, stats: RoundStats) -> RunError:
+    return RunError(
+        f"round {work.start.round} gave nothing to learn from {stats.prompts} prompts: {dict(stats.dropped)}",
+        f"read {work.stages.ledger.path(round_name(work.start.round), 'judgments')}: a judge that only ties teaches "
+        "nothing",
+    )
+
+
+def _nothing_made() -> dict[str, Any]:
+    return {"average": None, "reward_model": None, "critic": None, "optimizer": None}
 
 
 async def _save(work: LearningRound) -> dict[str, Any]:
     """Write what the update made, and say what lies where: a reward model beside the policy as it was, or a policy."""
     start, learner, objective = work.start, work.learner, work.config.objective
-    made: dict[str, Any] = {"average": None, "reward_model": None, "critic": None, "optimizer": None}
+    made = _nothing_made()
     if work.config.learner.optimizer == "carried":
         made["optimizer"] = work.stages.ledger.model_path(start.round, "optimizer")
         await learner.checkpoint(made["optimizer"])

@@ -1,4 +1,5 @@
-"""The stage before a round is sampled: the policy writes prompts, batch after batch, until there are enough.
+"""The stage before a round is sampled: the policy writes prompts, batch after batch, until there are enough; or judging
+prompts are made, in a single batch.
 
 Batches are committed one by one, kept and dropped candidates alike, and each sees what those before it kept: a resumed
 round goes on with the next one, and has the same prompts. The round's shards wait for the last batch. That costs
@@ -15,10 +16,10 @@ from .config import Config
 from .errors import RunError
 from .filter_config import NoFilter
 from .ledger import Ledger, round_name
-from .new_prompts_config import NoNewPrompts
+from .new_prompts_config import JudgePrompts, NoNewPrompts
 from .prompts import PromptStore
 from .protocols import Generate, PromptSources
-from .records import Generation, GenerationRequest, PairingOutcome, Prompt, PromptCandidate, Shard
+from .records import Generation, GenerationRequest, PairingOutcome, PreferencePair, Prompt, PromptCandidate, Shard
 from .stages import Stages
 
 STAGE = "prompts"
@@ -27,30 +28,22 @@ STAGE = "prompts"
 async def new_prompts(
     round: int, stores: Mapping[str, PromptStore], *, config: Config, stages: Stages
 ) -> Sequence[Prompt]:
-    """The prompts that the policy writes for round `round`; none where it writes none. `config` is the whole run's.
+    """The new prompts of round `round`; none where the training file gives all. `config` is the whole run's.
 
     Raises:
-        RunError: there are too few after `max_batches` batches.
+        RunError: there are too few after `max_batches` batches, or there is no judging prompt.
     """
     of_round, ledger = config.at(round), stages.ledger
     wanted, settings = of_round.new_prompts_per_round, of_round.new_prompts
     if isinstance(settings, NoNewPrompts):
         return ()
     assert stages.phase.make_prompts is not None
-    maker = stages.phase.make_prompts(
-        PromptSources(
-            round=round,
-            policy_version=stages.rollouts.policy_version,
-            file=stores["train"],
-            heldout=PromptStore(ledger, "heldout"),
-            made=(prompt for earlier in range(1, round) for prompt in kept_prompts(ledger, earlier)),
-            survivors=_survivors(ledger, round, config),
-        )
-    )
+    maker = stages.phase.make_prompts(_sources(round, stores, config, stages))
     generate = partial(_spread, generate=stages.rollouts.generate, engines=config.cluster.rollout.actors)
     made: list[Prompt] = []
     counts: Counter[str] = Counter()
-    for number in range(settings.max_batches):
+    batches = 1 if isinstance(settings, JudgePrompts) else settings.max_batches
+    for number in range(batches):
         stages.observer.stage(round, STAGE, len(made), wanted, 0)
         shard = Shard(round=round, index=number, prompts=(), split="train")
         batch = ledger.read_shard(STAGE, shard, PromptCandidate)
@@ -63,6 +56,15 @@ async def new_prompts(
         if len(made) == wanted:
             stages.observer.stage(round, STAGE, wanted, wanted, 0)
             return made
+    if isinstance(settings, JudgePrompts):
+        if made:
+            return made
+        raise RunError(
+            f"round {round} has no judging prompt: nothing is ranked that fits its {wanted} prompts and the model "
+            f"(new_prompts.of={settings.of}); dropped, by reason: {dict(sorted(counts.items()))}",
+            "start a run with more run.prompts_per_round or model.max_model_len, or with "
+            + ("two different responses a row in prompts.seed" if settings.of == "given" else "more pairs to judge"),
+        )
     name = config.phase_name(round)
     field = f"phases.{name}.new_prompts" if name else "new_prompts"
     raise RunError(
@@ -70,6 +72,22 @@ async def new_prompts(
         f"({field}.max_batches); dropped, by reason: {dict(sorted(counts.items()))}",
         f"read {ledger.path(round_name(round), STAGE)}; resume with a larger {field}.max_batches, or start a run with "
         f"other {field}.sampling or {field}.rules",
+    )
+
+
+def _sources(round: int, stores: Mapping[str, PromptStore], config: Config, stages: Stages) -> PromptSources:
+    ledger = stages.ledger
+    earlier = [prompt for number in range(1, round) for prompt in kept_prompts(ledger, number)]
+    return PromptSources(
+        round=round,
+        policy_version=stages.rollouts.policy_version,
+        file=stores.get("train", ()),
+        heldout=PromptStore(ledger, "heldout"),
+        made=[prompt for prompt in earlier if prompt.truth is None],
+        survivors=_survivors(ledger, round, config),
+        judged=[prompt for prompt in earlier if prompt.truth is not None],
+        given=stores.get("seed", ()),
+        pairs=_pairs_before(ledger, round, config),
     )
 
 
@@ -101,9 +119,22 @@ def _survivors(ledger: Ledger, before: int, config: Config) -> Iterator[Prompt]:
     """The prompts of rounds before `before` with a pair or a group that their round's filter left, each once."""
     seen: set[str] = set()
     for round in range(1, before):
-        stage = "pairs" if isinstance(config.at(round).filter, NoFilter) else "selected"
-        for outcome in ledger.read_stage(round, stage, PairingOutcome):
+        for outcome in _learnt(ledger, round, config):
             made = outcome.pair or outcome.group
-            if made is not None and made.prompt.id not in seen:
+            if made is not None and made.prompt.truth is None and made.prompt.id not in seen:
                 seen.add(made.prompt.id)
                 yield made.prompt
+
+
+def _pairs_before(ledger: Ledger, before: int, config: Config) -> Iterator[PreferencePair]:
+    """What the newest round before `before` learnt from whose prompts were no judging prompts."""
+    for round in range(before - 1, 0, -1):
+        if not isinstance(config.at(round).new_prompts, JudgePrompts):
+            yield from (outcome.pair for outcome in _learnt(ledger, round, config) if outcome.pair is not None)
+            return
+
+
+def _learnt(ledger: Ledger, round: int, config: Config) -> Iterator[PairingOutcome]:
+    """What pairing made of a round, after its filter."""
+    stage = "pairs" if isinstance(config.at(round).filter, NoFilter) else "selected"
+    return ledger.read_stage(round, stage, PairingOutcome)

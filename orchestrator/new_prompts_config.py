@@ -1,8 +1,10 @@
-"""The schema of the `new_prompts` group: how the policy writes prompts of its own before a round is sampled.
+"""The schema of the `new_prompts` group: how the policy writes prompts of its own before a round is sampled, or what is
+judged in a round whose prompts are judging prompts.
 
-Where every kind has the same field, it means the same. `per_round`: new prompts of a round; null for all of its
-prompts, and with fewer the training file gives the rest. `requests_per_batch`: answers asked for at once; a batch is
-committed whole, and the next one sees what it kept. `max_batches`: a round that is short of prompts after them stops.
+Where every kind that the policy writes has the same field, it means the same. `per_round`: new prompts of a round; null
+for all of its prompts, and with fewer the training file gives the rest. `requests_per_batch`: answers asked for at
+once; a batch is committed whole, and the next one sees what it kept. `max_batches`: a round that is short of prompts
+after them stops.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -13,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from .config_types import STRICT, Fraction, NonNegativeInt, PositiveInt
 from .errors import ConfigError
 from .generation_config import SamplingConfig
+from .records import JudgingForm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -95,8 +98,20 @@ class SkillMixPrompts:
     rules: PromptRules
 
 
-MadePrompts: TypeAlias = SelfInstructPrompts | FromKeptPrompts | EvolvePrompts | SkillMixPrompts
-NewPromptsConfig: TypeAlias = Annotated[NoNewPrompts | MadePrompts, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class JudgePrompts:
+    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known.
+    There are at most as many as the round's prompts; those over a prompt's responses come together or not at all."""
+
+    kind: Literal["judgments"]
+    # What is judged: the given responses of prompts.seed, best first; or the pairs, after its filter, of the newest
+    # round whose own prompts were none of these.
+    of: Literal["given", "pairs"]
+    form: JudgingForm  # of the judge: one response and the additive rubric, or two in one of the pairwise forms
+
+
+MadePrompts: TypeAlias = SelfInstructPrompts | FromKeptPrompts | EvolvePrompts | SkillMixPrompts  # by the policy
+NewPromptsConfig: TypeAlias = Annotated[NoNewPrompts | MadePrompts | JudgePrompts, Field(discriminator="kind")]
 
 
 def check_new_prompts(made: MadePrompts, prompts_per_round: int) -> None:

@@ -260,6 +260,13 @@ class RlooObjective(PolicyGradientObjective):
     kind: Literal["rloo"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class NoObjective(Objective):
+    """Nothing is learnt: the round makes pairs for later ones, and publishes the policy that it began with."""
+
+    kind: Literal["none"]
+
+
 PairLoss: TypeAlias = (
     DpoObjective | CdpoObjective | RdpoObjective | IpoObjective | HingeObjective | DpopObjective | RDpoObjective
     | MipoObjective | SimpoObjective | OrpoObjective | SlicObjective | FunctionObjective
@@ -267,7 +274,7 @@ PairLoss: TypeAlias = (
 ObjectiveConfig: TypeAlias = Annotated[
     PairLoss | SppoObjective | CreamObjective | SpaObjective | WrpoObjective | KtoObjective | RrhfObjective
     | ProObjective | SftObjective | CutObjective | RewardModelObjective | AttributeRegressionObjective | PpoObjective
-    | GrpoObjective | RlooObjective,
+    | GrpoObjective | RlooObjective | NoObjective,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -281,7 +288,7 @@ class Term:
 
 
 REFERENCE_FREE = (
-    "simpo", "orpo", "slic", "rrhf", "pro", "sft", "cut", "reward_model", "attribute_regression"
+    "simpo", "orpo", "slic", "rrhf", "pro", "sft", "cut", "reward_model", "attribute_regression", "none"
 )  # fmt: skip
 LISTWISE = ("rrhf", "pro")
 # Losses that mean something else without one. DPO and its kin may be run reference-free.

@@ -176,6 +176,20 @@ class WithSourcePairing:
     kind: Literal["with_source"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RightPairing:
+    """A judgment that is right, to imitate (Self-Taught Evaluator, arXiv 2408.02666)."""
+
+    kind: Literal["right"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RightOverWrongPairing:
+    """A right judgment over one that is wrong, a tie, or cannot be read (Self-Taught Evaluator, arXiv 2408.02666)."""
+
+    kind: Literal["right_over_wrong"]
+
+
 # What takes a pair out of several scored responses.
 ScoredPairing: TypeAlias = (
     BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
@@ -192,11 +206,13 @@ PairingConfig: TypeAlias = Annotated[
     | FunctionPairing
     | GroupPairing
     | RankedPairing
+    | RightPairing
+    | RightOverWrongPairing
     | SoftPairing,
     Field(discriminator="kind"),
 ]
 
 
 def gives_groups(pairing: PairingConfig) -> bool:
-    """Whether a rule gives lists of responses, not pairs."""
+    """Whether a rule gives lists of scored responses, not pairs."""
     return isinstance(pairing, GroupPairing) or (isinstance(pairing, RankedPairing) and pairing.take == "all")

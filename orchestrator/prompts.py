@@ -101,7 +101,7 @@ def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
     """
     if config.seed.path is None:
         raise ConfigError(
-            "a phase has generation.kind=given, but prompts.seed.path names no file",
+            "a phase learns from given responses, or learns to judge them, but prompts.seed.path names no file",
             "set prompts.seed.path to a file of prompts with responses, and prompts.seed.responses to their columns",
         )
     return freeze_prompts(

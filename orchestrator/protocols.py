@@ -13,6 +13,7 @@ from .records import (
     Judgment,
     PairingOutcome,
     PolicyRef,
+    PreferencePair,
     Prompt,
     PromptCandidate,
     Rollout,
@@ -36,7 +37,8 @@ class PromptSources:
 
     `file` are the training prompts, `heldout` those that a policy is measured on, `made` the new prompts of earlier
     rounds, and `survivors` the prompts of earlier rounds that gave a pair or a group which the filter left, each
-    once.
+    once; none of these two are judging prompts, which are `judged`. Those are made of `given`, the prompts with given
+    responses, or `pairs` (see `JudgePrompts`).
     """
 
     round: int
@@ -45,10 +47,13 @@ class PromptSources:
     heldout: Iterable[Prompt]
     made: Iterable[Prompt]
     survivors: Iterable[Prompt]
+    judged: Iterable[Prompt]
+    given: Iterable[Prompt]
+    pairs: Iterable[PreferencePair]
 
 
 class PromptMaker(Protocol):
-    """Writes a round's new prompts, batch by batch."""
+    """Makes a round's new prompts, batch by batch."""
 
     async def write(self, batch: int, wanted: int, generate: Generate) -> list[PromptCandidate]:
         """The candidates of one batch, at most `wanted` of them kept. It hangs on what `take` was told, on nothing

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked", "interim"]
 FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
-Provenance: TypeAlias = Literal["judge", "contrast", "ranked"]
+Provenance: TypeAlias = Literal["judge", "contrast", "ranked", "truth"]
+JudgingForm: TypeAlias = Literal["additive", "pandalm", "mt_bench", "wildbench", "arena"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +27,25 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Truth:
+    """What is known of the responses that a judging prompt shows, where the policy is trained as a judge.
+
+    They answer the prompt with the id `source`, whose responses are ranked: `ranks` are those of the one or two that
+    are shown, in the order they are shown (0: the best). `form` is the judge's that asks.
+
+    Example:
+        Truth(source="maths-001", form="mt_bench", ranks=(1, 0))
+    """
+
+    source: str
+    form: JudgingForm
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """What the policy is asked. The last message is the user's. `responses` are given ones of a data set, best first.
+    Of a judging prompt, which a round that trains the judge has, the right judgment follows from its `truth`.
 
     Example:
         Prompt(id="maths-001", messages=(Message(role="user", content="Name a prime."),))
@@ -36,12 +54,14 @@ class Prompt:
     id: str
     messages: tuple[Message, ...]
     responses: tuple[str, ...] = ()
+    truth: Truth | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptCandidate:
-    """A prompt that the policy wrote, kept for its round (`reason` None) or dropped. `index` is its place in its batch;
-    `how` and `shown` say what was asked for and by which examples (ids of prompts) or ingredients.
+    """A prompt that the policy wrote, or a judging prompt, kept for its round (`reason` None) or dropped. `index` is
+    its place in its batch; `how` and `shown` say what was asked for and by which examples (ids of prompts) or
+    ingredients.
 
     Example:
         PromptCandidate(prompt=prompt, index=0, how="self_instruct", shown=("maths-001",), seed=11, policy_version=0,

@@ -4,7 +4,7 @@ run."""
 from .config import Config
 from .errors import ConfigError
 from .generation_config import EARLIER_ROUND, POLICY, PlainGeneration, is_again, samplers_of
-from .objective_config import PolicyGradientObjective, RewardModelObjective
+from .objective_config import NoObjective, PolicyGradientObjective, RewardModelObjective
 from .pairing_config import AnchoredPairing, FutureGuidedPairing, ScoredPairing, WithSourcePairing
 
 # Objectives whose metrics hold no accuracy.
@@ -69,6 +69,7 @@ def check_update(config: Config, first_round: int) -> None:
     _check_pairing(config)
     _check_on_policy(config)
     _check_publishing(config)
+    _check_nothing_learnt(config)
 
 
 def _check_samplers(samplers: tuple[str, ...], first_round: int) -> None:
@@ -168,4 +169,23 @@ def _check_publishing(config: Config) -> None:
             f"learner.extrapolation.alphas are compared on held-out pairs, which objective.kind="
             f"{config.objective.kind} does not take",
             "give a single one",
+        )
+
+
+def _check_nothing_learnt(config: Config) -> None:
+    learner = config.learner
+    if not isinstance(config.objective, NoObjective):
+        return
+    changes = {
+        "start": learner.start != "previous",
+        "data": learner.data != "this_round",
+        "selection": learner.selection is not None,
+        "extrapolation": learner.extrapolation is not None,
+        "average_rounds": learner.average_rounds is not None,
+        "optimizer": learner.optimizer != "fresh",
+    }
+    for field in (name for name, changed in changes.items() if changed):
+        raise ConfigError(
+            f"learner.{field} is set with objective.kind=none, which learns nothing and keeps the policy",
+            f"leave learner.{field} as it is without a recipe, or choose an objective",
         )

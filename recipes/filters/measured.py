@@ -1,11 +1,12 @@
 """What all filters share: the rows that they see of pairing's outcomes, and what they say of them."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from ...orchestrator.filtering import MEASURED
-from ...orchestrator.records import Judgment, PairingOutcome, PreferencePair, ResponseGroup, Rollout
+from ...orchestrator.records import Judgment, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Rollout
 from ..pairing.candidates import mean_scores
 
 NONE = float("nan")
@@ -56,16 +57,27 @@ def _pair_row(pair: PreferencePair, votes: Sequence[Judgment]) -> tuple[float, .
         *(scores.get(chosen.sample, NONE), *_lengths(chosen)),
         *(scores.get(rejected.sample, NONE), *_lengths(rejected)),
         *(margin, pair.label_probability),
+        *_truth(pair.prompt, chosen),
     )
 
 
 def _group_rows(group: ResponseGroup) -> list[tuple[float, ...]]:
     scores = group.scores or (NONE,) * len(group.responses)
     return [
-        (score, *_lengths(response), NONE, NONE, NONE, NONE, NONE)
+        (score, *_lengths(response), NONE, NONE, NONE, NONE, NONE, *_truth(group.prompt, response))
         for response, score in zip(group.responses, scores, strict=True)
     ]
 
 
 def _lengths(rollout: Rollout) -> tuple[int, int]:
     return len(rollout.token_ids), len(rollout.text)
+
+
+def _truth(prompt: Prompt, judgment: Rollout) -> tuple[float, float, float, float]:
+    """What is known of the responses that a judging prompt shows."""
+    if prompt.truth is None:
+        return NONE, NONE, NONE, NONE
+    digest = hashlib.blake2b(prompt.truth.source.encode(), digest_size=8).digest()
+    source = int.from_bytes(digest, "big") >> 12  # a float holds 52 bits exactly
+    rank, other = (*prompt.truth.ranks, NONE)[:2]
+    return source, rank, other, judgment.sample

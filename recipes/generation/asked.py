@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from ...orchestrator.generation_config import (
+    AlteredInstructionGeneration,
     ContrastGeneration,
     GenerationConfig,
     GivenAndSampledGeneration,
     GivenGeneration,
+    JudgmentsGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
@@ -17,6 +19,7 @@ from ...orchestrator.generation_config import (
 from ...orchestrator.judge_config import DensityRatioJudge, JudgeConfig
 from ...orchestrator.records import Message, Prompt, Variant
 from ..judges.density_ratio import instructed
+from .altered_instruction import alteration_prompt
 from .contrast import contrast_prompt
 from .conversations import described, with_system
 from .mixture import aggregation_prompt
@@ -40,6 +43,10 @@ def _sampled_from(messages: tuple[Message, ...], generation: GenerationConfig) -
     match generation:
         case PlainGeneration() | ReviseGeneration() | GivenGeneration() | GivenAndSampledGeneration():
             return []
+        case JudgmentsGeneration():
+            return []
+        case AlteredInstructionGeneration():
+            return [(alteration_prompt(messages), "")]
         case ContrastGeneration(affixes=affixes, placement=placement):
             sides: tuple[Variant, ...] = ("positive", "negative")
             return [contrast_prompt(messages, pair, variant, placement) for pair in affixes for variant in sides]

@@ -30,7 +30,7 @@ async def judge_additive(
         [(rollout, vote) for rollout in rollouts for vote in range(config.votes)],
         {prompt.id: prompt for prompt in shard.prompts},
         generate,
-        case=_case,
+        case=additive_case,
         form=FORM,
         sampling=config.sampling,
         constrain_last_line=config.constrain_last_line,
@@ -38,5 +38,6 @@ async def judge_additive(
     )
 
 
-def _case(prompt: Prompt, rollout: Rollout) -> tuple[Message, ...]:
+def additive_case(prompt: Prompt, rollout: Rollout) -> tuple[Message, ...]:
+    """The judging prompt of one response, for reasons and a score."""
     return rubric_case(prompt, rollout, _ASK_REASONED)

@@ -126,14 +126,21 @@ def read_verdict(text: str, verdict_format: VerdictFormat, *, complete: bool) ->
     return ("unparsable", None) if probability is None else ("parsed", probability)
 
 
-def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: PairwiseJudge) -> GenerationRequest:
-    """What is the same for all cases comes first, and is cached once; both orders share the prompt too."""
-    form = _FORMS[config.format]
+def pairwise_case(
+    prompt: Prompt, first: Rollout, second: Rollout, verdict_format: VerdictFormat
+) -> tuple[Message, ...]:
+    """The judging prompt of two responses, in the order they are shown. What is the same for all cases comes first, and
+    is cached once; both orders share the prompt too."""
+    form = _FORMS[verdict_format]
     one, other = form.options
     task = f"Compare two responses to the user, {one} and {other}.\n"
     case = render_prompt(prompt) + render_response(first, one) + render_response(second, other)
+    return (Message(role="user", content=f"{task}{DISCLAIMER}{case}\n{form.question}"),)
+
+
+def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: PairwiseJudge) -> GenerationRequest:
     return GenerationRequest(
-        messages=(Message(role="user", content=f"{task}{DISCLAIMER}{case}\n{form.question}"),),
+        messages=pairwise_case(prompt, first, second, config.format),
         seed=seed,
         temperature=config.sampling.temperature,
         top_p=config.sampling.top_p,

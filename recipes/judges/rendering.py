@@ -37,6 +37,23 @@ def render_prompt(prompt: Prompt) -> str:
     return f"<prompt>\n{escape_delimiters(asked)}\n</prompt>\n"
 
 
+def shown_response(prompt: Prompt, sample: int, text: str) -> Rollout:
+    """A response that a judge is shown, which nobody sampled here: of it, only its text is."""
+    return Rollout(
+        prompt_id=prompt.id,
+        sample=sample,
+        variant="plain",
+        prompt_token_ids=(),
+        sampler_token_ids=(),
+        token_ids=(),
+        logprobs=(),
+        text=text,
+        finish_reason="stop",
+        policy_version=0,
+        seed=0,
+    )
+
+
 def render_response(rollout: Rollout, option: str | None = None) -> str:
     """The response between its tags, the first of which names the option that it is. So no text can add an option."""
     attribute = f' option="{option}"' if option is not None else ""

@@ -8,12 +8,13 @@ from ...orchestrator.judge_config import JudgeConfig
 from ...orchestrator.new_prompts_config import PromptRules
 from ...orchestrator.prompts import hashed_prompt
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, PromptCandidate
+from ...orchestrator.records import Generation, Message, Prompt, PromptCandidate
 from ...orchestrator.seeds import derive_seed
 from ..generation.asked import asked_ways
 from .asking import Ask, Asked, Pool, Read, text_of
 from .contamination import HeldoutText
 from .filters import KnownPrompts, overlap_reason, text_reason
+from .fitting import fitting
 
 Review = Callable[[Sequence[tuple[Asked, Prompt]], Generate], Awaitable[list[str | None]]]
 
@@ -97,8 +98,7 @@ class Maker:
         return hashed_prompt((*system, Message(role="user", content=text)))
 
     async def _drop_misfits(self, drafts: Sequence["_Draft"], generate: Generate) -> None:
-        """`does_not_fit`: with a response of full length the prompt would be too long for the model. Only an engine has
-        the tokenizer, so it is asked for one token."""
+        """`does_not_fit`: with a response of full length the prompt would be too long for the model."""
         limit = self.making.max_model_len - sampling_of(self.making.generation).max_tokens
         ways = [
             (draft, way)
@@ -106,8 +106,8 @@ class Maker:
             if draft.reason is None
             for way in asked_ways(draft.prompt, self.making.generation, (self.making.judge,))
         ]
-        for (draft, _), answer in zip(ways, await generate([_probe(*way) for _, way in ways]), strict=True):
-            if len(answer.prompt_token_ids) > limit:
+        for (draft, _), fits in zip(ways, await fitting([way for _, way in ways], limit, generate), strict=True):
+            if not fits:
                 draft.reason = "does_not_fit"
 
     def _drop_repeated(self, drafts: Iterable["_Draft"], wanted: int) -> None:
@@ -149,9 +149,3 @@ async def _drop_reviewed(drafts: Sequence[_Draft], review: Review, generate: Gen
     reasons = await review([(draft.asked, draft.prompt) for draft in left], generate)
     for draft, reason in zip(left, reasons, strict=True):
         draft.reason = reason
-
-
-def _probe(messages: tuple[Message, ...], assistant_prefix: str) -> GenerationRequest:
-    return GenerationRequest(
-        messages=messages, seed=0, temperature=0.0, top_p=1.0, max_tokens=1, assistant_prefix=assistant_prefix
-    )

@@ -62,6 +62,7 @@ from roundelay.orchestrator.judge_config import (
 from roundelay.orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
+    JudgePrompts,
     NoNewPrompts,
     PromptRules,
     SelfInstructPrompts,
@@ -186,6 +187,8 @@ SKILL_MIX = SkillMixPrompts(
     kind="skill_mix", skills=("logic", "metaphor", "estimation"), query_types=("a how-to question",),
     skills_per_prompt=2, **MAKING,
 )  # fmt: skip
+GIVEN_JUDGED = JudgePrompts(kind="judgments", of="given", form="additive")
+PAIRS_JUDGED = JudgePrompts(kind="judgments", of="pairs", form="mt_bench")
 SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 
 NO_REFERENCE = ReferenceConfig(policy="none", logps="recompute")

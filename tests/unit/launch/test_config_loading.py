@@ -47,6 +47,8 @@ SHIPPED = sorted(CONFIG_ROOT.rglob("*.yaml"))
 # What is particular to one recipe on one model: no group for a user to choose from.
 SCALING = "scaling"
 SOURCED = "generation.samplers=[policy,/models/theirs]"
+# What verdicts on two responses are learnt from with.
+RIGHT = ("new_prompts=judgments", "new_prompts.form=mt_bench", "judge=truth", "pairing=right_over_wrong")
 # What a member leaves to the user.
 NEEDS = {
     ("model", "local"): ("model.path=/models/mine",),
@@ -66,6 +68,22 @@ NEEDS = {
     ("pairing", "anchored"): ("generation.samplers=[policy,initial]",),
     ("pairing", "with_source"): ("objective=wrpo", SOURCED),
     ("objective", "wrpo"): ("pairing=with_source", SOURCED),
+    ("generation", "altered_instruction"): ("judge=none", "pairing=contrast"),
+    ("generation", "judgments"): RIGHT,
+    ("new_prompts", "judgments"): RIGHT[1:],
+    ("judge", "truth"): (*RIGHT[:2], RIGHT[3]),
+    ("pairing", "right"): (*RIGHT[:3], "objective=sft"),
+    ("pairing", "right_over_wrong"): RIGHT[:3],
+    ("filter", "balanced_verdicts"): RIGHT,
+    ("filter", "both_orders"): RIGHT,
+    ("filter", "ranking_agreement"): (
+        "new_prompts=judgments",
+        "judge=truth",
+        "pairing=group",
+        "pairing.min_responses=1",
+        "pairing.ties=keep",
+        "objective=sft",
+    ),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.

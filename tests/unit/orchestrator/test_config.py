@@ -29,6 +29,7 @@ from support.configs import (
     EVOLVE,
     EXPECTED,
     FROM_KEPT,
+    GIVEN_JUDGED,
     GROUP,
     GRPO,
     INITIAL,
@@ -40,6 +41,7 @@ from support.configs import (
     NO_JUDGE,
     NO_REFERENCE,
     ON_POLICY,
+    PAIRS_JUDGED,
     PAIRWISE,
     PANEL,
     POLICY_GRADIENT,
@@ -81,6 +83,7 @@ from roundelay.orchestrator.objective_config import (
     DpoObjective,
     KtoObjective,
     MipoObjective,
+    NoObjective,
     ObjectiveConfig,
     OrpoObjective,
     PairLoss,
@@ -117,6 +120,7 @@ FREE: list[ObjectiveConfig] = [
     CUT,
     REWARD_MODEL,
     AttributeRegressionObjective(kind="attribute_regression", attributes=5),
+    NoObjective(kind="none"),
 ]
 BOUND: list[ObjectiveConfig] = [
     SPA,
@@ -182,6 +186,7 @@ REWARD_MODEL_THEN_PPO = {
         {"pairing": BY_SPPO, "objective": SOFT_SPPO},
         *({"new_prompts": made} for made in (SELF_INSTRUCT, EVOLVE, SKILL_MIX)),
         {"new_prompts": changed(SELF_INSTRUCT, per_round=8)},
+        {"new_prompts": GIVEN_JUDGED},
         {"judge": BY_FUNCTION, "evaluation__judge": BY_FUNCTION},
         *(
             {"generation": generation, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION}
@@ -460,6 +465,16 @@ REFUSED = [
         {"new_prompts": SKILL_MIX, "generation": GivenGeneration(kind="given"), "pairing": GROUP},
         ["new_prompts.kind=skill_mix", "generation.kind=given"],
         ["new_prompts=none", "generation=plain"],
+    ),
+    (
+        {"new_prompts": GIVEN_JUDGED, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+        ["new_prompts.kind=judgments", "generation.kind=contrast"],
+        ["generation=plain"],
+    ),
+    (
+        {"new_prompts": PAIRS_JUDGED},
+        ["new_prompts.of=pairs", "no phase before it makes pairs"],
+        ["new_prompts.of=given"],
     ),
     (
         {"new_prompts": FROM_KEPT},
@@ -905,6 +920,21 @@ PHASES_REFUSED = [
         {"made": phase(rounds=1, new_prompts=FROM_KEPT), "more": phase(new_prompts=FROM_KEPT)},
         "phases.made.new_prompts.kind=from_kept in round 1: no prompt has given a pair yet",
         "put a phase before it whose prompts are the training file's",
+    ),
+    (
+        {"first": phase(rounds=1, new_prompts=GIVEN_JUDGED), "more": phase(new_prompts=PAIRS_JUDGED)},
+        "phases.more.new_prompts.of=pairs, but no phase before it makes pairs that could be judged",
+        "put one before it, or set phases.more.new_prompts.of=given",
+    ),
+    (
+        {
+            "imitated": phase(rounds=1, judge=NO_JUDGE, pairing=IMITATED, objective=SFT),
+            "seed": phase(rounds=1, new_prompts=GIVEN_JUDGED),
+            "more": phase(new_prompts=PAIRS_JUDGED),
+        },
+        "phases.more.new_prompts.of=pairs, but phase imitated before it has pairing.kind=demonstrations, which makes "
+        "none",
+        "give phase imitated a pairing of two responses, or set phases.more.new_prompts.of=given",
     ),
 ]
 

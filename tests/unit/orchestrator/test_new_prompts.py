@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.configs import FROM_KEPT, NO_FILTER, NO_NEW_PROMPTS, RIP, SELF_INSTRUCT, base, changed, phase
+from support.configs import (
+    FROM_KEPT,
+    GIVEN_JUDGED,
+    NO_FILTER,
+    NO_NEW_PROMPTS,
+    PAIRS_JUDGED,
+    RIP,
+    SELF_INSTRUCT,
+    base,
+    changed,
+    phase,
+)
+from support.judging import rollout
 from support.observers import Notes
 from support.scripted_rollouts import ScriptedRollouts, said
 
@@ -19,12 +31,13 @@ from roundelay.orchestrator.errors import RunError
 from roundelay.orchestrator.filter_config import FilterConfig
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
+from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from roundelay.orchestrator.records import (
     Dropped,
     Generation,
     GenerationRequest,
     PairingOutcome,
+    PreferencePair,
     Prompt,
     PromptCandidate,
     ResponseGroup,
@@ -44,7 +57,7 @@ def config(tmp_path: Path, **changes: Any) -> Config:
         path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
         sources[f"prompts__{name}"] = PromptSource(path=str(path))
     sizes = {"run__prompts_per_round": 4, "run__prompts_per_shard": 2}
-    return changed(base(), **sources, **sizes, **{"new_prompts": SELF_INSTRUCT, **changes})
+    return changed(base(), **{**sources, **sizes, "new_prompts": SELF_INSTRUCT, **changes})
 
 
 def ledger_of(config: Config, tmp_path: Path, name: str = "run") -> Ledger:
@@ -264,3 +277,100 @@ def test_a_conversation_is_no_example(tmp_path: Path) -> None:
     make(settings, ledger)
     single = [prompt.id for prompt in PromptStore(ledger, "train") if len(prompt.messages) == 1]
     assert {c.shown for c in ledger.read_stage(1, "prompts", PromptCandidate)} == {tuple(single)}
+
+
+# ----------------------------------------------------------------------------------------------------- judging prompts
+
+
+def with_given(settings: Config, ledger: Ledger, tmp_path: Path, count: int = 5) -> None:
+    """Prompts with two given responses each, the better one first."""
+    path = tmp_path / "seed.jsonl"
+    rows = [{"prompt": f"Say {n}", "completion": [f"It is {n}", "No idea"]} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seeded = changed(settings, prompts__seed__path=str(path))
+    freeze_seed(ledger, seeded.prompts)
+
+
+def judging(ledger: Ledger, settings: Config, round: int = 1) -> list[Prompt]:
+    rollouts = ScriptedRollouts(lambda request: said(""))
+    stages = Stages(ledger=ledger, rollouts=rollouts, observer=Notes())
+    stages.start_round(build_phase(settings.at(round), None))
+    names = sorted(settings.prompt_sets)
+    files = {name: PromptStore(ledger, name) for name in names}
+    made = list(asyncio.run(new_prompts(round, files, config=settings, stages=stages)))
+    shards = list(train_shards(round, files, settings, made))
+    assert sorted(p.id for one in shards for p in one.prompts) == sorted(p.id for p in made)
+    return made
+
+
+def test_a_round_of_judging_prompts_has_them_alone_and_the_ledger_keeps_their_truth(tmp_path: Path) -> None:
+    """Two a given prompt: four fill the round; what is read back has the truth that was written."""
+    settings = config(tmp_path, new_prompts=GIVEN_JUDGED)
+    ledger = ledger_of(settings, tmp_path)
+    with_given(settings, ledger, tmp_path)
+    made = judging(ledger, settings)
+    assert len(made) == 4 and len(batches(ledger)) == 1
+    assert [prompt.truth for prompt in kept_prompts(ledger, 1)] == [prompt.truth for prompt in made]
+    assert all(prompt.truth is not None and prompt.truth.form == "additive" for prompt in made)
+    assert judging(ledger, settings) == made
+    second = judging(ledger, settings, round=2)
+    assert not {prompt.id for prompt in made} & {prompt.id for prompt in second}
+    assert counted_candidates(ledger, 1) == {"kept": 4, "dropped": {}}
+
+
+def test_a_round_has_as_many_judging_prompts_as_there_are(tmp_path: Path) -> None:
+    """One given prompt makes two; a round of four goes on with them. With none the run stops and says so."""
+    settings = config(tmp_path, new_prompts=GIVEN_JUDGED)
+    ledger = ledger_of(settings, tmp_path)
+    with_given(settings, ledger, tmp_path, count=1)
+    assert len(judging(ledger, settings)) == 2
+    small = config(tmp_path, new_prompts=GIVEN_JUDGED, run__prompts_per_round=1, run__prompts_per_shard=1)
+    other = ledger_of(small, tmp_path, "small")
+    with_given(small, other, tmp_path, count=1)
+    with pytest.raises(RunError, match=r"round 1 has no judging prompt: .*\(new_prompts.of=given\)"):
+        judging(other, small)
+
+
+@pytest.mark.parametrize(("filter", "stage"), [(NO_FILTER, "pairs"), (RIP, "selected")], ids=["unfiltered", "filtered"])
+def test_the_pairs_of_the_newest_round_with_other_prompts_are_judged(
+    filter: FilterConfig, stage: str, tmp_path: Path
+) -> None:
+    """Round 1 makes pairs, rounds 2 and 3 judge them, two prompts' a round; what round 2 made is no pair to judge."""
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS, run__rounds=3)
+    phases = {"one": phase(plain, rounds=1, filter=filter), "two": phase(plain, new_prompts=PAIRS_JUDGED)}
+    settings = changed(plain, phases=phases)
+    ledger = ledger_of(settings, tmp_path)
+    prompts = list(PromptStore(ledger, "train"))
+    shard = Shard(round=1, index=0, prompts=tuple(prompts), split="train")
+
+    def paired(prompt: Prompt) -> PairingOutcome:
+        chosen, rejected = (rollout(prompt.id, sample, text) for sample, text in enumerate(("Yes", "No")))
+        pair = PreferencePair(
+            prompt=prompt, chosen=chosen, rejected=rejected, margin=1.0, label_probability=1.0, provenance="judge"
+        )
+        return PairingOutcome(pair=pair, dropped=None)
+
+    everything = [paired(prompt) for prompt in prompts]
+    left = [paired(prompt) if index < 4 else outcome(prompt, False) for index, prompt in enumerate(prompts)]
+    for name, records in {"pairs": everything, stage: left}.items():
+        ledger.write_shard(name, shard, PairingOutcome, records)
+    second, third = judging(ledger, settings, round=2), judging(ledger, settings, round=3)
+    shown = [prompt.truth.source for made in (second, third) for prompt in made if prompt.truth is not None]
+    assert sorted(shown) == sorted([prompt.id for prompt in prompts[:4]] * 2)
+    assert all('option="A">\nYes' in p.messages[0].content for p in second if p.truth and p.truth.ranks == (0, 1))
+
+
+def test_judging_prompts_are_no_examples_of_new_ones(tmp_path: Path) -> None:
+    """After a round of judging prompts, what the policy writes is after the file's prompts alone."""
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
+    phases = {
+        "judge": phase(plain, rounds=1, new_prompts=GIVEN_JUDGED),
+        "write": phase(plain, new_prompts=SELF_INSTRUCT),
+    }
+    settings = changed(plain, phases=phases)
+    ledger = ledger_of(settings, tmp_path)
+    with_given(settings, ledger, tmp_path)
+    judged = {prompt.id for prompt in judging(ledger, settings)}
+    make(settings, ledger, round=2)
+    shown = {name for c in ledger.read_stage(2, "prompts", PromptCandidate) for name in c.shown}
+    assert shown and not shown & judged

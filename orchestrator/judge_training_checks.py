@@ -1,0 +1,129 @@
+"""What rounds that train the policy as a judge need of their phase, and of the phases before it."""
+
+from .config import Config
+from .errors import ConfigError
+from .filter_config import RankingAgreementFilter, VerdictFilter
+from .generation_config import JudgmentsGeneration, PlainGeneration, is_again, sampling_of
+from .judge_config import TruthJudge
+from .new_prompts_config import JudgePrompts
+from .pairing_config import (
+    AgreementPairing,
+    CritiquedPairing,
+    DemonstrationsPairing,
+    GroupPairing,
+    RightOverWrongPairing,
+    RightPairing,
+    gives_groups,
+)
+from .records import JudgingForm
+
+DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation=judgments decodes
+
+
+def check_judged_pairs(config: Config) -> None:
+    """Refuse judging prompts over pairs that no phase makes before. `config` is the whole run's.
+
+    Raises:
+        ConfigError: naming the phase, and the one before it.
+    """
+    before: tuple[str | None, Config] | None = None  # the newest phase whose prompts are no judging prompts
+    for name in config.phases or (None,):
+        phase, field = config.in_phase(name), f"phases.{name}.new_prompts.of" if name else "new_prompts.of"
+        if not isinstance(phase.new_prompts, JudgePrompts):
+            before = name, phase
+            continue
+        if phase.new_prompts.of == "given":
+            continue
+        if before is None:
+            raise ConfigError(
+                f"{field}=pairs, but no phase before it makes pairs that could be judged",
+                f"put one before it, or set {field}=given",
+            )
+        pairing = before[1].pairing
+        if gives_groups(pairing) or isinstance(
+            pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing | RightPairing
+        ):
+            raise ConfigError(
+                f"{field}=pairs, but phase {before[0]} before it has pairing.kind={pairing.kind}, which makes none",
+                f"give phase {before[0]} a pairing of two responses, or set {field}=given",
+            )
+
+
+def check_judge_training(config: Config) -> None:
+    """Refuse a phase of judging prompts that cannot learn from them, and what needs judging prompts without them.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    made, generation, judge = config.new_prompts, config.generation, config.judge
+    judging = isinstance(made, JudgePrompts)
+    if judging and (not isinstance(generation, PlainGeneration | JudgmentsGeneration) or is_again(generation)):
+        raise ConfigError(
+            f"new_prompts.kind=judgments with generation.kind={generation.kind}: what is sampled must be judgments, as "
+            "the judging prompt asks for them",
+            "set generation=plain (and generation.again=false), or generation=judgments",
+        )
+    if isinstance(generation, JudgmentsGeneration) and not (isinstance(made, JudgePrompts) and made.form in DECODED):
+        raise ConfigError(
+            f"generation.kind=judgments with new_prompts.kind={made.kind}"
+            f"{f', new_prompts.form={made.form}' if isinstance(made, JudgePrompts) else ''}: there is no verdict to "
+            "decode as a single token",
+            f"set new_prompts=judgments and new_prompts.form to one of {', '.join(DECODED)}, or generation=plain",
+        )
+    if isinstance(judge, TruthJudge) and not judging:
+        raise ConfigError(
+            f"judge.kind=truth with new_prompts.kind={made.kind}: something is known of judging prompts alone",
+            "set new_prompts=judgments, or choose another judge",
+        )
+    form = made.form if isinstance(made, JudgePrompts) and isinstance(judge, TruthJudge) else None
+    _check_verdicts(config, form)
+    _check_ranking(config, form)
+
+
+def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
+    """What needs verdicts on two responses that are known to be right or wrong."""
+    pairing, filter, generation = config.pairing, config.filter, config.generation
+    right = isinstance(pairing, RightPairing | RightOverWrongPairing)
+    for field, kind, needs in (
+        ("pairing", pairing.kind, right),
+        ("filter", filter.kind, isinstance(filter, VerdictFilter)),
+    ):
+        if needs and form in (None, "additive"):
+            raise ConfigError(
+                f"{field}.kind={kind} needs verdicts on two responses and what is known of them, but new_prompts.kind="
+                f"{config.new_prompts.kind}{f' with new_prompts.form={form}' if form else ''} and judge.kind="
+                f"{config.judge.kind}",
+                f"set new_prompts=judgments, new_prompts.form=mt_bench (or another of two) and judge=truth, or choose "
+                f"another {field}",
+            )
+    if isinstance(filter, VerdictFilter) and not right:
+        raise ConfigError(
+            f"filter.kind={filter.kind} compares right verdicts, but pairing.kind={pairing.kind} takes others too",
+            "set pairing=right or pairing=right_over_wrong",
+        )
+    samples = generation.samples_per_prompt if isinstance(generation, PlainGeneration | JudgmentsGeneration) else 0
+    if isinstance(pairing, RightOverWrongPairing) and (samples < 2 or sampling_of(generation).temperature == 0):
+        raise ConfigError(
+            f"pairing.kind=right_over_wrong needs judgments that differ, but generation.samples_per_prompt={samples} "
+            f"and generation.sampling.temperature={sampling_of(generation).temperature:g}",
+            "set generation.samples_per_prompt to 2 or more, and generation.sampling.temperature above 0",
+        )
+
+
+def _check_ranking(config: Config, form: JudgingForm | None) -> None:
+    """Scores by the additive rubric are right together or not at all."""
+    ranks = isinstance(config.filter, RankingAgreementFilter)
+    if ranks != (form == "additive"):
+        raise ConfigError(
+            f"filter.kind={config.filter.kind} with new_prompts.kind={config.new_prompts.kind}"
+            f"{f', new_prompts.form={form}' if form else ''} and judge.kind={config.judge.kind}: whether scores by the "
+            "additive rubric are right is said by their order, and by that alone",
+            "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive and judge=truth, or "
+            "none of them",
+        )
+    if ranks and not (isinstance(config.pairing, GroupPairing) and config.pairing.min_responses == 1):
+        raise ConfigError(
+            f"filter.kind=ranking_agreement with pairing.kind={config.pairing.kind}: it takes every judgment that can "
+            "be read",
+            "set pairing=group and pairing.min_responses=1 (with pairing.ties=keep), and objective=sft",
+        )

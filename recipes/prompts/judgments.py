@@ -1,0 +1,119 @@
+"""Judging prompts with their truth: what a policy that is trained as a judge is asked, over ranked responses."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import JudgingForm, Message, PreferencePair, Prompt, PromptCandidate, Truth
+from ...orchestrator.seeds import derive_seed
+from ..judges.additive import additive_case
+from ..judges.pairwise import pairwise_case
+from ..judges.rendering import shown_response
+from .fitting import fitting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranked:
+    """A prompt and different responses to it by rank: 0 the best.
+
+    Example:
+        Ranked(prompt=prompt, responses={0: "The Nile.", 2: "A river."})
+    """
+
+    prompt: Prompt
+    responses: dict[int, str]
+
+
+def ranked_responses(prompt: Prompt) -> Ranked | None:
+    """The responses that a prompt comes with. One that says the same as a better one is left out, and a prompt with
+    fewer than two is None: nothing can be said of it."""
+    different: dict[str, int] = {}
+    for rank, text in enumerate(prompt.responses):
+        different.setdefault(text.strip(), rank)
+    if len(different) < 2:
+        return None
+    return Ranked(
+        prompt=replace(prompt, responses=()), responses={rank: prompt.responses[rank] for rank in different.values()}
+    )
+
+
+def ranked_pair(pair: PreferencePair) -> Ranked:
+    """The two responses of a pair, whatever it was made by."""
+    return Ranked(prompt=pair.prompt, responses={0: pair.chosen.text, 1: pair.rejected.text})
+
+
+def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
+    """Every judging prompt over the responses, with the words that the judge of that form is asked in: by the additive
+    rubric one a response, otherwise two for every two responses, one an order.
+
+    Example: "maths-001/1-0" shows the second-best response to "maths-001" first, and the best second.
+    """
+    shown = {rank: shown_response(ranked.prompt, rank, text) for rank, text in ranked.responses.items()}
+    if form == "additive":
+        return [_prompt(ranked, form, (rank,), additive_case(ranked.prompt, shown[rank])) for rank in shown]
+    return [
+        _prompt(ranked, form, (first, second), pairwise_case(ranked.prompt, shown[first], shown[second], form))
+        for first, second in permutations(shown, 2)
+    ]
+
+
+def _prompt(ranked: Ranked, form: JudgingForm, ranks: tuple[int, ...], messages: tuple[Message, ...]) -> Prompt:
+    source = ranked.prompt.id
+    return Prompt(
+        id=f"{source}/{'-'.join(map(str, ranks))}",
+        messages=messages,
+        truth=Truth(source=source, form=form, ranks=ranks),
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class JudgingMaker:
+    """Makes a round's judging prompts, all in one batch. Nothing is written for them, so there is nothing to filter but
+    their length."""
+
+    ranked: Iterable[Ranked]
+    judged: Iterable[Prompt]  # the judging prompts of earlier rounds
+    form: JudgingForm
+    max_tokens: int  # of a judging prompt
+    policy_version: int
+    seed: int
+
+    def take(self, batch: Sequence[PromptCandidate]) -> None:
+        """There is one batch: no other hangs on it."""
+
+    async def write(self, batch: int, wanted: int, generate: Generate) -> list[PromptCandidate]:
+        """At most `wanted` judging prompts: all that there are over a prompt's responses, prompt after prompt, until
+        those of the next one would be too many. Prompts that earlier rounds had come last; apart from that the order is
+        drawn by seed. What does not fit the model with a judgment is dropped: `does_not_fit`.
+        """
+        assert batch == 0, "judging prompts are made in one batch"
+        prompts = self._first(wanted)
+        fit = await fitting([(prompt.messages, "") for prompt in prompts], self.max_tokens, generate)
+        return [
+            PromptCandidate(
+                prompt=prompt,
+                index=index,
+                how="judgments",
+                shown=(prompt.truth.source,) if prompt.truth else (),
+                seed=self.seed,
+                policy_version=self.policy_version,
+                reason=None if fits else "does_not_fit",
+            )
+            for index, (prompt, fits) in enumerate(zip(prompts, fit, strict=True))
+        ]
+
+    def _first(self, wanted: int) -> list[Prompt]:
+        had = Counter(prompt.truth.source for prompt in self.judged if prompt.truth is not None)
+
+        def place(ranked: Ranked) -> tuple[int, int]:
+            return had[ranked.prompt.id], derive_seed(self.seed, "judging-prompts", ranked.prompt.id)
+
+        first: list[Prompt] = []
+        for ranked in sorted(self.ranked, key=place):
+            more = judging_prompts(ranked, self.form)
+            if len(first) + len(more) > wanted:
+                break
+            first += more
+        return first

@@ -1,0 +1,169 @@
+"""Rounds that train the judge: what fits together, and what is refused before any actor starts."""
+
+from typing import Any
+
+import pytest
+from support.configs import (
+    BEST_WORST,
+    GIVEN_JUDGED,
+    GROUP,
+    IMPLICIT,
+    INITIAL,
+    PAIRS_JUDGED,
+    PLAIN,
+    POLICY_GRADIENT,
+    RLOO,
+    SAMPLING,
+    SELECTION,
+    base,
+    changed,
+    phase,
+    with_phases,
+)
+
+from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.filter_config import BalancedVerdictsFilter, BothOrdersFilter, RankingAgreementFilter
+from roundelay.orchestrator.generation_config import JudgmentsGeneration
+from roundelay.orchestrator.judge_config import TruthJudge
+from roundelay.orchestrator.objective_config import NoObjective, SftObjective
+from roundelay.orchestrator.pairing_config import RightOverWrongPairing, RightPairing
+
+TRUTH = TruthJudge(kind="truth")
+RIGHT, OVER_WRONG = RightPairing(kind="right"), RightOverWrongPairing(kind="right_over_wrong")
+RANKING = RankingAgreementFilter(kind="ranking_agreement", max_share=None)
+BALANCED, BOTH = BalancedVerdictsFilter(kind="balanced_verdicts"), BothOrdersFilter(kind="both_orders")
+SFT, NOTHING = SftObjective(kind="sft"), NoObjective(kind="none")
+DECODED = JudgmentsGeneration(kind="judgments", samples_per_prompt=4, sampling=SAMPLING, truncated="keep")
+COMPARED = changed(GIVEN_JUDGED, form="mt_bench")
+VERDICTS: dict[str, Any] = {"new_prompts": COMPARED, "judge": TRUTH, "pairing": OVER_WRONG}
+SCORES: dict[str, Any] = {
+    "new_prompts": GIVEN_JUDGED,
+    "judge": TRUTH,
+    "pairing": changed(GROUP, min_responses=1),
+    "filter": RANKING,
+    "objective": SFT,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        VERDICTS,
+        SCORES,
+        *({**VERDICTS, "filter": one} for one in (BALANCED, BOTH)),
+        *({**VERDICTS, "pairing": RIGHT, "objective": SFT, "filter": one} for one in (BALANCED, BOTH)),
+        {**VERDICTS, "pairing": BEST_WORST},
+        {**VERDICTS, "generation": DECODED},
+        {**SCORES, "generation": DECODED},
+        {**VERDICTS, "generation": DECODED, "new_prompts": changed(COMPARED, form="pandalm")},
+        {"new_prompts": COMPARED},  # judging prompts that another judge judges
+        {"objective": NOTHING},
+        {**VERDICTS, "objective": NOTHING},
+    ],
+)
+def test_what_can_train_a_judge_is_let_through(changes: dict[str, Any]) -> None:
+    check_combinations(changed(base(), **changes))
+
+
+REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
+    ({"judge": TRUTH}, ["judge.kind=truth", "new_prompts.kind=none"], "new_prompts=judgments"),
+    ({"evaluation__judge": TRUTH}, ["evaluation.judge.kind=truth"], "evaluation.judge"),
+    ({"pairing": OVER_WRONG}, ["pairing.kind=right_over_wrong", "judge.kind=expected_score"], "judge=truth"),
+    (
+        {**VERDICTS, "judge": base().judge},
+        ["pairing.kind=right_over_wrong", "judge.kind=expected_score"],
+        "judge=truth",
+    ),
+    (
+        {**VERDICTS, "new_prompts": GIVEN_JUDGED},
+        ["pairing.kind=right_over_wrong", "new_prompts.form=additive"],
+        "new_prompts.form=mt_bench",
+    ),
+    (
+        {**VERDICTS, "pairing": RIGHT},
+        ["pairing.kind=right has nothing to compare", "objective.kind=dpo"],
+        "objective=sft",
+    ),
+    (
+        {**VERDICTS, "pairing": BEST_WORST, "filter": BALANCED},
+        ["filter.kind=balanced_verdicts", "pairing.kind=best_worst"],
+        "pairing=right_over_wrong",
+    ),
+    ({"filter": BOTH}, ["filter.kind=both_orders", "judge.kind=expected_score"], "judge=truth"),
+    (
+        {**VERDICTS, "generation__samples_per_prompt": 1},
+        ["pairing.kind=right_over_wrong", "generation.samples_per_prompt=1"],
+        "generation.samples_per_prompt to 2 or more",
+    ),
+    (
+        {**VERDICTS, "generation__sampling__temperature": 0.0},
+        ["pairing.kind=right_over_wrong", "generation.sampling.temperature=0"],
+        "generation.sampling.temperature above 0",
+    ),
+    (
+        {**SCORES, "filter": base().filter, "objective": base().objective, "pairing": BEST_WORST},
+        ["filter.kind=none", "new_prompts.form=additive"],
+        "filter=ranking_agreement",
+    ),
+    ({"filter": RANKING}, ["filter.kind=ranking_agreement", "judge.kind=expected_score"], "judge=truth"),
+    (
+        {**SCORES, "pairing": BEST_WORST},
+        ["filter.kind=ranking_agreement", "pairing.kind=best_worst"],
+        "pairing.min_responses=1",
+    ),
+    ({"generation": DECODED}, ["generation.kind=judgments", "new_prompts.kind=none"], "generation=plain"),
+    (
+        {**VERDICTS, "generation": DECODED, "new_prompts": changed(COMPARED, form="arena")},
+        ["generation.kind=judgments", "new_prompts.form=arena"],
+        "additive, pandalm, mt_bench",
+    ),
+    (
+        {**VERDICTS, "generation": DECODED, "objective__reference__logps": "rollout"},
+        ["objective.reference.logps=rollout", "generation.kind=judgments"],
+        "objective.reference.logps=recompute",
+    ),
+    (
+        {**VERDICTS, "learner__selection": SELECTION},
+        ["held-out pairs", "pairing.kind=right_over_wrong"],
+        "learner.selection=null",
+    ),
+    ({"objective": changed(NOTHING, reference=INITIAL)}, ["objective.kind=none has no reference"], "policy=none"),
+    ({"objective": NOTHING, "learner__start": "initial"}, ["learner.start", "objective.kind=none"], "learner.start"),
+    ({"objective": NOTHING, "learner__optimizer": "carried"}, ["learner.optimizer"], "learner.optimizer"),
+    ({"objective": NOTHING, "learner__average_rounds": 2}, ["learner.average_rounds"], "learner.average_rounds"),
+]
+
+
+@pytest.mark.parametrize(("changes", "fields", "remedy"), REFUSED)
+def test_what_cannot_train_a_judge_is_refused(changes: dict[str, Any], fields: list[str], remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(changed(base(), **changes))
+    assert all(field in caught.value.what for field in fields), caught.value.what
+    assert remedy in caught.value.remedy
+
+
+def data_then_judge(**changes: Any) -> Config:
+    return with_phases(
+        data=phase(rounds=1, objective=NOTHING), judge=phase(**{**VERDICTS, "new_prompts": PAIRS_JUDGED, **changes})
+    )
+
+
+def test_pairs_of_a_phase_that_learns_nothing_are_judged() -> None:
+    check_combinations(data_then_judge())
+    check_combinations(data_then_judge(generation=changed(PLAIN, samples_per_prompt=2)))
+
+
+def test_a_judge_that_compares_policies_waits_for_a_phase_that_learns() -> None:
+    """After a phase without an objective the policy is still the initial one."""
+    config = with_phases(data=phase(rounds=1, objective=NOTHING), spa=phase(judge=IMPLICIT))
+    with pytest.raises(ConfigError, match="in the first round of phase spa they are one model"):
+        check_combinations(config)
+
+
+def test_the_policy_gradient_takes_no_decoded_judgments() -> None:
+    config = changed(base(), new_prompts=COMPARED, judge=TRUTH, objective=RLOO, **POLICY_GRADIENT)
+    check_combinations(config)
+    with pytest.raises(ConfigError, match=r"own samples, but generation.kind=judgments"):
+        check_combinations(changed(config, generation=changed(DECODED, sampling=config.generation.sampling)))
