@@ -22,6 +22,7 @@ from roundelay.orchestrator.records import (
     ResponseGroup,
     Rollout,
 )
+from roundelay.recipes.filters.judgments import filter_balanced_verdicts, filter_both_orders, filter_ranking_agreement
 from roundelay.recipes.filters.length_margin import filter_length_margin
 from roundelay.recipes.filters.longest import filter_longest
 from roundelay.recipes.filters.mean_label import filter_mean_label
@@ -201,6 +202,9 @@ FILTERS: dict[str, Callable[[np.ndarray], Decision]] = {
     "top_fraction": lambda rows: filter_top_fraction(rows, fraction=0.2),
     "length_margin": lambda rows: filter_length_margin(rows, max_excess=0, unit="chars"),
     "mean_label_probability": filter_mean_label,
+    "ranking_agreement": lambda rows: filter_ranking_agreement(rows, max_share=0.3, seed=0),
+    "balanced_verdicts": lambda rows: filter_balanced_verdicts(rows, seed=0),
+    "both_orders": filter_both_orders,
 }
 
 
@@ -211,7 +215,9 @@ def test_a_round_that_gave_nothing_is_filtered_to_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 @settings(deadline=None)
-@given(table=st.lists(st.lists(st.integers(0, 6), min_size=8, max_size=8), min_size=1, max_size=20))
+@given(
+    table=st.lists(st.lists(st.integers(0, 6), min_size=len(MEASURED), max_size=len(MEASURED)), min_size=1, max_size=20)
+)
 def test_a_filter_says_one_thing_of_every_row_and_the_same_again(name: str, table: list[list[int]]) -> None:
     """It does not touch what it sees either."""
     rows = np.array([tuple(row) for row in table], dtype=MEASURED)
