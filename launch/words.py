@@ -325,7 +325,8 @@ def kept(filter: FilterConfig) -> str:
 
 def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
     """How the learner goes over what `pairing` makes."""
-    unit = {"group": "groups of responses", "demonstrations": "responses"}.get(pairing.kind, "pairs")
+    units = {"group": "groups of responses", "demonstrations": "responses", "right": "judgments"}
+    unit = units.get(pairing.kind, "pairs")
     warmup = f", warm-up over {learner.warmup_fraction:.0%}" if learner.warmup_fraction else ""
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
     lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
