@@ -65,7 +65,7 @@ def _check_construction(config: Config) -> None:
     if isinstance(pairing, ContrastPairing) and not isinstance(generation, CONTRASTING):
         raise ConfigError(
             f"pairing.kind=contrast needs a positive and a negative response, but generation.kind={generation.kind}",
-            "choose generation=contrast, system_messages, revise, altered_instruction or given_and_sampled, or "
+            "choose generation=contrast, system_messages, revise or given_and_sampled (or altered_instruction), or "
             "pairing=best_worst",
         )
     if isinstance(pairing, RankedPairing) and not isinstance(generation, LadderGeneration | GivenGeneration):
