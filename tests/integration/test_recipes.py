@@ -37,6 +37,7 @@ from roundelay.orchestrator.records import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+STARTER_SEED = Path(__file__).parents[2] / "configs" / "prompts" / "starter" / "seed.jsonl"
 GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-method.md"
 
 Scored: TypeAlias = list[tuple[Rollout, float]]  # a prompt's responses with the means of their parsed votes
@@ -526,8 +527,16 @@ def policy_path(ledger: Ledger, round: int) -> str:
 
 def test_spas_labels_are_the_log_density_ratio_of_the_policy_to_the_first_one(play: Callable[..., Ledger]) -> None:
     """0.1·(Σ log π − Σ log π_0) in plain transformers, π the policy that sampled. The labels' reference stays the first
-    policy where the objective's is the policy before, and the sign of the difference is the label."""
-    ledger = play("spa", "run.rounds=3", *ONE_PHASE[1:], "learner.learning_rate=3e-3")
+    policy where the objective's is the policy before, and the sign of the difference is the label. Before that the
+    policy has learnt the starter set's gold pairs, three times over: no label is needed for them."""
+    sizes = (*ONE_PHASE[1:], "phases.seed.prompts_per_round=8")
+    ledger = play("spa", "run.rounds=3", *sizes, "learner.learning_rate=3e-3")
+    gold = {row["id"]: row for row in map(json.loads, STARTER_SEED.read_text().splitlines())}
+    seeded = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(seeded) == 8 and ledger.manifest(1)["learn"]["pairs_trained"] == 3 * 8
+    for pair in seeded:
+        row = gold[pair.prompt.id]
+        assert (pair.chosen.text, pair.rejected.text) == (row["chosen"], row["rejected"])
     first = policy_path(ledger, 0)
     for round in (2, 3):
         rollouts = list(ledger.read_stage(round, "rollouts", Rollout))
@@ -547,7 +556,8 @@ def test_spas_labels_are_the_log_density_ratio_of_the_policy_to_the_first_one(pl
 
 def test_creams_labels_are_the_policys_ranking_and_how_far_the_one_before_agrees(play: Callable[..., Ledger]) -> None:
     """Mean log-probs, recomputed in plain transformers. In round 1 there is no policy before: every c is 1. In rounds 2
-    and 3 the policies are those of the rounds before, and c is counted here, pair by pair."""
+    and 3 the policies are those of the rounds before, and c is counted here, pair by pair. What is learnt from has the
+    mean of the round's pairs."""
     ledger = play("cream", "run.rounds=3", *ONE_PHASE[1:], "learner.learning_rate=3e-3")
     consistencies: list[list[float]] = []
     for round in (1, 2, 3):
@@ -572,6 +582,13 @@ def test_creams_labels_are_the_policys_ranking_and_how_far_the_one_before_agrees
             ]
             assert pair.label_probability == pytest.approx(fmean(agree), abs=1e-9)
         consistencies.append([pair.label_probability for pair in pairs])
+        mean = fmean(consistencies[-1])
+        learnt = [outcome.pair for outcome in outcomes(ledger, round, "selected") if outcome.pair is not None]
+        assert [replace(pair, label_probability=0.0) for pair in learnt] == [
+            replace(pair, label_probability=0.0) for pair in pairs
+        ]
+        assert [pair.label_probability for pair in learnt] == pytest.approx([mean] * len(pairs), abs=1e-6)
+        assert ledger.manifest(round)["data"]["limits"] == pytest.approx({"label_probability": mean}, abs=1e-6)
         assert "rewards/accuracies" in ledger.manifest(round)["learn"]
     assert set(consistencies[0]) == {1.0}
     assert {*consistencies[1], *consistencies[2]} != {1.0}, "policies that always agree show nothing"

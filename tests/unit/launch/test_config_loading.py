@@ -26,6 +26,7 @@ from roundelay.launch.config_loading import (
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import sampling_of
+from roundelay.orchestrator.judge_config import ImplicitRewardJudge
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
@@ -598,6 +599,33 @@ def test_a_word_on_sampling_is_refused_where_responses_are_given() -> None:
     load("recipe=sft", "model=smollm2_135m")
     with pytest.raises(ConfigError, match=r"generation\.sampling\.max_tokens=10 would do nothing"):
         load("recipe=sft", "model=smollm2_135m", "generation.sampling.max_tokens=10")
+
+
+def test_spa_learns_gold_pairs_first_and_labels_against_the_model_before_them() -> None:
+    """Trained against the policy before, labelled against the initial one. Without the parts of the seed phase its pairs
+    are those of the top."""
+    papers = load("recipe=spa")
+    assert (papers.at(1).generation.kind, papers.at(1).judge.kind, papers.at(1).pairing.kind) == (
+        "given",
+        "none",
+        "ranked",
+    )
+    assert papers.prompts.seed.responses == ("chosen", "rejected") and papers.at(1).learner.epochs == 3
+    for round in (2, 3, 4):
+        config = papers.at(round)
+        assert isinstance(config.judge, ImplicitRewardJudge) and config.judge.reference == "initial"
+        assert config.objective.reference.policy == "previous"
+    groups = ("generation", "judge", "pairing")
+    own = load("recipe=spa", *(f"~{group}@phases.seed.{group}" for group in groups))
+    first, top = own.at(1), own.at(0)
+    assert (first.generation, first.judge, first.pairing) == (top.generation, top.judge, top.pairing)
+    assert (first.judge.kind, first.learner.epochs) == ("expected_score", 3) and own.at(2) == papers.at(2)
+
+
+def test_creams_two_consistencies_are_one_override_apart() -> None:
+    mean, each = load("recipe=cream"), load("recipe=cream", "filter=none")
+    assert mean.filter.kind == "mean_label_probability"
+    assert dataclasses.replace(each, filter=mean.filter) == mean
 
 
 def test_context_distillation_has_the_papers_numbers() -> None:
