@@ -24,6 +24,7 @@ from ..orchestrator.judge_config import (
     REWARD_MODEL,
     AbJudge,
     AdditiveJudge,
+    AnnotatorsJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -32,6 +33,7 @@ from ..orchestrator.judge_config import (
     FunctionJudge,
     ImplicitRewardJudge,
     JudgeConfig,
+    MetaJudge,
     NoJudge,
     PairwiseJudge,
     PanelJudge,
@@ -84,6 +86,7 @@ from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
+from ..recipes.judges.annotators import flipped, judge_annotators
 from ..recipes.judges.canaries import judge_canaries
 from ..recipes.judges.checklist import judge_checklist
 from ..recipes.judges.critique import judge_critique
@@ -93,6 +96,7 @@ from ..recipes.judges.expected_score import judge_expected_score
 from ..recipes.judges.function import judge_function
 from ..recipes.judges.implicit_reward import judge_implicit_reward
 from ..recipes.judges.log_probs import with_own_logps
+from ..recipes.judges.meta_judge import judge_meta, judgments_by_strength
 from ..recipes.judges.pairwise import judge_pairwise
 from ..recipes.judges.panel import judge_panel, panel_judgments
 from ..recipes.judges.rating import judge_rating
@@ -146,9 +150,9 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
 
 def _canary_judge(config: Config, scorers: Scorers | None) -> Judge | None:
     """The judge of planted responses, which nobody sampled: none where it asks for the policy's log-probs of them,
-    which no actor beside the rollout engines holds."""
+    which no actor beside the rollout engines holds, or judges judgments."""
     judge = asked_both_ways(config.judge)
-    if not {*models_of(judge, own_logps=False)} <= {*config.held_models}:
+    if isinstance(judge, MetaJudge) or not {*models_of(judge, own_logps=False)} <= {*config.held_models}:
         return None
     return _judge(judge, config, scorers, "canary", own_logps=False)
 
@@ -248,6 +252,18 @@ def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose
                 members=[member for member in members if member is not None],
                 votes=[votes_of(member) for member in judge.members.values()],
             )
+        case AnnotatorsJudge():
+            annotators = {
+                name: _judge(member, config, scorers, *purpose, name, own_logps=own_logps)
+                for name, member in judge.members.items()
+            }
+            return partial(
+                judge_annotators,
+                members={name: member for name, member in annotators.items() if member is not None},
+                seed_parts=seed_parts,
+            )
+        case MetaJudge():
+            return partial(judge_meta, config=judge, seed_parts=seed_parts)
 
 
 async def _compare(
@@ -295,6 +311,11 @@ def _pair(
     if isinstance(config.judge, PanelJudge):
         votes = [votes_of(member) for member in config.judge.members.values()]
         judgments = panel_judgments(judgments, votes=votes, aggregate=config.judge.aggregate)
+    if isinstance(config.judge, AnnotatorsJudge) and shard.split == "train":
+        seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
+        judgments = flipped(judgments, fraction=config.judge.flipped_fraction, seed=seed)
+    if isinstance(config.judge, MetaJudge):
+        judgments = judgments_by_strength(judgments)
     if all(rollout.interim for rollout in rollouts):
         return dropped(prompt, remark_of(rollouts))
     match config.pairing:

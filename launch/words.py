@@ -39,6 +39,7 @@ from ..orchestrator.generation_config import (
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
+    AnnotatorsJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -47,6 +48,7 @@ from ..orchestrator.judge_config import (
     FunctionJudge,
     ImplicitRewardJudge,
     JudgeConfig,
+    MetaJudge,
     NoJudge,
     PairwiseJudge,
     PanelJudge,
@@ -221,6 +223,16 @@ def judged(judge: JudgeConfig) -> str:
             return f"The model {model} behind an endpoint, asked as the policy would be. {judged(inner)}"
         case PanelJudge(members=members, aggregate=aggregate):
             return f"A panel of {', '.join(members)}, by their {aggregate}."
+        case AnnotatorsJudge(members=members, flipped_fraction=wrong):
+            return (
+                f"One of {_count(len(members), 'annotator')} that the policy plays, drawn by seed for each prompt, on "
+                f"which of two responses is better; {wrong:.0%} of the labels are turned round for training."
+            )
+        case MetaJudge():
+            return (
+                "The policy, in words, on which of two judgments is better, every two both ways round: how strong each "
+                "is by what it won."
+            )
         case RewardModelJudge():
             return "The newest reward model that an earlier phase has trained, by its score."
         case FunctionJudge(function=function):

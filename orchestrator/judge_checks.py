@@ -6,12 +6,14 @@ from .generation_config import ContrastGeneration, PlainGeneration
 from .judge_config import (
     AbJudge,
     AdditiveJudge,
+    AnnotatorsJudge,
     ChecklistJudge,
     CritiqueJudge,
     EndpointJudge,
     ExpectedScoreJudge,
     FunctionJudge,
     JudgeConfig,
+    MetaJudge,
     NoJudge,
     PairwiseJudge,
     PanelJudge,
@@ -31,7 +33,7 @@ def gives_scores(judge: JudgeConfig) -> bool:
 
 def gives_probabilities(judge: JudgeConfig) -> bool:
     """Whether a judge compares two responses."""
-    return isinstance(asked(judge), AbJudge | PairwiseJudge)
+    return isinstance(asked(judge), AbJudge | PairwiseJudge | AnnotatorsJudge)
 
 
 def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
@@ -40,7 +42,7 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
     Raises:
         ConfigError: naming the fields, their values and the remedy.
     """
-    if gives_probabilities(judge) and field == "evaluation.judge":
+    if (gives_probabilities(judge) or isinstance(judge, MetaJudge)) and field == "evaluation.judge":
         raise ConfigError(
             f"evaluation.judge.kind={judge.kind} compares two responses, but one a prompt is evaluated",
             "choose judge@evaluation.judge=expected_score",
@@ -61,6 +63,8 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
             _check_endpoint(name, one)
         if isinstance(one, PanelJudge):
             _check_panel(name, one)
+        if isinstance(one, AnnotatorsJudge):
+            _check_annotators(name, one)
 
 
 def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> None:
@@ -86,11 +90,13 @@ def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> 
             f"{generation.samples_per_prompt}",
             "set generation.samples_per_prompt=2, or 1 of two samplers",
         )
-    if isinstance(pairing, ConsistentPairing) and isinstance(judge, AbJudge | PairwiseJudge) and judge.orders == "one":
-        raise ConfigError(
-            "pairing.kind=consistent compares the two orders of asking, but judge.orders=one",
-            "set judge.orders=both (judge.judge.orders=both at an endpoint), or choose pairing=soft",
-        )
+    for field, one in judges_in(config.judge).items():
+        asked_once = isinstance(one, AbJudge | PairwiseJudge) and one.orders == "one"
+        if isinstance(pairing, ConsistentPairing) and asked_once:
+            raise ConfigError(
+                f"pairing.kind=consistent compares the two orders of asking, but {field}.orders=one",
+                f"set {field}.orders=both, or choose pairing=soft",
+            )
 
 
 def check_budget(field: str, max_tokens: int, config: Config) -> None:
@@ -107,7 +113,7 @@ def check_budget(field: str, max_tokens: int, config: Config) -> None:
 
 
 def _check_lengths(field: str, judge: JudgeConfig, config: Config) -> None:
-    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | PairwiseJudge):
+    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | PairwiseJudge | MetaJudge):
         check_budget(f"{field}.sampling.max_tokens", judge.sampling.max_tokens, config)
     if isinstance(judge, ChecklistJudge):
         check_budget(f"{field}.checklist.max_tokens", judge.checklist.max_tokens, config)
@@ -141,6 +147,15 @@ def _check_panel(field: str, judge: PanelJudge) -> None:
             f"{field}.aggregate={judge.aggregate} of scores on different scales: {listed}",
             f"set {field}.aggregate=majority, or take members of one scale",
         )
+
+
+def _check_annotators(field: str, judge: AnnotatorsJudge) -> None:
+    for name, member in judge.members.items():
+        if not gives_probabilities(member):
+            raise ConfigError(
+                f"{field}.members.{name} scores single responses, but annotators compare two",
+                f"set {field}.members.{name}.judge to one of kind pairwise",
+            )
 
 
 def _scale(judge: JudgeConfig) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, Frozen, PositiveFloat, PositiveInt
+from .config_types import STRICT, BelowHalf, Frozen, FrozenMapping, PositiveFloat, PositiveInt
 from .generation_config import SamplingConfig
 from .user_functions import FunctionName
 
@@ -202,10 +202,33 @@ class PanelJudge:
     aggregate: Aggregate
 
 
+# What compares two responses, one to one.
+ComparingJudge: TypeAlias = Annotated[AbJudge | PairwiseJudge | EndpointJudge, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnnotatorsJudge:
+    """Simulated annotators, inspired by AlpacaFarm (arXiv 2305.14387): every prompt's two responses are compared by one
+    of several judges, drawn by seed, and training learns the opposite of some prompts' labels."""
+
+    kind: Literal["annotators"]
+    members: Annotated[Frozen[ComparingJudge], Field(min_length=2)]
+    flipped_fraction: BelowHalf  # of the training prompts, drawn by seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MetaJudge:
+    """The policy as judge of judgments: of every two to a judging prompt it says, in words and in both orders, which is
+    the better one (Meta-Rewarding, arXiv 2407.19594)."""
+
+    kind: Literal["meta"]
+    sampling: SamplingConfig
+
+
 JudgeConfig: TypeAlias = Annotated[
     NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
     | PairwiseJudge | RewardModelJudge | ImplicitRewardJudge | DensityRatioJudge | FunctionJudge | EndpointJudge
-    | PanelJudge | ValidatorJudge | TruthJudge,
+    | PanelJudge | ValidatorJudge | TruthJudge | AnnotatorsJudge | MetaJudge,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -217,7 +240,7 @@ def judges_in(judge: JudgeConfig, field: str = "judge") -> dict[str, JudgeConfig
     "judge.members.strict" and "judge.members.strict.judge".
     """
     inner: dict[str, JudgeConfig] = {}
-    if isinstance(judge, PanelJudge):
+    if isinstance(judge, PanelJudge | AnnotatorsJudge):
         inner = {f"{field}.members.{name}": member for name, member in judge.members.items()}
     if isinstance(judge, EndpointJudge):
         inner = {f"{field}.judge": judge.judge}
@@ -284,7 +307,7 @@ def is_policy(judge: JudgeConfig) -> bool:
             return True
         case DensityRatioJudge(strong=strong, weak=weak):
             return "policy" in (strong, weak)
-        case PanelJudge(members=members):
+        case PanelJudge(members=members) | AnnotatorsJudge(members=members):
             return any(map(is_policy, members.values()))
         case NoJudge() | RewardModelJudge() | FunctionJudge() | EndpointJudge() | TruthJudge():
             return False
@@ -299,4 +322,7 @@ def asked_both_ways(judge: JudgeConfig) -> JudgeConfig:
             return replace(judge, orders="both")
         case EndpointJudge(judge=PairwiseJudge() as compares):
             return replace(judge, judge=replace(compares, orders="both"))
+        case AnnotatorsJudge(members=members):
+            both = {name: asked_both_ways(member) for name, member in members.items()}
+            return replace(judge, members=FrozenMapping(both))
     return judge

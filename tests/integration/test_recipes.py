@@ -124,7 +124,7 @@ OTHER_PHASES = ("autopm", "janus")
 AGAINST_GIVEN = ("spin",)
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
-OF_THEIR_OWN = ("rip", "gv_consistency")  # recipes that have a test of their own below
+OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own below
 TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft")
 MAKING_PROMPTS = ("self_rip", "skillmix")
 # A tiny model writes no sentences: short answers that end somewhere, of which most pass the rules that are left.
@@ -399,6 +399,44 @@ def test_a_reward_model_is_learnt_from_its_labels_and_judges_the_next_phase(
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
     assert second["judged_by"] == {"reward_model": first["reward_model"]}
     assert second["data"]["groups"] == 8 and "objective/scores" in second["learn"]
+
+
+def test_simulated_annotators_take_turns_and_a_reward_model_learns_their_noisy_labels(
+    play: Callable[..., Ledger],
+) -> None:
+    """Two annotators here, told apart by whether both orders are asked (a tiny model's verdicts in words are none). A
+    prompt has one of them, and its label is his or, of some prompts and not all, the opposite; what was said is in the
+    ledger as it was said, and held-out pairs have it. PPO then learns by the reward model."""
+    words = ("explains_first", "answers_first", "decides_first")
+    members = (*(f"~judge.members.{name}" for name in words), "judge.members.careful.orders=both")
+    sizes = [size.replace("phases.ppo", "phases.train").replace("=8", "=24") for size in TWO_PHASES]
+    ledger = play("alpacafarm", *sizes, *members, "judge.flipped_fraction=0.4")
+
+    def said(round: int, stage: str) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for judgment in ledger.read_stage(round, stage, Judgment):
+            assert judgment.probability is not None
+            found.setdefault(judgment.prompt_id, []).append(judgment.probability)
+        return found
+
+    def turned(pairs: Sequence[PreferencePair], labels: dict[str, list[float]]) -> list[bool]:
+        found = []
+        for pair in pairs:
+            mean = fmean(labels[pair.prompt.id])
+            assert pair.label_probability == pytest.approx(max(mean, 1 - mean), abs=2e-6)
+            found.append((pair.chosen.sample == 0) != (mean > 0.5))
+        return found
+
+    labels = said(1, "judgments")
+    assert {len(own) for own in labels.values()} == {1, 2}, "both annotators have prompts"
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(pairs) >= 12 and 0 < sum(turned(pairs, labels)) < len(pairs)
+    heldout = [o.pair for o in ledger.read_stage(0, "heldout-pairs", PairingOutcome) if o.pair is not None]
+    assert heldout and not any(turned(heldout, said(0, "heldout-judgments")))
+    first, second = ledger.manifest(1), ledger.manifest(2)
+    assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
+    assert second["judged_by"] == {"reward_model": first["reward_model"]}
+    assert second["data"]["groups"] == 24 and "objective/scores" in second["learn"]
 
 
 def test_rip_learns_from_pairs_whose_rejected_response_is_good_and_long_and_near(play: Callable[..., Ledger]) -> None:

@@ -45,6 +45,7 @@ from roundelay.orchestrator.generation_config import (
 from roundelay.orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
+    AnnotatorsJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -52,6 +53,7 @@ from roundelay.orchestrator.judge_config import (
     ExpectedScoreJudge,
     FunctionJudge,
     ImplicitRewardJudge,
+    MetaJudge,
     NoJudge,
     PairwiseJudge,
     PanelJudge,
@@ -113,6 +115,8 @@ ENDPOINT = EndpointJudge(
     attempts=3, backoff_s=0.01, timeout_s=5.0, deadline_s=30.0,
 )  # fmt: skip
 PANEL = PanelJudge(kind="panel", members={"one": EXPECTED, "other": EXPECTED}, aggregate="median")
+ANNOTATORS = AnnotatorsJudge(kind="annotators", members={"one": AB, "other": PAIRWISE}, flipped_fraction=0.25)
+META = MetaJudge(kind="meta", sampling=SAMPLING)
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
 VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
 IMPLICIT = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum", voters="policy")

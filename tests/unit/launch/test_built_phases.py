@@ -10,17 +10,21 @@ from typing import Any
 
 import pytest
 from support.configs import (
+    ANNOTATORS,
     BY_CONSTRUCTION,
     BY_RANK,
     LADDER,
+    META,
     MIXTURE,
     NO_JUDGE,
     RANKED_LIST,
     REVISE,
+    SOFT,
     SYSTEM_MESSAGES,
     base,
     changed,
 )
+from support.judging import rollout
 from support.scripted_engine import Engine, prompts, said
 
 from roundelay.launch.phases import build_phase

@@ -85,6 +85,7 @@ NEEDS = {
         "pairing.ties=keep",
         "objective=sft",
     ),
+    ("judge", "annotators"): ("pairing=soft", "generation.samples_per_prompt=2"),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }
 # A member that has its place in a phase alone.
@@ -602,7 +603,7 @@ def test_a_word_on_sampling_is_refused_where_responses_are_given() -> None:
 
 
 def test_spa_learns_gold_pairs_first_and_labels_against_the_model_before_them() -> None:
-    """Trained against the policy before, labelled against the initial one. Without the parts of the seed phase its pairs
+    """Trained against the policy before, labelled against the initial one. Without the seed phase's own parts its pairs
     are those of the top."""
     papers = load("recipe=spa")
     assert (papers.at(1).generation.kind, papers.at(1).judge.kind, papers.at(1).pairing.kind) == (

@@ -10,6 +10,7 @@ from support.configs import (
     ADDITIVE,
     AGREEMENT,
     ALL_CREAM,
+    ANNOTATORS,
     BEST_WORST,
     BY_CONSTRUCTION,
     BY_FUNCTION,
@@ -37,6 +38,7 @@ from support.configs import (
     LENGTH_MARGIN,
     LONGEST,
     MEAN_LABEL,
+    META,
     MIXTURE,
     NO_JUDGE,
     NO_REFERENCE,
@@ -139,6 +141,8 @@ SINGLES = dataclasses.replace(GROUP, min_responses=1)
 SOURCED: dict[str, Any] = {"pairing": WITH_SOURCE, "generation__samplers": ("policy", "/models/theirs")}
 LORA = LoraConfig(rank=4, alpha=8, target_modules=())
 COMPARING_ENDPOINT = changed(ENDPOINT, judge=PAIRWISE)
+ASKED_ONCE = changed(PAIRWISE, orders="one")
+SOME_ASKED_ONCE = changed(ANNOTATORS, members={"one": AB, "other": ASKED_ONCE})
 ZERO_TO_FIVE = changed(EXPECTED, scores=("0", "1", "2", "3", "4", "5"))
 ACROSS_SCALES = changed(PANEL, members={"one": EXPECTED, "other": ENDPOINT}, aggregate="majority")
 WITH_REWARD_MODEL = changed(PANEL, members={"one": EXPECTED, "other": BY_REWARD_MODEL}, aggregate="majority")
@@ -205,10 +209,14 @@ REWARD_MODEL_THEN_PPO = {
         *({"judge": judge, "evaluation__judge": judge} for judge in (RATING, CHECKLIST, ENDPOINT, PANEL)),
         *(
             {"judge": judge, "pairing": pairing, "generation__samples_per_prompt": 2}
-            for judge in (AB, PAIRWISE, COMPARING_ENDPOINT)
+            for judge in (AB, PAIRWISE, COMPARING_ENDPOINT, ANNOTATORS)
             for pairing in (SOFT, CONSISTENT)
         ),
-        {"judge": changed(PAIRWISE, orders="one"), "pairing": SOFT, "generation__samples_per_prompt": 2},
+        *(
+            {"judge": judge, "pairing": SOFT, "generation__samples_per_prompt": 2}
+            for judge in (ASKED_ONCE, SOME_ASKED_ONCE)
+        ),
+        {"judge": META},
         {"judge": ACROSS_SCALES, "objective": REWARD_MODEL},
         {"judge": changed(ENDPOINT, judge__sampling__max_tokens=4096)},  # its model's length is not the policy's
         {"judge": changed(PANEL, members={"one": BY_FUNCTION, "other": BY_FUNCTION}, aggregate="mean")},
@@ -487,6 +495,29 @@ REFUSED = [
         ["evaluation.judge.kind=ab", "one a prompt is evaluated"],
         ["judge@evaluation.judge=expected_score"],
     ),
+    *(
+        (
+            {"evaluation__judge": judge},
+            [f"evaluation.judge.kind={judge.kind} compares two responses", "one a prompt is evaluated"],
+            ["judge@evaluation.judge=expected_score"],
+        )
+        for judge in (ANNOTATORS, META)
+    ),
+    (
+        {"judge": ANNOTATORS, "pairing": SOFT},
+        ["pairing.kind=soft compares two responses", "generation.samples_per_prompt=4"],
+        ["set generation.samples_per_prompt=2"],
+    ),
+    (
+        {"judge": changed(ANNOTATORS, members={"one": AB, "other": ENDPOINT}), "pairing": SOFT},
+        ["judge.members.other scores single responses", "annotators compare two"],
+        ["judge.members.other.judge", "pairwise"],
+    ),
+    (
+        {"judge": ANNOTATORS},
+        ["pairing.kind=best_worst needs scores", "judge.kind=annotators gives none"],
+        ["judge=rating"],
+    ),
     (
         {"evaluation__judge": COMPARING_ENDPOINT},
         ["evaluation.judge.kind=endpoint compares two responses", "one a prompt is evaluated"],
@@ -595,10 +626,14 @@ REFUSED = [
     *(
         (
             {"pairing": CONSISTENT, "judge": judge, "generation__samples_per_prompt": 2},
-            ["pairing.kind=consistent compares the two orders", "judge.orders=one"],
-            ["set judge.orders=both", "pairing=soft"],
+            ["pairing.kind=consistent compares the two orders", f"{place}.orders=one"],
+            [f"set {place}.orders=both", "pairing=soft"],
         )
-        for judge in (changed(PAIRWISE, orders="one"), changed(COMPARING_ENDPOINT, judge__orders="one"))
+        for place, judge in {
+            "judge": ASKED_ONCE,
+            "judge.judge": changed(COMPARING_ENDPOINT, judge__orders="one"),
+            "judge.members.other": SOME_ASKED_ONCE,
+        }.items()
     ),
     (
         {"judge": PAIRWISE},
@@ -1214,6 +1249,9 @@ def test_a_comparison_without_instructions_is_refused() -> None:
         (PAIRWISE, {"format": "alpaca"}),
         (PAIRWISE, {"votes": 0}),
         (PANEL, {"members": {"one": EXPECTED}}),
+        (ANNOTATORS, {"members": {"one": AB}}),
+        (ANNOTATORS, {"members": {"one": AB, "other": RATING}}),
+        (ANNOTATORS, {"flipped_fraction": 0.5}),
         (PANEL, {"members": {"one": EXPECTED, "other": PANEL}}),
         (ENDPOINT, {"judge": EXPECTED}),
         (ENDPOINT, {"base_url": "127.0.0.1:8000/v1"}),
