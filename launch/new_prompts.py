@@ -18,12 +18,13 @@ from ..orchestrator.new_prompts_config import (
     SkillMixPrompts,
 )
 from ..orchestrator.protocols import PromptMaker, PromptSources
+from ..orchestrator.seeds import derive_seed
 from ..recipes.prompts.asking import Ask, Read, is_single, read_list, read_one, text_of
 from ..recipes.prompts.contamination import HeldoutText
 from ..recipes.prompts.evolve import ask_evolved, leaks, review
 from ..recipes.prompts.filters import KnownPrompts
 from ..recipes.prompts.from_kept import ask_from_kept
-from ..recipes.prompts.judgments import JudgingMaker, ranked_pair, ranked_responses
+from ..recipes.prompts.judgments import JudgingMaker, disputed_response, ranked_pair, ranked_responses
 from ..recipes.prompts.maker import Maker, MakingRules
 from ..recipes.prompts.self_instruct import ask_self_instruct
 from ..recipes.prompts.skill_mix import ask_skill_mix
@@ -41,9 +42,16 @@ def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | Non
 
 
 def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) -> JudgingMaker:
-    pairs = settings.of == "pairs"
+    match settings.of:
+        case "given":
+            ranked = map(ranked_responses, sources.given)
+        case "pairs":
+            ranked = map(ranked_pair, sources.pairs)
+        case "disputed":
+            seed = derive_seed(config.run.seed, "disputed", sources.round)
+            ranked = (disputed_response(*judged, seed=seed) for judged in sources.judged_responses)
     return JudgingMaker(
-        ranked=map(ranked_pair, sources.pairs) if pairs else filter(None, map(ranked_responses, sources.given)),
+        ranked=filter(None, ranked),
         judged=sources.judged,
         form=settings.form,
         max_tokens=config.model.max_model_len - sampling_of(config.generation).max_tokens,

@@ -120,7 +120,9 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
 
 def _new_prompts(config: Config) -> str:
     if isinstance(config.new_prompts, JudgePrompts):
-        return f"at most {config.new_prompts_per_round} judging prompts, over responses whose order is known"
+        at_odds = config.new_prompts.of == "disputed"
+        what = "that the judge is at odds with itself about" if at_odds else "whose order is known"
+        return f"at most {config.new_prompts_per_round} judging prompts, over responses {what}"
     return f"{config.new_prompts_per_round} new ones ({config.new_prompts.kind}), by the policy"
 
 

@@ -16,6 +16,7 @@ from ..orchestrator.judge_config import (
     ExpectedScoreJudge,
     FunctionJudge,
     JudgeConfig,
+    MetaJudge,
     RatingJudge,
     ValidatorJudge,
 )
@@ -30,6 +31,7 @@ from ..recipes.generation.judgments import VERDICTS
 from ..recipes.judges import additive, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.endpoint import api_key
+from ..recipes.judges.meta_judge import VERDICT
 from ..recipes.prompts.asking import is_single
 from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
 
@@ -156,6 +158,13 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
         form = FORMS[judge.kind]
         try:
             encoder.choice_ids(form.opening, form.digits)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"
+            ) from error
+    if isinstance(judge, MetaJudge) and judge.constrain_last_line:
+        try:
+            encoder.choice_ids(VERDICT.opening, VERDICT.choices)
         except ConfigError as error:
             raise ConfigError(
                 f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"

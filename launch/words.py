@@ -111,8 +111,12 @@ def written(made: NewPromptsConfig) -> str:
         case NoNewPrompts():
             return "All are the training file's."
         case JudgePrompts(of=of, form=form):
-            what = "the responses of prompts.seed" if of == "given" else "the pairs of the newest round before"
-            return f"Questions to a judge about {what}, whose order is known, in the form of {form}."
+            what = {
+                "given": "the responses of prompts.seed, whose order is known",
+                "pairs": "the pairs of the newest round before, whose order is known",
+                "disputed": "the response to each prompt of the newest round before whose judgments differ most",
+            }[of]
+            return f"Questions to a judge about {what}, in the form of {form}."
         case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
             how = f"continues lists of {_count(seeds, 'prompt')} of the training file and {_count(new, 'new one')}"
         case FromKeptPrompts(shots=shots):

@@ -223,6 +223,7 @@ class MetaJudge:
 
     kind: Literal["meta"]
     sampling: SamplingConfig
+    constrain_last_line: bool  # decode the letter after "[[" among A, B and C only
 
 
 JudgeConfig: TypeAlias = Annotated[

@@ -4,7 +4,7 @@ from .config import Config
 from .errors import ConfigError
 from .filter_config import RankingAgreementFilter, VerdictFilter
 from .generation_config import JudgmentsGeneration, PlainGeneration, is_again, sampling_of
-from .judge_config import TruthJudge
+from .judge_config import AdditiveJudge, ChecklistJudge, MetaJudge, RatingJudge, TruthJudge, asked
 from .new_prompts_config import JudgePrompts
 from .pairing_config import (
     AgreementPairing,
@@ -21,7 +21,8 @@ DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation
 
 
 def check_judged_pairs(config: Config) -> None:
-    """Refuse judging prompts over pairs that no phase makes before. `config` is the whole run's.
+    """Refuse judging prompts over pairs, or over judged responses, that no phase makes before. `config` is the whole
+    run's.
 
     Raises:
         ConfigError: naming the phase, and the one before it.
@@ -34,11 +35,15 @@ def check_judged_pairs(config: Config) -> None:
             continue
         if phase.new_prompts.of == "given":
             continue
+        of = phase.new_prompts.of
         if before is None:
+            what = "pairs that could be judged" if of == "pairs" else "judged responses"
             raise ConfigError(
-                f"{field}=pairs, but no phase before it makes pairs that could be judged",
-                f"put one before it, or set {field}=given",
+                f"{field}={of}, but no phase before it makes {what}", f"put one before it, or set {field}=given"
             )
+        if of == "disputed":
+            _check_disputed(field, *before)
+            continue
         pairing = before[1].pairing
         if gives_groups(pairing) or isinstance(
             pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing | RightPairing
@@ -47,6 +52,18 @@ def check_judged_pairs(config: Config) -> None:
                 f"{field}=pairs, but phase {before[0]} before it has pairing.kind={pairing.kind}, which makes none",
                 f"give phase {before[0]} a pairing of two responses, or set {field}=given",
             )
+
+
+def _check_disputed(field: str, name: str | None, before: Config) -> None:
+    """Judgments of one response differ where there are several."""
+    judge = asked(before.judge)
+    if not isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge) or judge.votes < 2:
+        votes = f" and votes={judge.votes}" if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge) else ""
+        raise ConfigError(
+            f"{field}=disputed takes responses whose judgments differ, but phase {name} before it has judge.kind="
+            f"{judge.kind}{votes}",
+            f"set judge@phases.{name}.judge=additive with votes of 2 or more, or another {field}",
+        )
 
 
 def check_judge_training(config: Config) -> None:
@@ -69,6 +86,22 @@ def check_judge_training(config: Config) -> None:
             f"{f', new_prompts.form={made.form}' if isinstance(made, JudgePrompts) else ''}: there is no verdict to "
             "decode as a single token",
             f"set new_prompts=judgments and new_prompts.form to one of {', '.join(DECODED)}, or generation=plain",
+        )
+    rubric = isinstance(made, JudgePrompts) and made.form == "additive"
+    if isinstance(made, JudgePrompts) and made.of == "disputed" and not rubric:
+        raise ConfigError(
+            f"new_prompts.of=disputed with new_prompts.form={made.form}: one response is judged, not two",
+            "set new_prompts.form=additive",
+        )
+    if isinstance(judge, MetaJudge) and not rubric:
+        raise ConfigError(
+            f"judge.kind=meta with new_prompts.kind={made.kind}: it judges judgments by the additive rubric",
+            "set new_prompts=judgments with new_prompts.form=additive, or choose another judge",
+        )
+    if isinstance(judge, TruthJudge) and isinstance(made, JudgePrompts) and made.of == "disputed":
+        raise ConfigError(
+            "judge.kind=truth with new_prompts.of=disputed: nothing is known of those responses",
+            "choose judge=meta, or another new_prompts.of",
         )
     if isinstance(judge, TruthJudge) and not judging:
         raise ConfigError(

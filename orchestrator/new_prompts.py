@@ -15,12 +15,24 @@ from typing import Any
 from .config import Config
 from .errors import RunError
 from .filter_config import NoFilter
+from .generation_config import samplers_of
 from .ledger import Ledger, round_name
 from .new_prompts_config import JudgePrompts, NoNewPrompts
 from .prompts import PromptStore
 from .protocols import Generate, PromptSources
-from .records import Generation, GenerationRequest, PairingOutcome, PreferencePair, Prompt, PromptCandidate, Shard
-from .stages import Stages
+from .records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    PairingOutcome,
+    PreferencePair,
+    Prompt,
+    PromptCandidate,
+    Rollout,
+    Shard,
+)
+from .shards import round_drawn, train_shards
+from .stages import Stages, rollout_stage
 
 STAGE = "prompts"
 
@@ -60,10 +72,14 @@ async def new_prompts(
         if made:
             return made
         raise RunError(
-            f"round {round} has no judging prompt: nothing is ranked that fits its {wanted} prompts and the model "
-            f"(new_prompts.of={settings.of}); dropped, by reason: {dict(sorted(counts.items()))}",
+            f"round {round} has no judging prompt: there is nothing to judge that fits its {wanted} prompts and the "
+            f"model (new_prompts.of={settings.of}); dropped, by reason: {dict(sorted(counts.items()))}",
             "start a run with more run.prompts_per_round or model.max_model_len, or with "
-            + ("two different responses a row in prompts.seed" if settings.of == "given" else "more pairs to judge"),
+            + {
+                "given": "two different responses a row in prompts.seed",
+                "pairs": "more pairs to judge",
+                "disputed": "two or more judgments a response that can be read",
+            }[settings.of],
         )
     name = config.phase_name(round)
     field = f"phases.{name}.new_prompts" if name else "new_prompts"
@@ -88,6 +104,7 @@ def _sources(round: int, stores: Mapping[str, PromptStore], config: Config, stag
         judged=[prompt for prompt in earlier if prompt.truth is not None],
         given=stores.get("seed", ()),
         pairs=_pairs_before(ledger, round, config),
+        judged_responses=_judged_before(ledger, round, config, stores),
     )
 
 
@@ -128,10 +145,34 @@ def _survivors(ledger: Ledger, before: int, config: Config) -> Iterator[Prompt]:
 
 def _pairs_before(ledger: Ledger, before: int, config: Config) -> Iterator[PreferencePair]:
     """What the newest round before `before` learnt from whose prompts were no judging prompts."""
-    for round in range(before - 1, 0, -1):
-        if not isinstance(config.at(round).new_prompts, JudgePrompts):
-            yield from (outcome.pair for outcome in _learnt(ledger, round, config) if outcome.pair is not None)
-            return
+    if (round := _last_without_judging_prompts(before, config)) is not None:
+        yield from (outcome.pair for outcome in _learnt(ledger, round, config) if outcome.pair is not None)
+
+
+def _judged_before(
+    ledger: Ledger, before: int, config: Config, stores: Mapping[str, PromptStore]
+) -> Iterator[tuple[Prompt, list[Rollout], list[Judgment]]]:
+    """Every prompt of that round with its responses and their judgments, shard after shard."""
+    round = _last_without_judging_prompts(before, config)
+    if round is None:
+        return
+    stages = [rollout_stage(sampler) for sampler in samplers_of(config.at(round).generation)]
+    new = list(kept_prompts(ledger, round_drawn(config, round)))
+    for shard in train_shards(round, stores, config, new):
+        rollouts = [one for stage in stages for one in ledger.read_shard(stage, shard, Rollout) or ()]
+        judgments = ledger.read_shard("judgments", shard, Judgment) or []
+        for prompt in shard.prompts:
+            yield (
+                prompt,
+                [one for one in rollouts if one.prompt_id == prompt.id],
+                [one for one in judgments if one.prompt_id == prompt.id],
+            )
+
+
+def _last_without_judging_prompts(before: int, config: Config) -> int | None:
+    """The newest round before `before` whose prompts were no judging prompts."""
+    earlier = range(before - 1, 0, -1)
+    return next((round for round in earlier if not isinstance(config.at(round).new_prompts, JudgePrompts)), None)
 
 
 def _learnt(ledger: Ledger, round: int, config: Config) -> Iterator[PairingOutcome]:

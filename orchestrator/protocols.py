@@ -38,7 +38,8 @@ class PromptSources:
     `file` are the training prompts, `heldout` those that a policy is measured on, `made` the new prompts of earlier
     rounds, and `survivors` the prompts of earlier rounds that gave a pair or a group which the filter left, each
     once; none of these two are judging prompts, which are `judged`. Those are made of `given`, the prompts with given
-    responses, or `pairs` (see `JudgePrompts`).
+    responses, `pairs`, or `judged_responses`, each a prompt with its responses and their judgments (see
+    `JudgePrompts`).
     """
 
     round: int
@@ -50,6 +51,7 @@ class PromptSources:
     judged: Iterable[Prompt]
     given: Iterable[Prompt]
     pairs: Iterable[PreferencePair]
+    judged_responses: Iterable[tuple[Prompt, Sequence[Rollout], Sequence[Judgment]]]
 
 
 class PromptMaker(Protocol):

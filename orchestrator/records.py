@@ -31,7 +31,8 @@ class Truth:
     """What is known of the responses that a judging prompt shows, where the policy is trained as a judge.
 
     They answer the prompt with the id `source`, whose responses are ranked: `ranks` are those of the one or two that
-    are shown, in the order they are shown (0: the best). `form` is the judge's that asks.
+    are shown, in the order they are shown (0: the best). There are none where no order is known. `form` is the judge's
+    that asks.
 
     Example:
         Truth(source="maths-001", form="mt_bench", ranks=(1, 0))

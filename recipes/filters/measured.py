@@ -79,5 +79,5 @@ def _truth(prompt: Prompt, judgment: Rollout) -> tuple[float, float, float, floa
         return NONE, NONE, NONE, NONE
     digest = hashlib.blake2b(prompt.truth.source.encode(), digest_size=8).digest()
     source = int.from_bytes(digest, "big") >> 12  # a float holds 52 bits exactly
-    rank, other = (*prompt.truth.ranks, NONE)[:2]
+    rank, other = (*prompt.truth.ranks, NONE, NONE)[:2]
     return source, rank, other, judgment.sample

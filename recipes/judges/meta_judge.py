@@ -14,7 +14,9 @@ from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
 from ..evaluation.ranking import bradley_terry
+from ..generation.judgments import VERDICTS
 from .additive import FORM
+from .last_line import with_last_line
 from .pairwise import read_verdict
 from .reasoned import read_score
 from .rendering import DISCLAIMER, render_prompt, render_response
@@ -33,6 +35,9 @@ _QUESTION = (
 )
 
 
+VERDICT = VERDICTS["mt_bench"]
+
+
 async def judge_meta(
     shard: Shard,
     rollouts: Sequence[Rollout],
@@ -44,7 +49,8 @@ async def judge_meta(
     """The meta-judge of Meta-Rewarding, arXiv 2407.19594: of every two judgments to a prompt, and in both orders, which
     is the better one. Vote 0 shows the first sampled first, vote 1 the other.
 
-    A judgment whose score cannot be read is compared with none: it gets a judgment that says so.
+    A judgment whose score cannot be read is compared with none: it gets a judgment that says so. What answers a prompt
+    that is no judging prompt, as held-out ones are, gets none.
     """
     parts = (*seed_parts, shard.round)
     unread: list[Judgment] = []
@@ -63,6 +69,15 @@ async def judge_meta(
             seed = derive_seed(*parts, prompt.id, "meta", first.sample, second.sample)
             requests.append(_question(prompt, first, second, seed, config))
     answers = await generate(requests)
+    if config.constrain_last_line:
+        answers = await with_last_line(
+            requests,
+            answers,
+            generate,
+            opening=VERDICT.opening,
+            choices=VERDICT.choices,
+            closing=VERDICT.closing,
+        )
     return unread + [_verdict(*slot, answer) for slot, answer in zip(slots, answers, strict=True)]
 
 
@@ -123,7 +138,7 @@ def _judgments_written(shard: Shard, rollouts: Sequence[Rollout]) -> list[tuple[
     written: dict[str, list[Rollout]] = {prompt.id: [] for prompt in shard.prompts}
     for rollout in sorted(rollouts, key=lambda rollout: rollout.sample):
         written[rollout.prompt_id].append(rollout)
-    return [(prompt, written[prompt.id]) for prompt in shard.prompts]
+    return [(prompt, written[prompt.id]) for prompt in shard.prompts if prompt.truth is not None]
 
 
 def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: MetaJudge) -> GenerationRequest:
@@ -133,7 +148,7 @@ def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config
         temperature=config.sampling.temperature,
         top_p=config.sampling.top_p,
         max_tokens=config.sampling.max_tokens,
-        stop=config.sampling.stop,
+        stop=(*config.sampling.stop, *((VERDICT.opening,) if config.constrain_last_line else ())),
     )
 
 

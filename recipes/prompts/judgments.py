@@ -6,17 +6,27 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import JudgingForm, Message, PreferencePair, Prompt, PromptCandidate, Truth
+from ...orchestrator.records import (
+    JudgingForm,
+    Judgment,
+    Message,
+    PreferencePair,
+    Prompt,
+    PromptCandidate,
+    Rollout,
+    Truth,
+)
 from ...orchestrator.seeds import derive_seed
 from ..judges.additive import additive_case
 from ..judges.pairwise import pairwise_case
 from ..judges.rendering import shown_response
+from .disputed import most_disputed
 from .fitting import fitting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
-    """A prompt and different responses to it by rank: 0 the best.
+    """A prompt and different responses to it by rank, 0 the best; or by sample, where no order is `known`.
 
     Example:
         Ranked(prompt=prompt, responses={0: "The Nile.", 2: "A river."})
@@ -24,6 +34,7 @@ class Ranked:
 
     prompt: Prompt
     responses: dict[int, str]
+    known: bool = True
 
 
 def ranked_responses(prompt: Prompt) -> Ranked | None:
@@ -42,6 +53,14 @@ def ranked_responses(prompt: Prompt) -> Ranked | None:
 def ranked_pair(pair: PreferencePair) -> Ranked:
     """The two responses of a pair, whatever it was made by."""
     return Ranked(prompt=pair.prompt, responses={0: pair.chosen.text, 1: pair.rejected.text})
+
+
+def disputed_response(
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, seed: int
+) -> Ranked | None:
+    """The response to a prompt on which its judge is most at odds with itself, if there is one (see `disputed`)."""
+    found = most_disputed(rollouts, judgments, seed=seed)
+    return None if found is None else Ranked(prompt=prompt, responses={found.sample: found.text}, known=False)
 
 
 def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
@@ -64,7 +83,7 @@ def _prompt(ranked: Ranked, form: JudgingForm, ranks: tuple[int, ...], messages:
     return Prompt(
         id=f"{source}/{'-'.join(map(str, ranks))}",
         messages=messages,
-        truth=Truth(source=source, form=form, ranks=ranks),
+        truth=Truth(source=source, form=form, ranks=ranks if ranked.known else ()),
     )
 
 

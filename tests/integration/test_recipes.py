@@ -125,7 +125,7 @@ AGAINST_GIVEN = ("spin",)
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own below
-TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft")
+TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft", "meta_rewarding")
 MAKING_PROMPTS = ("self_rip", "skillmix")
 # A tiny model writes no sentences: short answers that end somewhere, of which most pass the rules that are left.
 LOOSE = {
@@ -922,6 +922,72 @@ def test_pandalm_imitates_verdicts_that_are_right_both_ways_round(play: Callable
     manifest = ledger.manifest(1)
     assert manifest["learn"]["pairs_trained"] == 2 * len(learnt)
     assert manifest["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+
+
+def test_meta_rewarding_learns_short_good_responses_and_then_judgments_that_win(
+    play: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    """Round 1: best over worst by the mean of 11 votes. Round 2: about the response to each of its prompts whose votes
+    vary most, three judgments; each two are compared both ways round, and the one with the highest strength is learnt
+    over that with the lowest: those that maximise Σ B log σ(ε_i − ε_j) − 0.005 Σ ε², at which its gradient is 0. Short
+    prompts: two judgments of a response have to fit the tiny model."""
+    decoded = ("generation@phases.judge_1.generation=judgments", *decoded_judgments("phases.judge_1.generation"))
+    words = [f"{where}.{what}" for where in ("judge", "phases.judge_1.judge")
+             for what in ("constrain_last_line=true", "sampling.max_tokens=5")]  # fmt: skip
+    ledger = play(
+        "meta_rewarding", f"prompts.train.path={given_responses(tmp_path)}", "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=3", *words,
+        *decoded, "phases.judge_1.generation.samples_per_prompt=3", "learner.pairs_per_step=2",
+    )  # fmt: skip
+    scored = scored_responses(ledger, 1)
+    pairs = [outcome.pair for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(pairs) >= 4 and all(best_over_worst(pair, scored[pair.prompt.id]) for pair in pairs)
+    votes: dict[str, dict[int, list[float]]] = {}
+    for judgment in ledger.read_stage(1, "judgments", Judgment):
+        if judgment.score is not None:
+            votes.setdefault(judgment.prompt_id, {}).setdefault(judgment.sample, []).append(judgment.score)
+    asked = judging_prompts(ledger, 2)
+    assert len(asked) == 8
+    for name in asked:
+        source, _, sample = name.rpartition("/")
+        spread = {one: pstdev(scores) for one, scores in votes[source].items() if len(scores) > 1}
+        assert spread[int(sample)] == pytest.approx(max(spread.values()))
+    compared: dict[str, list[Judgment]] = {}
+    for judgment in ledger.read_stage(2, "judgments", Judgment):
+        assert judgment.other is not None and judgment.probability is not None
+        compared.setdefault(judgment.prompt_id, []).append(judgment)
+    assert all(len(own) == 6 for own in compared.values())
+    learnt = [outcome.pair for outcome in outcomes(ledger, 2) if outcome.pair is not None]
+    assert learnt
+    for pair in learnt:
+        assert pair.margin is not None
+        strengths = strongest(compared[pair.prompt.id])
+        best, worst = strengths[pair.chosen.sample], strengths[pair.rejected.sample]
+        assert best == pytest.approx(max(strengths.values()), abs=2e-3)
+        assert worst == pytest.approx(min(strengths.values()), abs=2e-3)
+        assert best - worst == pytest.approx(pair.margin, abs=2e-3) and len(pair.chosen.text) <= 1100
+    assert ledger.manifest(2)["learn"]["pairs_trained"] == len(learnt)
+    assert ledger.manifest(2)["start"]["version"] == ledger.manifest(2)["reference"]["version"] == 1
+
+
+def strongest(compared: Sequence[Judgment]) -> dict[int, float]:
+    """Bradley-Terry strengths of three judgments, by gradient ascent; a win counts by how rare its place's wins are."""
+    wins = [
+        ((one.sample, one.other) if one.probability > 0.5 else (one.other, one.sample), one.vote % 2)
+        for one in compared
+        if one.probability not in (None, 0.5)
+    ]  # fmt: skip
+    second = sum((winner > loser) != bool(vote) for (winner, loser), vote in wins)  # wins of what is shown second
+    strengths = {sample: 0.0 for one in compared for sample in (one.sample, one.other)}
+    for _ in range(20000):
+        slope = {sample: -0.01 * strength for sample, strength in strengths.items()}
+        for (winner, loser), vote in wins:
+            shown_second = (winner > loser) != bool(vote)
+            weight = (len(wins) - second if shown_second else second) / len(wins)
+            loss = weight / (1 + math.exp(strengths[winner] - strengths[loser]))
+            slope[winner] += loss
+            slope[loser] -= loss
+        strengths = {sample: strength + slope[sample] for sample, strength in strengths.items()}
+    return strengths
 
 
 def test_self_rewarding_starts_from_demonstrations_and_from_scores_that_rank_as_people_did(

@@ -116,7 +116,7 @@ ENDPOINT = EndpointJudge(
 )  # fmt: skip
 PANEL = PanelJudge(kind="panel", members={"one": EXPECTED, "other": EXPECTED}, aggregate="median")
 ANNOTATORS = AnnotatorsJudge(kind="annotators", members={"one": AB, "other": PAIRWISE}, flipped_fraction=0.25)
-META = MetaJudge(kind="meta", sampling=SAMPLING)
+META = MetaJudge(kind="meta", sampling=SAMPLING, constrain_last_line=False)
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
 VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
 IMPLICIT = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum", voters="policy")
@@ -192,6 +192,7 @@ SKILL_MIX = SkillMixPrompts(
     skills_per_prompt=2, **MAKING,
 )  # fmt: skip
 GIVEN_JUDGED = JudgePrompts(kind="judgments", of="given", form="additive")
+DISPUTED = JudgePrompts(kind="judgments", of="disputed", form="additive")
 PAIRS_JUDGED = JudgePrompts(kind="judgments", of="pairs", form="mt_bench")
 SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 

@@ -13,6 +13,7 @@ from support.configs import (
     ANNOTATORS,
     BY_CONSTRUCTION,
     BY_RANK,
+    DISPUTED,
     LADDER,
     META,
     MIXTURE,
@@ -122,4 +123,49 @@ def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:
 
 
 async def _sampled(phase: Any) -> Sequence[Rollout]:
-    return await phase.sample(SHARD, 4, Engine(), POLICY)
+    return await phase.sample(SHARD, 4, Engine())
+
+
+def compared(prompt_id: str, sample: int, other: int, vote: int, probability: float) -> Judgment:
+    return Judgment(
+        prompt_id=prompt_id, sample=sample, vote=vote, status="parsed", score=None, choice_mass=None, text="",
+        other=other, probability=probability,
+    )  # fmt: skip
+
+
+def test_annotators_err_in_training_and_never_about_held_out_pairs() -> None:
+    """All prefer sample 0 with 0.9. Of 400 labels a quarter, 100, is turned round, by a standard deviation of under 9;
+    another round turns other ones."""
+    phase = build_phase(changed(base(), judge=ANNOTATORS, pairing=SOFT, generation__samples_per_prompt=2), None)
+
+    def turned(shard: Shard) -> list[bool]:
+        found = []
+        for prompt in shard.prompts:
+            two = [rollout(prompt.id, sample, f"text {sample}") for sample in range(2)]
+            pair = phase.pair(shard, prompt, two, [compared(prompt.id, 0, 1, 0, 0.9)]).pair
+            assert pair is not None and pair.label_probability == pytest.approx(0.9)
+            found.append(pair.chosen.sample == 1)
+        return found
+
+    many = tuple(prompts(*(f"p{number}" for number in range(400))))
+    first, second = (turned(Shard(round=round, index=0, prompts=many, split="train")) for round in (1, 2))
+    assert 60 < sum(first) < 140 and first != second
+    assert not any(turned(Shard(round=0, index=0, prompts=many, split="heldout")))
+
+
+def test_judgments_are_paired_by_what_they_won_against_each_other() -> None:
+    """Of three, 1 beats both in either order, and 2 beats 0."""
+    phase = build_phase(changed(base(), judge=META, new_prompts=DISPUTED), None)
+    prompt = SHARD.prompts[0]
+    three = [rollout(prompt.id, sample, f"Score: {sample}") for sample in range(3)]
+    won = {(0, 1): 0.0, (0, 2): 0.0, (1, 2): 1.0}
+    votes = [compared(prompt.id, *pair, vote, wins) for pair, wins in won.items() for vote in (0, 1)]
+    pair = phase.pair(SHARD, prompt, three, votes).pair
+    assert pair is not None and (pair.chosen.sample, pair.rejected.sample) == (1, 0)
+
+
+@pytest.mark.parametrize(("judge", "planted"), [(META, False), (ANNOTATORS, True)], ids=["meta", "annotators"])
+def test_responses_are_planted_where_a_judge_judges_responses(judge: Any, planted: bool) -> None:
+    """Of judgments alone a canary is none."""
+    config = changed(base(), judge=judge, pairing=SOFT, generation__samples_per_prompt=2)
+    assert (build_phase(config, None).judge_canaries is not None) == planted

@@ -85,6 +85,7 @@ NEEDS = {
         "pairing.ties=keep",
         "objective=sft",
     ),
+    ("judge", "meta"): ("new_prompts=judgments",),
     ("judge", "annotators"): ("pairing=soft", "generation.samples_per_prompt=2"),
     ("pairing", "group"): ("objective=rrhf", "pairing.min_responses=2", "pairing.ties=drop"),
 }

@@ -216,7 +216,7 @@ REWARD_MODEL_THEN_PPO = {
             {"judge": judge, "pairing": SOFT, "generation__samples_per_prompt": 2}
             for judge in (ASKED_ONCE, SOME_ASKED_ONCE)
         ),
-        {"judge": META},
+        {"judge": META, "new_prompts": GIVEN_JUDGED},
         {"judge": ACROSS_SCALES, "objective": REWARD_MODEL},
         {"judge": changed(ENDPOINT, judge__sampling__max_tokens=4096)},  # its model's length is not the policy's
         {"judge": changed(PANEL, members={"one": BY_FUNCTION, "other": BY_FUNCTION}, aggregate="mean")},

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 from support.configs import (
+    ADDITIVE,
     BEST_WORST,
+    DISPUTED,
     GIVEN_JUDGED,
     GROUP,
     IMPLICIT,
     INITIAL,
+    META,
     PAIRS_JUDGED,
     PLAIN,
     POLICY_GRADIENT,
@@ -68,6 +71,15 @@ def test_what_can_train_a_judge_is_let_through(changes: dict[str, Any]) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
+    ({"judge": META}, ["judge.kind=meta", "new_prompts.kind=none"], "new_prompts=judgments"),
+    ({"judge": META, "new_prompts": COMPARED}, ["judge.kind=meta"], "new_prompts.form=additive"),
+    (
+        {"judge": META, "new_prompts": changed(DISPUTED, form="mt_bench")},
+        ["new_prompts.of=disputed", "new_prompts.form=mt_bench"],
+        "new_prompts.form=additive",
+    ),
+    ({"judge": TRUTH, "new_prompts": DISPUTED}, ["judge.kind=truth", "new_prompts.of=disputed"], "judge=meta"),
+    ({"judge": META, "new_prompts": DISPUTED}, ["new_prompts.of=disputed", "no phase before it"], "of=given"),
     ({"judge": TRUTH}, ["judge.kind=truth", "new_prompts.kind=none"], "new_prompts=judgments"),
     ({"evaluation__judge": TRUTH}, ["evaluation.judge.kind=truth"], "evaluation.judge"),
     ({"pairing": OVER_WRONG}, ["pairing.kind=right_over_wrong", "judge.kind=expected_score"], "judge=truth"),
@@ -153,6 +165,16 @@ def data_then_judge(**changes: Any) -> Config:
 def test_pairs_of_a_phase_that_learns_nothing_are_judged() -> None:
     check_combinations(data_then_judge())
     check_combinations(data_then_judge(generation=changed(PLAIN, samples_per_prompt=2)))
+
+
+def test_what_is_disputed_was_voted_on_more_than_once() -> None:
+    """By the newest phase before whose prompts are no judging prompts."""
+    judging = phase(judge=META, new_prompts=DISPUTED)
+    check_combinations(with_phases(actor=phase(rounds=1, judge=ADDITIVE), judge=judging))
+    once = phase(rounds=1, judge=changed(ADDITIVE, votes=1))
+    for judge, says in ((once, "judge.kind=additive and votes=1"), (phase(rounds=1), "judge.kind=expected_score")):
+        with pytest.raises(ConfigError, match=f"phases.judge.new_prompts.of=disputed.*phase actor.*{says}"):
+            check_combinations(with_phases(actor=judge, judge=judging))
 
 
 def test_a_judge_that_compares_policies_waits_for_a_phase_that_learns() -> None:

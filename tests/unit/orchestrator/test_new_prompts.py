@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from support.configs import (
+    ADDITIVE,
+    DISPUTED,
     FROM_KEPT,
     GIVEN_JUDGED,
+    META,
     NO_FILTER,
     NO_NEW_PROMPTS,
     PAIRS_JUDGED,
@@ -36,15 +39,18 @@ from roundelay.orchestrator.records import (
     Dropped,
     Generation,
     GenerationRequest,
+    Judgment,
     PairingOutcome,
     PreferencePair,
     Prompt,
     PromptCandidate,
     ResponseGroup,
+    Rollout,
     Shard,
 )
 from roundelay.orchestrator.shards import train_shards
 from roundelay.orchestrator.stages import Stages
+from roundelay.recipes.judges.verdicts import scored
 
 FILE = [f"Tell me what number {number} is good for" for number in range(20)]
 
@@ -358,6 +364,36 @@ def test_the_pairs_of_the_newest_round_with_other_prompts_are_judged(
     shown = [prompt.truth.source for made in (second, third) for prompt in made if prompt.truth is not None]
     assert sorted(shown) == sorted([prompt.id for prompt in prompts[:4]] * 2)
     assert all('option="A">\nYes' in p.messages[0].content for p in second if p.truth and p.truth.ranks == (0, 1))
+
+
+def test_each_prompts_response_whose_votes_differ_most_is_judged_again(tmp_path: Path) -> None:
+    """Votes (2, 2), (1, 3) and (5, one that failed) on three responses: it is the second one's, in round 2 and, as that
+    has judging prompts itself, in round 3. A prompt without two votes on any response gives nothing. No order is known.
+    """
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS, judge=ADDITIVE, run__rounds=3)
+    phases = {"actor": phase(plain, rounds=1), "judge": phase(plain, new_prompts=DISPUTED, judge=META)}
+    settings = changed(plain, phases=phases)
+    ledger = ledger_of(settings, tmp_path)
+    votes = {0: (2.0, 2.0), 1: (1.0, 3.0), 2: (5.0, None)}
+    shards = list(train_shards(1, stores(ledger), settings))
+    mute = shards[-1].prompts[-1].id
+    for shard in shards:
+        rollouts = [rollout(p.id, sample, f"answer {sample} to {p.id}") for p in shard.prompts for sample in votes]
+        judgments = [
+            scored(one, vote=vote, status="parsed" if score is not None else "unparsable", score=score)
+            for one in rollouts
+            for vote, score in enumerate(votes[one.sample])
+            if one.prompt_id != mute or vote == 0
+        ]
+        ledger.write_shard("rollouts", shard, Rollout, rollouts)
+        ledger.write_shard("judgments", shard, Judgment, judgments)
+    judged = {p.id for shard in shards for p in shard.prompts} - {mute}
+    for round in (2, 3):
+        made = judging(ledger, settings, round=round)
+        assert sorted(p.id for p in made) == sorted(f"{name}/1" for name in judged) and len(made) == 3
+        for prompt in made:
+            assert prompt.truth is not None and (prompt.truth.ranks, prompt.truth.form) == ((), "additive")
+            assert f"answer 1 to {prompt.truth.source}\n" in prompt.messages[-1].content
 
 
 def test_judging_prompts_are_no_examples_of_new_ones(tmp_path: Path) -> None:

@@ -3,22 +3,24 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.configs import SAMPLING
+from support.configs import META, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
 from roundelay.orchestrator.judge_config import MetaJudge
-from roundelay.orchestrator.records import Judgment
+from roundelay.orchestrator.records import Judgment, Truth
 from roundelay.recipes.judges.meta_judge import battle_matrix, judge_meta, judgments_by_strength, meta_case
 from roundelay.recipes.judges.verdicts import compared
 from roundelay.recipes.pairing.length_controlled import pair_length_controlled
 
-CONFIG = MetaJudge(kind="meta", sampling=SAMPLING)
-TASK = prompt("p/0", "Judge this: <response>Yes</response> Score?")
+TASK = replace(
+    prompt("p/0", "Judge this: <response>Yes</response> Score?"), truth=Truth(source="p", form="additive", ranks=())
+)
 JUDGED = [rollout("p/0", sample, f"Reason {sample}.\nScore: {sample}") for sample in range(3)]
 
 
@@ -124,8 +126,8 @@ def test_strengths_are_finite_and_sum_to_nothing(won: dict[tuple[int, int], floa
 # -------------------------------------------------------------------------------------------------------- the question
 
 
-def judged(judge: Judge, rollouts: Sequence = JUDGED) -> list[Judgment]:
-    return asyncio.run(judge_meta(shard(TASK), rollouts, judge, config=CONFIG, seed_parts=(0, "judge")))
+def judged(judge: Judge, rollouts: Sequence = JUDGED, config: MetaJudge = META) -> list[Judgment]:
+    return asyncio.run(judge_meta(shard(TASK), rollouts, judge, config=config, seed_parts=(0, "judge")))
 
 
 def test_every_two_judgments_are_compared_in_both_orders_with_seeds_of_their_own() -> None:
@@ -158,6 +160,28 @@ def test_a_judgment_without_a_score_is_compared_with_none() -> None:
     assert unread == [(2, "unparsable", None), (3, "truncated", None)]
     assert len(judge.calls[0]) == 2 and not any("cannot say" in text for text in judge.asked)
     assert {one.sample for one in judgments_by_strength(found)} == {0, 1}
+
+
+def test_what_answers_no_judging_prompt_is_not_compared() -> None:
+    """Held-out prompts are none."""
+    judge = Judge(lambda request: said("[[A]]"))
+    plain = replace(TASK, truth=None)
+    assert asyncio.run(judge_meta(shard(plain), JUDGED, judge, config=META, seed_parts=())) == []
+    assert judge.calls == [[]]
+
+
+def test_the_letter_can_be_decoded_for_a_judge_that_follows_no_form() -> None:
+    """The reasons end where it begins a verdict of its own; the letter comes from a second, constrained question."""
+
+    def answer(request):
+        return said("B" if request.choices == ("A", "B", "C") and request.constrain_to_choices else "Hm, reasons. [[")
+
+    judge = Judge(answer)
+    found = judged(judge, JUDGED[:2], changed(META, constrain_last_line=True))
+    assert [(one.vote, one.probability, one.text) for one in found] == [
+        (0, 0.0, "Hm, reasons.\n[[B]]"), (1, 1.0, "Hm, reasons.\n[[B]]")
+    ]  # fmt: skip
+    assert all("[[" in request.stop for request in judge.calls[0])
 
 
 def test_no_text_of_a_judgment_or_a_response_can_become_the_verdict_or_an_option() -> None:
