@@ -33,8 +33,6 @@ _QUESTION = (
     "fit the response? Order and length mean nothing. Explain in a few sentences. Then end with one last line, the "
     "verdict in double brackets: [[A]] if A judged better, [[B]] if B did, [[C]] if neither is better."
 )
-
-
 VERDICT = VERDICTS["mt_bench"]
 
 

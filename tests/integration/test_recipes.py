@@ -935,7 +935,8 @@ def test_meta_rewarding_learns_short_good_responses_and_then_judgments_that_win(
     words = [f"{where}.{what}" for where in ("judge", "phases.judge_1.judge")
              for what in ("constrain_last_line=true", "sampling.max_tokens=5")]  # fmt: skip
     ledger = play(
-        "meta_rewarding", f"prompts.train.path={given_responses(tmp_path)}", "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=3", *words,
+        "meta_rewarding", f"prompts.train.path={given_responses(tmp_path)}",
+        "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=3", *words,
         *decoded, "phases.judge_1.generation.samples_per_prompt=3", "learner.pairs_per_step=2",
     )  # fmt: skip
     scored = scored_responses(ledger, 1)
