@@ -123,7 +123,7 @@ def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:
 
 
 async def _sampled(phase: Any) -> Sequence[Rollout]:
-    return await phase.sample(SHARD, 4, Engine())
+    return await phase.sample(SHARD, 4, Engine(), "policy")
 
 
 def compared(prompt_id: str, sample: int, other: int, vote: int, probability: float) -> Judgment:

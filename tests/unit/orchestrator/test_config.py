@@ -509,7 +509,11 @@ REFUSED = [
         ["set generation.samples_per_prompt=2"],
     ),
     (
-        {"judge": changed(ANNOTATORS, members={"one": AB, "other": ENDPOINT}), "pairing": SOFT},
+        {
+            "judge": changed(ANNOTATORS, members={"one": AB, "other": ENDPOINT}),
+            "pairing": SOFT,
+            "generation__samples_per_prompt": 2,
+        },
         ["judge.members.other scores single responses", "annotators compare two"],
         ["judge.members.other.judge", "pairwise"],
     ),

@@ -73,12 +73,6 @@ def test_what_can_train_a_judge_is_let_through(changes: dict[str, Any]) -> None:
 REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
     ({"judge": META}, ["judge.kind=meta", "new_prompts.kind=none"], "new_prompts=judgments"),
     ({"judge": META, "new_prompts": COMPARED}, ["judge.kind=meta"], "new_prompts.form=additive"),
-    (
-        {"judge": META, "new_prompts": changed(DISPUTED, form="mt_bench")},
-        ["new_prompts.of=disputed", "new_prompts.form=mt_bench"],
-        "new_prompts.form=additive",
-    ),
-    ({"judge": TRUTH, "new_prompts": DISPUTED}, ["judge.kind=truth", "new_prompts.of=disputed"], "judge=meta"),
     ({"judge": META, "new_prompts": DISPUTED}, ["new_prompts.of=disputed", "no phase before it"], "of=given"),
     ({"judge": TRUTH}, ["judge.kind=truth", "new_prompts.kind=none"], "new_prompts=judgments"),
     ({"evaluation__judge": TRUTH}, ["evaluation.judge.kind=truth"], "evaluation.judge"),
@@ -175,6 +169,23 @@ def test_what_is_disputed_was_voted_on_more_than_once() -> None:
     for judge, says in ((once, "judge.kind=additive and votes=1"), (phase(rounds=1), "judge.kind=expected_score")):
         with pytest.raises(ConfigError, match=f"phases.judge.new_prompts.of=disputed.*phase actor.*{says}"):
             check_combinations(with_phases(actor=judge, judge=judging))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "remedy"),
+    [
+        (
+            {"judge": META, "new_prompts": changed(DISPUTED, form="mt_bench")},
+            "new_prompts.form=mt_bench",
+            "form=additive",
+        ),
+        ({"judge": TRUTH, "new_prompts": DISPUTED}, "judge.kind=truth with new_prompts.of=disputed", "judge=meta"),
+    ],
+)
+def test_a_disputed_response_is_one_of_which_nothing_is_known(changes: dict[str, Any], says: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_combinations(with_phases(actor=phase(rounds=1, judge=ADDITIVE), judge=phase(**changes)))
+    assert says in caught.value.what and remedy in caught.value.remedy
 
 
 def test_a_judge_that_compares_policies_waits_for_a_phase_that_learns() -> None:
