@@ -27,8 +27,8 @@ from ..orchestrator.judge_config import JudgeConfig
 
 CONFIG_ROOT = Path(str(files("roundelay.configs")))
 GROUPS = (
-    "recipe", "model", "prompts", "new_prompts", "generation", "judge", "pairing", "filter", "objective", "learner",
-    "evaluation", "cluster", "tracking",
+    "recipe", "model", "prompts", "new_prompts", "generation", "judge", "pairing", "filter", "conditioning",
+    "objective", "learner", "evaluation", "cluster", "tracking",
 )  # fmt: skip
 _ADAPTER = TypeAdapter(Config)
 _JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])

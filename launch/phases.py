@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from ..orchestrator.conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.generation_config import (
     AlteredInstructionGeneration,
@@ -21,29 +22,10 @@ from ..orchestrator.generation_config import (
     samples_of,
 )
 from ..orchestrator.judge_config import (
-    REWARD_MODEL,
-    AbJudge,
-    AdditiveJudge,
     AnnotatorsJudge,
-    ChecklistJudge,
-    CritiqueJudge,
-    DensityRatioJudge,
-    EndpointJudge,
-    ExpectedScoreJudge,
-    FunctionJudge,
-    ImplicitRewardJudge,
-    JudgeConfig,
     MetaJudge,
-    NoJudge,
-    PairwiseJudge,
     PanelJudge,
-    RatingJudge,
-    RewardModelJudge,
-    TruthJudge,
-    ValidatorJudge,
-    asked_both_ways,
     is_policy,
-    models_of,
     votes_of,
 )
 from ..orchestrator.pairing_config import (
@@ -70,10 +52,12 @@ from ..orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
-from ..orchestrator.protocols import Generate, Judge, Phase, Scorers
+from ..orchestrator.protocols import Generate, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.user_functions import load_function
+from ..recipes.conditioning.classes import condition_classes
+from ..recipes.conditioning.hindsight import condition_hindsight
 from ..recipes.generation.altered_instruction import sample_altered_instruction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
@@ -84,25 +68,10 @@ from ..recipes.generation.mixture import sample_mixture
 from ..recipes.generation.plain import sample_plain
 from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
-from ..recipes.judges.ab import judge_ab
-from ..recipes.judges.additive import judge_additive
-from ..recipes.judges.annotators import flipped, judge_annotators
+from ..recipes.judges.annotators import flipped
 from ..recipes.judges.canaries import judge_canaries
-from ..recipes.judges.checklist import judge_checklist
-from ..recipes.judges.critique import judge_critique
-from ..recipes.judges.density_ratio import judge_density_ratio
-from ..recipes.judges.endpoint import Endpoint, api_key, judge_by_endpoint
-from ..recipes.judges.expected_score import judge_expected_score
-from ..recipes.judges.function import judge_function
-from ..recipes.judges.implicit_reward import judge_implicit_reward
-from ..recipes.judges.log_probs import with_own_logps
-from ..recipes.judges.meta_judge import judge_meta, judgments_by_strength
-from ..recipes.judges.pairwise import judge_pairwise
-from ..recipes.judges.panel import judge_panel, panel_judgments
-from ..recipes.judges.rating import judge_rating
-from ..recipes.judges.reward_model import judge_reward_model
-from ..recipes.judges.truth import judge_truth
-from ..recipes.judges.validator import judge_validator
+from ..recipes.judges.meta_judge import judgments_by_strength
+from ..recipes.judges.panel import panel_judgments
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.anchored import pair_anchored
 from ..recipes.pairing.best_worst import pair_best_worst
@@ -126,35 +95,30 @@ from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
 from .filters import round_filter
+from .judges import build_canary_judge, build_judge
 from .new_prompts import prompt_maker
 
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
-    judge_heldout = _judge(config.evaluation.judge, config, scorers, "evaluate", own_logps=True)
-    canary_judge = _canary_judge(config, scorers)
+    judge_heldout = build_judge(
+        config.evaluation.judge, config, scorers, "evaluate", own_logps=config.evaluation.condition is None
+    )
+    canary_judge = build_canary_judge(config, scorers)
     return Phase(
         make_prompts=prompt_maker(config),
         samplers=samplers_of(config.generation),
         again=is_again(config.generation),
         sample=partial(_sample, config=config),
-        judge=_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
+        judge=build_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
         pair=partial(_pair, config=config),
+        condition=None if isinstance(config.conditioning, NoConditioning) else partial(_condition, config=config),
         filter=round_filter(config),
         sample_heldout=partial(_sample_heldout, config=config),
         judge_heldout=judge_heldout,
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
         rejudge=judge_heldout if is_policy(config.evaluation.judge) else None,
     )
-
-
-def _canary_judge(config: Config, scorers: Scorers | None) -> Judge | None:
-    """The judge of planted responses, which nobody sampled: none where it asks for the policy's log-probs of them,
-    which no actor beside the rollout engines holds, or judges judgments."""
-    judge = asked_both_ways(config.judge)
-    if isinstance(judge, MetaJudge) or not {*models_of(judge, own_logps=False)} <= {*config.held_models}:
-        return None
-    return _judge(judge, config, scorers, "canary", own_logps=False)
 
 
 async def _sample(
@@ -173,6 +137,7 @@ async def _sample(
                 samples=samples_of(plain, sampler),
                 seed_parts=seed_parts,
                 sampler=sampler,
+                condition=plain.condition,
             )
         case GivenAndSampledGeneration(sampling=sampling):
             return await sample_beside_given(shard, policy_version, generate, sampling=sampling, seed_parts=seed_parts)
@@ -203,104 +168,8 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
         sampling=config.evaluation.sampling,
         samples=range(1),
         seed_parts=(config.run.seed, "evaluate"),
+        condition=config.evaluation.condition,
     )
-
-
-def _judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose: str, own_logps: bool) -> Judge | None:
-    """`purpose` keeps apart the seeds of judges that are asked about the same responses. `own_logps`: what is judged
-    was sampled from the plain prompts, so that its log-probs are the policy's own."""
-    seed_parts = (config.run.seed, *purpose)
-    match judge:
-        case NoJudge():
-            return None
-        case ExpectedScoreJudge():
-            return partial(judge_expected_score, config=judge)
-        case AdditiveJudge():
-            return partial(judge_additive, config=judge, seed_parts=seed_parts)
-        case RatingJudge():
-            return partial(judge_rating, config=judge, seed_parts=seed_parts)
-        case ChecklistJudge():
-            return partial(judge_checklist, config=judge, seed_parts=seed_parts)
-        case CritiqueJudge():
-            return partial(judge_critique, config=judge, seed_parts=seed_parts)
-        case AbJudge():
-            return partial(_compare, judge=judge, config=config)
-        case PairwiseJudge():
-            return partial(judge_pairwise, config=judge, seed_parts=seed_parts)
-        case RewardModelJudge():
-            assert scorers is not None, "a run that judges by a reward model has scorers"
-            return partial(_score, scorers=scorers)
-        case ImplicitRewardJudge() | DensityRatioJudge():
-            return partial(_compare_models, judge=judge, scorers=scorers, own_logps=own_logps)
-        case FunctionJudge():
-            return partial(judge_function, function=load_function(judge.function, "judge.function"))
-        case TruthJudge():
-            return judge_truth
-        case ValidatorJudge():
-            return partial(judge_validator, config=judge)
-        case EndpointJudge():
-            inner = _judge(judge.judge, config, scorers, *purpose, own_logps=own_logps)
-            assert inner is not None
-            return partial(judge_by_endpoint, judge=inner, endpoint=Endpoint(config=judge, key=api_key(judge)))
-        case PanelJudge():
-            members = [
-                _judge(member, config, scorers, *purpose, name, own_logps=own_logps)
-                for name, member in judge.members.items()
-            ]
-            return partial(
-                judge_panel,
-                members=[member for member in members if member is not None],
-                votes=[votes_of(member) for member in judge.members.values()],
-            )
-        case AnnotatorsJudge():
-            annotators = {
-                name: _judge(member, config, scorers, *purpose, name, own_logps=own_logps)
-                for name, member in judge.members.items()
-            }
-            return partial(
-                judge_annotators,
-                members={name: member for name, member in annotators.items() if member is not None},
-                seed_parts=seed_parts,
-            )
-        case MetaJudge():
-            return partial(judge_meta, config=judge, seed_parts=seed_parts)
-
-
-async def _compare(
-    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, judge: AbJudge, config: Config
-) -> list[Judgment]:
-    """By the seeds of generation: a prompt's instruction is drawn as its affix is."""
-    return await judge_ab(
-        shard, rollouts, generate, config=judge, seed_parts=(config.run.seed, shard.split, shard.round)
-    )
-
-
-async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, scorers: Scorers) -> list[Judgment]:
-    """By the newest reward model. Before a phase has trained one nothing is judged: the first evaluations have none."""
-    if REWARD_MODEL not in scorers.models:
-        return []
-    return await judge_reward_model(shard, rollouts, generate, score=partial(scorers.score, REWARD_MODEL))
-
-
-async def _compare_models(
-    shard: Shard,
-    rollouts: Sequence[Rollout],
-    generate: Generate,
-    *,
-    judge: ImplicitRewardJudge | DensityRatioJudge,
-    scorers: Scorers | None,
-    own_logps: bool,
-) -> list[Judgment]:
-    """The scorers hold the policy itself where its log-probs do not come with the rollouts; where those are all that is
-    compared, there are no scorers."""
-    names = models_of(judge, own_logps=own_logps)
-    logps = with_own_logps(rollouts, scorers.logps if scorers else None)
-    if "policy" in names:
-        assert scorers is not None, "a run whose judge asks a model has scorers"
-        logps = scorers.logps
-    if isinstance(judge, ImplicitRewardJudge):
-        return await judge_implicit_reward(shard, rollouts, generate, config=judge, logps=logps)
-    return await judge_density_ratio(shard, rollouts, generate, config=judge, logps=logps)
 
 
 def _pair(
@@ -399,3 +268,19 @@ def _pair(
             # Held-out pairs keep their true labels: it is them that the control must fail on.
             shuffle = config.run.seed if shuffles and shard.split == "train" else None
             return pair_contrast(prompt, rollouts, drop_truncated=drop_truncated, shuffle_seed=shuffle)
+
+
+async def _condition(
+    shard: Shard, outcomes: Sequence[PairingOutcome], generate: Generate, *, config: Config
+) -> list[PairingOutcome]:
+    max_tokens = config.model.max_model_len
+    match config.conditioning:
+        case NoConditioning():
+            return list(outcomes)
+        case HindsightConditioning() as hindsight:
+            seed_parts = (config.run.seed, "hindsight", shard.split, shard.round)
+            return await condition_hindsight(
+                outcomes, generate, config=hindsight, max_tokens=max_tokens, seed_parts=seed_parts
+            )
+        case ClassesConditioning() as classes:
+            return await condition_classes(outcomes, generate, config=classes, max_tokens=max_tokens)

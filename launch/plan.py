@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
+from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import (
@@ -100,6 +101,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
         *([] if isinstance(config.filter, NoFilter) else [("filter", _filter(config.filter))]),
+        *([] if isinstance(config.conditioning, NoConditioning) else [("condition", config.conditioning.kind)]),
         ("learn", f"{trains}: {_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
                   f"{config.learner.pairs_per_step} {result.split()[0]} a step, "

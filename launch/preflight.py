@@ -194,11 +194,13 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
             )
     if isinstance(generation, GivenGeneration):
         return
-    asked = asked_ways(prompt, generation, (config.judge, config.evaluation.judge))
+    evaluation = config.evaluation
+    condition = evaluation.condition if field == "prompts.heldout" else None
+    asked = asked_ways(prompt, generation, (config.judge, evaluation.judge), condition)
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
-    if field == "prompts.heldout" and config.evaluation.sampling.max_tokens > budget:
-        name, budget = "evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens
+    if field == "prompts.heldout" and evaluation.sampling.max_tokens > budget:
+        name, budget = "evaluation.sampling.max_tokens", evaluation.sampling.max_tokens
     if tokens + budget > limit:
         raise ConfigError(
             f"{field}: prompt {prompt.id!r} has {tokens} tokens; with {name}={budget} it needs {tokens + budget}, and "

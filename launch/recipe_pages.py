@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, RewardModelObjective
+from .conditioning_words import asked_under, conditioned
 from .config_loading import compose_dict, group_members, nearest, parse_config
 from .objective_words import learnt
 from .plan import phases_of
@@ -92,10 +94,15 @@ def _stages(config: Config) -> list[tuple[str, str]]:
         ("judge", judged(config.judge)),
         ("pair", paired(config.pairing)),
         *([("filter", kept(config.filter))] if not isinstance(config.filter, NoFilter) else []),
+        *([("condition", conditioned(config.conditioning))] if _conditions(config) else []),
         ("learn", learnt(config.objective)),
         ("update", taught(config.learner, config.pairing)),
         ("sync", "Nothing: the policy stays as it is." if keeps else "The next round samples from the new policy."),
     ]
+
+
+def _conditions(config: Config) -> bool:
+    return not isinstance(config.conditioning, NoConditioning)
 
 
 def _evaluated(config: Config) -> str:
@@ -104,7 +111,8 @@ def _evaluated(config: Config) -> str:
     planted = min(evaluation.canaries.prompts, evaluation.num_prompts)
     canaries = f" Canaries for the round's judge on {planted} of them." if planted and set(judges) != {_NOBODY} else ""
     judge = "Nobody judges it." if evaluation.judge == _NOBODY else f"Judge: {judged(evaluation.judge)}"
-    return f"A response to each of {evaluation.num_prompts} held-out prompts. {judge}{canaries}"
+    under = asked_under(evaluation.condition)
+    return f"A response to each of {evaluation.num_prompts} held-out prompts{under}. {judge}{canaries}"
 
 
 def _grid(rows: list[tuple[str, str]]) -> Table:

@@ -92,6 +92,7 @@ from ..orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
+from .conditioning_words import asked_under
 
 # Points of the distribution of a prompt's scores.
 _ANCHORS: dict[Anchor, str] = {
@@ -137,13 +138,14 @@ def sampled(generation: GenerationConfig) -> str:
     match generation:
         case GivenGeneration():
             return "Nothing: the responses that the prompts of prompts.seed come with, best first."
-        case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again):
+        case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again, condition=condition):
             by = (
                 ""
                 if samplers == (POLICY,)
                 else f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
             )
-            what = f"{_count(samples, 'response')} to each prompt{' of the round before' if again else ''}{by}"
+            before, under = " of the round before" if again else "", asked_under(condition)
+            what = f"{_count(samples, 'response')} to each prompt{before}{by}{under}"
         case GivenAndSampledGeneration():
             what = "A response to each prompt of prompts.seed, beside the best one that it comes with"
         case ContrastGeneration(placement=placement, affixes=affixes):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from .conditioning_config import ConditioningConfig
 from .config_types import (
     STRICT,
     BelowOne,
@@ -26,6 +27,7 @@ from .config_types import (
 from .errors import ConfigError
 from .filter_config import FilterConfig
 from .generation_config import (
+    Condition,
     GenerationConfig,
     GivenAndSampledGeneration,
     GivenGeneration,
@@ -36,6 +38,7 @@ from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
+from .prompts_config import PromptsConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -59,39 +62,6 @@ class RunConfig:
     prompts_per_shard: PositiveInt
     keep_policies: PositiveInt | None  # newest policies kept on disk; null keeps all
     repeat_phases: bool = False  # whether the first phase comes again after the last, until the run ends
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class PromptSource:
-    """Where prompts are read: a .jsonl, .csv or .parquet file, or the name of a data set for `datasets`."""
-
-    path: str
-    split: str = "train"  # of a `datasets` name
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class SeedSource:
-    """Where prompts with given responses are read, for phases whose generation is `given`.
-
-    `responses` names the columns that hold them, best first: [completion], or [chosen, rejected]. A cell is text, a
-    list of texts, or messages whose last one is the assistant's.
-    """
-
-    path: str | None
-    split: str
-    responses: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class PromptsConfig:
-    """Training and held-out prompts, and which columns hold them. Without `id_column`, ids are hashes of the text."""
-
-    train: PromptSource
-    heldout: PromptSource
-    seed: SeedSource
-    prompt_column: str
-    id_column: str | None
-    system: str | None  # a system message put before prompts that have none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -174,11 +144,12 @@ class PhaseConfig:
     judge: JudgeConfig
     pairing: PairingConfig
     filter: FilterConfig
+    conditioning: ConditioningConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
 
 
-PHASE_GROUPS = ("new_prompts", "generation", "judge", "pairing", "filter", "objective", "learner")
+PHASE_GROUPS = ("new_prompts", "generation", "judge", "pairing", "filter", "conditioning", "objective", "learner")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -195,6 +166,7 @@ class EvaluationConfig:
 
     num_prompts: PositiveInt
     sampling: SamplingConfig
+    condition: Condition | None  # what held-out prompts are asked under; null: they are asked as they are
     judge: JudgeConfig
     samples_shown: NonNegativeInt  # responses printed by `roundelay show`
     canaries: CanariesConfig
@@ -282,6 +254,7 @@ class Config:
     judge: JudgeConfig
     pairing: PairingConfig
     filter: FilterConfig
+    conditioning: ConditioningConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
     phases: Frozen[PhaseConfig]
@@ -327,6 +300,7 @@ class Config:
             judge=phase.judge,
             pairing=phase.pairing,
             filter=phase.filter,
+            conditioning=phase.conditioning,
             objective=phase.objective,
             learner=phase.learner,
             phases=FrozenMapping({}),
@@ -371,7 +345,7 @@ class Config:
     @property
     def held_models(self) -> tuple[str, ...]:
         """The models beside the policy that judge in a round or its evaluation, by name."""
-        evaluating = models_of(self.evaluation.judge, own_logps=True)
+        evaluating = models_of(self.evaluation.judge, own_logps=self.evaluation.condition is None)
         return tuple(dict.fromkeys((*self.judge_models, *evaluating)))
 
     @property

@@ -7,6 +7,7 @@ alone `judge_checks`'.
 import json
 from typing import get_args
 
+from .conditioning_checks import check_condition, check_conditioning
 from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
@@ -74,6 +75,8 @@ def check_combinations(config: Config) -> None:
     """
     check_judge("evaluation.judge", config, config.evaluation.judge)
     check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
+    if config.evaluation.condition is not None:
+        check_condition("evaluation.condition", config.evaluation.condition)
     _check_cluster(config)
     _check_order(config)
     check_judge_models(config)
@@ -110,6 +113,7 @@ def _check_phase(config: Config) -> None:
     _check_generation(config)
     check_objective(config.objective)
     check_imitation(config)
+    check_conditioning(config)
     _check_pairing_of_objective(config)
     check_consistency(config)
     _check_scores_of_pairs(config)

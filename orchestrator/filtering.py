@@ -69,6 +69,15 @@ def filtered(outcomes: Sequence[PairingOutcome], decision: Decision, first: int)
     return kept
 
 
+def part_of(group: ResponseGroup, indices: Sequence[int]) -> ResponseGroup:
+    """A group of the responses at `indices` alone."""
+    return ResponseGroup(
+        prompt=group.prompt,
+        responses=tuple(group.responses[index] for index in indices),
+        scores=tuple(group.scores[index] for index in indices) if group.scores else (),
+    )
+
+
 def _filtered(
     outcome: PairingOutcome, reasons: Sequence[str | None], label_probability: float | None
 ) -> PairingOutcome:
@@ -78,15 +87,11 @@ def _filtered(
     if not stay:
         reason = reasons[0]
         assert reason is not None
-        return replace(outcome, pair=None, group=None, dropped=Dropped(prompt_id=made.prompt.id, reason=reason))
+        return PairingOutcome(pair=None, dropped=Dropped(prompt_id=made.prompt.id, reason=reason))
     if outcome.group is not None:
-        group = outcome.group
-        rest = ResponseGroup(
-            prompt=group.prompt,
-            responses=tuple(group.responses[index] for index in stay),
-            scores=tuple(group.scores[index] for index in stay) if group.scores else (),
-        )
-        return replace(outcome, group=rest)
+        rest = part_of(outcome.group, stay)
+        sequences = tuple(outcome.sequences[index] for index in stay) if outcome.sequences else ()
+        return replace(outcome, group=rest, sequences=sequences)
     if outcome.pair is not None and label_probability is not None:
         return replace(outcome, pair=replace(outcome.pair, label_probability=label_probability))
     return outcome

@@ -45,16 +45,20 @@ def check_reference(config: Config) -> None:
     Raises:
         ConfigError: naming the fields, their values and the remedy.
     """
-    given = isinstance(config.generation, GivenGeneration | GivenAndSampledGeneration)
+    generation = config.generation
+    given = isinstance(generation, GivenGeneration | GivenAndSampledGeneration)
     if config.objective.reference.logps == "rollout" and given:
         raise ConfigError(
-            f"objective.reference.logps=rollout with generation.kind={config.generation.kind}: nobody sampled given "
-            "responses",
+            f"objective.reference.logps=rollout with generation.kind={generation.kind}: nobody sampled given responses",
             "set objective.reference.logps=recompute",
         )
-    if config.objective.reference.logps == "rollout" and not isinstance(config.generation, PlainGeneration):
+    plain = isinstance(generation, PlainGeneration) and generation.condition is None
+    if config.objective.reference.logps == "rollout" and not plain:
+        asked = (
+            "generation.condition" if isinstance(generation, PlainGeneration) else f"generation.kind={generation.kind}"
+        )
         raise ConfigError(
-            f"objective.reference.logps=rollout with generation.kind={config.generation.kind}: the sampler's log-probs "
+            f"objective.reference.logps=rollout with {asked}: the sampler's log-probs "
             "were taken under another prompt than the one that is trained on",
             "set objective.reference.logps=recompute",
         )

@@ -21,6 +21,14 @@ class SamplingConfig:
     stop: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Condition:
+    """What a conversation is asked under: a further line of its system message, an opening of the assistant's turn."""
+
+    system: Text | None = None
+    assistant_prefix: Text | None = None
+
+
 POLICY = "policy"
 SAMPLERS = (POLICY, "initial", "previous", "latest")  # by a word; others are earlier rounds and model directories
 EARLIER_ROUND = re.compile(r"round-(\d+)")
@@ -35,7 +43,8 @@ class PlainGeneration:
     one); that of an earlier round (`round-3`); or the directory of another model of the same architecture, shape and
     tokenizer. Samples are numbered sampler by sampler.
 
-    With `again` the prompts are those of the round before, and its pairs take part in pairing, with their scores.
+    With `again` the prompts are those of the round before, and its pairs take part in pairing, with their scores. Under
+    a `condition` the responses are still those to the prompt as it is, and are trained as such.
     """
 
     kind: Literal["plain"]
@@ -44,6 +53,7 @@ class PlainGeneration:
     truncated: Literal["keep", "drop"]  # whether responses cut at max_tokens may enter pairs
     samplers: Annotated[tuple[str, ...], Field(min_length=1)] = (POLICY,)
     again: bool = False
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -183,7 +193,8 @@ def samplers_of(generation: GenerationConfig) -> tuple[str, ...]:
 
 def is_sampled_by_policy(generation: GenerationConfig) -> bool:
     """Whether every response is the policy's, from the plain prompt: then its log-probs are the policy's own."""
-    return isinstance(generation, PlainGeneration) and generation.samplers == (POLICY,)
+    plain = isinstance(generation, PlainGeneration) and generation.condition is None
+    return plain and samplers_of(generation) == (POLICY,)
 
 
 def is_again(generation: GenerationConfig) -> bool:

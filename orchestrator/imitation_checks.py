@@ -1,5 +1,6 @@
 """What is imitated, and what is not: combinations of pairing and supervised learning."""
 
+from .conditioning_config import NoConditioning
 from .config import Config
 from .errors import ConfigError
 from .filter_config import ResponseFilter
@@ -35,9 +36,10 @@ def check_imitation(config: Config) -> None:
             "compares",
             "choose objective=sft, or a pairing of two responses",
         )
-    if isinstance(pairing, GroupPairing) and imitates and not isinstance(config.filter, ResponseFilter):
+    told_apart = isinstance(config.filter, ResponseFilter) or not isinstance(config.conditioning, NoConditioning)
+    if isinstance(pairing, GroupPairing) and imitates and not told_apart:
         raise ConfigError(
             f"pairing.kind=group with objective.kind=sft and filter.kind={config.filter.kind} would imitate the worst "
             "responses as it does the best",
-            "choose filter=score_threshold, top_fraction or longest, or pairing=best_worst",
+            "choose filter=score_threshold, top_fraction or longest, conditioning=classes, or pairing=best_worst",
         )

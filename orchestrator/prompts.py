@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .config import PromptsConfig, PromptSource
 from .errors import ConfigError
 from .ledger import Ledger
+from .prompts_config import PromptsConfig, PromptSource
 from .records import Message, Prompt
 from .tables import arrow_schema, from_table, to_table
 

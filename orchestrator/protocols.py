@@ -25,6 +25,10 @@ from .records import (
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
 Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
+# What is learnt of a shard's outcomes, in `sequences`.
+Conditioning: TypeAlias = Callable[
+    [Shard, Sequence[PairingOutcome], Generate], Coroutine[Any, Any, list[PairingOutcome]]
+]
 # Takes the policy's responses and its version.
 JudgeCanaries: TypeAlias = Callable[
     [Shard, Sequence[Rollout], int, Generate], Coroutine[Any, Any, list[CanaryJudgment]]
@@ -78,6 +82,7 @@ class Phase:
     sample: Callable[[Shard, int, Generate, str], Awaitable[list[Rollout]]]  # one sampler's responses
     judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
+    condition: Conditioning | None  # None where responses are learnt under their own prompts
     filter: Filter | None  # None: all are
     sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge_heldout: Judge | None

@@ -219,8 +219,33 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TokenSequence:
+    """A prompt and a response.
+
+    `weights` weigh the response's tokens in a token-level loss (None: all 1); `sampler_logps` are the log-probs that
+    the rollout engine gave them (None: not asked for).
+
+    Example:
+        TokenSequence(prompt_token_ids=(1, 5), token_ids=(7, 2))
+    """
+
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    weights: tuple[float, ...] | None = None
+    sampler_logps: tuple[float, ...] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Of prompt and response together."""
+        return len(self.prompt_token_ids) + len(self.token_ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PairingOutcome:
     """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`.
+
+    `sequences` is what is learnt of it, where a phase conditions responses: of a group, one a response. It is empty
+    where the responses are learnt under their own prompts.
 
     Example:
         PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
@@ -229,6 +254,7 @@ class PairingOutcome:
     pair: PreferencePair | None
     dropped: Dropped | None
     group: ResponseGroup | None = None
+    sequences: tuple[TokenSequence, ...] = ()
 
 
 def pairs_of(outcomes: Sequence[PairingOutcome]) -> list[PreferencePair]:
@@ -295,23 +321,6 @@ class Generation:
     text: str
     finish_reason: Literal["stop", "length", "prompt_too_long"]
     choice_logprobs: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenSequence:
-    """A prompt and a response.
-
-    `weights` weigh the response's tokens in a token-level loss (None: all 1); `sampler_logps` are the log-probs that
-    the rollout engine gave them (None: not asked for).
-
-    Example:
-        TokenSequence(prompt_token_ids=(1, 5), token_ids=(7, 2))
-    """
-
-    prompt_token_ids: tuple[int, ...]
-    token_ids: tuple[int, ...]
-    weights: tuple[float, ...] | None = None
-    sampler_logps: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,11 +74,12 @@ class Stages:
         judgments = await self.judged(f"{prefix}judgments", shard, total, responses, phase.judge)
 
         async def pair() -> list[PairingOutcome]:
-            if not phase.again or shard.split == "heldout":
-                return pair_shard(shard, rollouts, judgments, phase)
-            first = 1 + max((rollout.sample for rollout in rollouts), default=-1)
-            old, votes = pairs_before(self.ledger, shard, first)
-            return pair_shard(shard, [*rollouts, *old], [*judgments, *votes], phase)
+            old, votes = [], []
+            if phase.again and shard.split == "train":
+                first = 1 + max((rollout.sample for rollout in rollouts), default=-1)
+                old, votes = pairs_before(self.ledger, shard, first)
+            made = pair_shard(shard, [*rollouts, *old], [*judgments, *votes], phase)
+            return made if phase.condition is None else await phase.condition(shard, made, self.rollouts.generate)
 
         outcomes = await self.committed(f"{prefix}pairs", shard, total, PairingOutcome, pair)
         return ShardResult(shard=shard, rollouts=rollouts, judgments=judgments, outcomes=outcomes)

@@ -31,12 +31,24 @@ def training_examples(
     pairs = [(outcome.pair, progress) for outcome, progress in placed if outcome.pair is not None]
     groups = [(outcome.group, progress) for outcome, progress in placed if outcome.group is not None]
     if isinstance(objective, SftObjective):
-        return _demonstrations(pairs, groups)
+        conditioned = [example for outcome, progress in placed for example in _conditioned(outcome, progress)]
+        return conditioned or _demonstrations(pairs, groups)
     if objective.kind == "cut":
         return [example for group, progress in groups for example in _critiqued(group, progress)]
     if groups:
         return [_group(group, progress, objective) for group, progress in groups]
     return _BUILDERS.get(objective.kind, _preferences)(pairs)
+
+
+def _conditioned(outcome: PairingOutcome, progress: float) -> list[TrainingExample]:
+    """What conditioning made of a prompt's responses, each sequence by itself."""
+    made = outcome.pair or outcome.group
+    if made is None:
+        return []
+    return [
+        TrainingExample(id=f"{made.prompt.id}/{index}", sequences=(sequence,), progress=progress)
+        for index, sequence in enumerate(outcome.sequences)
+    ]
 
 
 def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:

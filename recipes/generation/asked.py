@@ -5,6 +5,7 @@ from typing import assert_never
 
 from ...orchestrator.generation_config import (
     AlteredInstructionGeneration,
+    Condition,
     ContrastGeneration,
     GenerationConfig,
     GivenAndSampledGeneration,
@@ -21,18 +22,21 @@ from ...orchestrator.records import Message, Prompt, Variant
 from ..judges.density_ratio import instructed
 from .altered_instruction import alteration_prompt
 from .contrast import contrast_prompt
-from .conversations import described, with_system
+from .conversations import described, under, with_system
 from .mixture import aggregation_prompt
 
 Way = tuple[tuple[Message, ...], str]
 
 
-def asked_ways(prompt: Prompt, generation: GenerationConfig, judges: Iterable[JudgeConfig]) -> list[Way]:
-    """Every conversation, with the opening of the assistant's turn, that responses to `prompt` may be sampled from, or
-    that `judges` take their log-probs after."""
+def asked_ways(
+    prompt: Prompt, generation: GenerationConfig, judges: Iterable[JudgeConfig], condition: Condition | None = None
+) -> list[Way]:
+    """Every conversation, with the opening of the assistant's turn, that responses to `prompt` may be sampled from (by
+    generation, or under `condition`), or that `judges` take their log-probs after."""
     instructions = (judge.instruction for judge in judges if isinstance(judge, DensityRatioJudge))
     return [
         (prompt.messages, ""),
+        under(prompt.messages, condition),
         *_sampled_from(prompt.messages, generation),
         *((instructed(prompt.messages, text), "") for text in instructions if text is not None),
     ]
@@ -41,7 +45,9 @@ def asked_ways(prompt: Prompt, generation: GenerationConfig, judges: Iterable[Ju
 def _sampled_from(messages: tuple[Message, ...], generation: GenerationConfig) -> list[Way]:
     """What generation asks beside the plain prompt."""
     match generation:
-        case PlainGeneration() | ReviseGeneration() | GivenGeneration() | GivenAndSampledGeneration():
+        case PlainGeneration(condition=condition):
+            return [under(messages, condition)]
+        case ReviseGeneration() | GivenGeneration() | GivenAndSampledGeneration():
             return []
         case JudgmentsGeneration():
             return []

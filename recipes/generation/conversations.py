@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...orchestrator.generation_config import Condition
 from ...orchestrator.records import Message
 
 
@@ -15,6 +16,19 @@ def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
     if messages[0].role == "system":
         return (Message(role="system", content=f"{messages[0].content}\n{text}"), *messages[1:])
     return (Message(role="system", content=text), *messages)
+
+
+def under(messages: Sequence[Message], condition: Condition | None) -> tuple[tuple[Message, ...], str]:
+    """The conversation and the opening of the assistant's turn that ask under a condition.
+
+    Example:
+        >>> under([Message(role="user", content="Hi")], Condition(assistant_prefix="Briefly: "))
+        ((Message(role='user', content='Hi'),), 'Briefly: ')
+    """
+    if condition is None:
+        return tuple(messages), ""
+    asked = with_system(messages, condition.system) if condition.system else tuple(messages)
+    return asked, condition.assistant_prefix or ""
 
 
 def described(messages: Sequence[Message], description: str, placement: str) -> tuple[tuple[Message, ...], str]:

@@ -1,9 +1,10 @@
 """Responses to the prompt as it is."""
 
-from ...orchestrator.generation_config import POLICY, SamplingConfig
+from ...orchestrator.generation_config import POLICY, Condition, SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Rollout, Shard
 from ...orchestrator.seeds import derive_seed
+from .conversations import under
 from .requests import request_for, rollout_of
 
 
@@ -16,14 +17,28 @@ async def sample_plain(
     samples: range,
     seed_parts: tuple[int | str, ...],
     sampler: str = POLICY,
+    condition: Condition | None = None,
 ) -> list[Rollout]:
-    """A response of each of these sample numbers to every prompt, prompt by prompt."""
+    """A response of each of these sample numbers to every prompt, prompt by prompt.
+
+    What is asked under a condition is recorded with the token ids of the prompt without it.
+    """
     slots = [(prompt, sample) for prompt in shard.prompts for sample in samples]
-    requests = [
-        request_for(prompt.messages, sampling, derive_seed(*seed_parts, prompt.id, sample)) for prompt, sample in slots
-    ]
-    generations = await generate(requests)
+    requests = []
+    for prompt, sample in slots:
+        messages, prefix = under(prompt.messages, condition)
+        seed = derive_seed(*seed_parts, prompt.id, sample)
+        requests.append(request_for(messages, sampling, seed, prefix, prompt.messages if condition else ()))
     return [
-        rollout_of(prompt, sample, "plain", request, generation, generation.prompt_token_ids, policy_version, sampler)
-        for (prompt, sample), request, generation in zip(slots, requests, generations, strict=True)
+        rollout_of(
+            prompt,
+            sample,
+            "plain",
+            request,
+            generation,
+            generation.plain_token_ids if condition else generation.prompt_token_ids,
+            policy_version,
+            sampler,
+        )
+        for (prompt, sample), request, generation in zip(slots, requests, await generate(requests), strict=True)
     ]

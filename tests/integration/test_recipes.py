@@ -122,6 +122,7 @@ COMPARED = ("cream", "cdr", "spa")  # whose judges compare models by their log-p
 MIXTURES = ("self_moa", "aft")
 OTHER_PHASES = ("autopm", "janus")
 AGAINST_GIVEN = ("spin",)
+CONDITIONED = ("coh", "conditional_bc")
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own below
@@ -151,6 +152,7 @@ def test_every_shipped_recipe_is_played_here() -> None:
         *MAKING_PROMPTS,
         *TRAINING_JUDGES,
         *AGAINST_GIVEN,
+        *CONDITIONED,
         *SEVERAL_SAMPLERS,
         *OF_THEIR_OWN,
     ]
@@ -371,6 +373,67 @@ def test_spin_learns_given_over_own_responses_of_two_rounds(play: Callable[..., 
     made = [ledger.manifest(round)["data"]["pairs"] for round in (1, 2)]
     assert trained == [made[0], made[0] + made[1]]
     assert ledger.manifest(2)["start"]["version"] == ledger.manifest(2)["reference"]["version"] == 1
+
+
+def test_a_chain_of_hindsight_is_learnt_and_the_policy_is_asked_with_the_helpful_words(
+    play: Callable[..., Ledger], tiny_model: Path
+) -> None:
+    """Four orders of the best and the worst response. Behind the first marker the responses' tokens weigh 1, the second
+    marker's 0; held-out prompts are asked with the helpful marker and recorded without it."""
+    ledger = play("coh", *ONE_PHASE, "run.prompts_per_round=16", "generation.truncated=keep")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    conditioning = ledger.header()["config"]["conditioning"]
+    markers = [conditioning["helpful"], conditioning["unhelpful"]]
+    scored, lengths = scored_responses(ledger, 1), set[tuple[int, ...]]()
+    made = [outcome for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(made) >= 8
+    for outcome in made:
+        pair, (sequence,) = outcome.pair, outcome.sequences
+        assert pair is not None and best_over_worst(pair, scored[pair.prompt.id])
+        first = tokenizer.decode(sequence.prompt_token_ids).endswith(markers[1])
+        links = [(pair.chosen.token_ids, markers[0]), (pair.rejected.token_ids, markers[1])][:: -1 if first else 1]
+        assert tokenizer.decode(sequence.prompt_token_ids).endswith(links[0][1])
+        second = tuple(tokenizer(links[1][1], add_special_tokens=False)["input_ids"])
+        whole = (*links[0][0], *second, *links[1][0])
+        weights = [1.0] * len(links[0][0]) + [0.0] * len(second) + [1.0] * len(links[1][0])
+        size = len(sequence.token_ids)
+        assert size in (len(links[0][0]), len(whole)) and sequence.token_ids == whole[:size]
+        assert list(sequence.weights or ()) == weights[:size]
+        lengths.add((int(first), int(size == len(whole))))
+    assert len(lengths) >= 3, "one order shows nothing of the others"
+    assert ledger.manifest(1)["learn"]["pairs_trained"] == len(made)
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+    for round in (0, 1):
+        for rollout in ledger.read_stage(round, "eval-rollouts", Rollout):
+            asked = tokenizer.decode(rollout.sampler_token_ids)
+            assert asked == tokenizer.decode(rollout.prompt_token_ids) + markers[0]
+
+
+def test_each_class_is_learnt_under_its_own_words_with_its_own_weight(
+    play: Callable[..., Ledger], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Given responses, weight 1, after a system message for experts; the policy's own, weight 0.1, after the other one;
+    held-out prompts are asked as experts are."""
+    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen]")
+    ledger = play("conditional_bc", *ONE_PHASE, *seed, "generation.truncated=keep", "learner.epochs=1")
+    tokenizer, asked = AutoTokenizer.from_pretrained(tiny_model), ledger.header()["config"]["conditioning"]
+    made = [outcome for outcome in outcomes(ledger, 1) if outcome.pair is not None]
+    assert len(made) >= 6
+    for outcome in made:
+        pair = outcome.pair
+        assert pair is not None and (pair.chosen.logprobs, pair.chosen.variant) == ((), "positive")
+        rows = zip(outcome.sequences, (pair.chosen, pair.rejected), ("expert", "other"), (1.0, 0.1), strict=True)
+        for sequence, response, name, weight in rows:
+            assert sequence.token_ids == response.token_ids
+            assert set(sequence.weights or ()) == {weight}
+            said = [asked[one]["system"] in tokenizer.decode(sequence.prompt_token_ids) for one in ("expert", "other")]
+            assert said == [name == "expert", name == "other"]
+            assert f"Say {pair.prompt.id[1:]}." in tokenizer.decode(sequence.prompt_token_ids)
+    assert ledger.manifest(1)["learn"]["pairs_trained"] == 2 * len(made)
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+    for rollout in ledger.read_stage(1, "eval-rollouts", Rollout):
+        assert asked["expert"]["system"] in tokenizer.decode(rollout.sampler_token_ids)
+        assert asked["expert"]["system"] not in tokenizer.decode(rollout.prompt_token_ids)
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)

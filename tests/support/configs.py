@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from roundelay.orchestrator.conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
 from roundelay.orchestrator.config import (
     CanariesConfig,
     ClusterConfig,
@@ -12,13 +13,10 @@ from roundelay.orchestrator.config import (
     LearnerConfig,
     ModelConfig,
     PhaseConfig,
-    PromptsConfig,
-    PromptSource,
     RecipeInfo,
     RolloutActors,
     RunConfig,
     ScorerActors,
-    SeedSource,
     SelectionConfig,
     TrackingConfig,
 )
@@ -34,6 +32,7 @@ from roundelay.orchestrator.filter_config import (
 )
 from roundelay.orchestrator.generation_config import (
     AffixPair,
+    Condition,
     ContrastGeneration,
     LadderGeneration,
     MixtureGeneration,
@@ -99,6 +98,7 @@ from roundelay.orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
+from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
 ON_POLICY = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=48)
@@ -179,6 +179,14 @@ LONGEST = LongestFilter(kind="longest", count=4, unit="tokens")
 TOP_FRACTION = TopFractionFilter(kind="top_fraction", fraction=0.2)
 LENGTH_MARGIN = LengthMarginFilter(kind="length_margin", max_excess=0, unit="chars")
 MEAN_LABEL = MeanLabelFilter(kind="mean_label_probability")
+NO_CONDITIONING = NoConditioning(kind="none")
+HINDSIGHT = HindsightConditioning(
+    kind="hindsight", helpful="Good:\n", unhelpful="Bad:\n", orders=("p", "n", "pn", "np")
+)
+CLASSES = ClassesConditioning(
+    kind="classes", expert=Condition(system="Expert."), other=Condition(assistant_prefix="Layman: "), expert_weight=1.0,
+    other_weight=0.1,
+)  # fmt: skip
 NO_NEW_PROMPTS = NoNewPrompts(kind="none")
 PROMPT_RULES = PromptRules(min_words=4, max_words=150, banned=("map", "go to"), max_rouge_l=0.7, contamination_words=13)
 MAKING: dict[str, Any] = {
@@ -248,6 +256,7 @@ def base() -> Config:
         judge=EXPECTED,
         pairing=BEST_WORST,
         filter=NO_FILTER,
+        conditioning=NO_CONDITIONING,
         objective=DPO,
         learner=LearnerConfig(
             start="previous",
@@ -278,6 +287,7 @@ def base() -> Config:
         evaluation=EvaluationConfig(
             num_prompts=8,
             sampling=SAMPLING,
+            condition=None,
             judge=EXPECTED,
             samples_shown=3,
             canaries=CanariesConfig(prompts=4, action="warn"),
@@ -335,6 +345,7 @@ def phase(config: Config | None = None, *, rounds: int | None = None, prompts: i
         judge=top.judge,
         pairing=top.pairing,
         filter=top.filter,
+        conditioning=top.conditioning,
         objective=top.objective,
         learner=top.learner,
     )

@@ -181,6 +181,7 @@ class ScriptedRound:
             sample=sample,
             judge=judge,
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),
+            condition=None,
             filter=self.filter,
             sample_heldout=heldout,
             judge_heldout=None,

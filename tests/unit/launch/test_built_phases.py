@@ -13,7 +13,10 @@ from support.configs import (
     ANNOTATORS,
     BY_CONSTRUCTION,
     BY_RANK,
+    CLASSES,
+    CONTRAST,
     DISPUTED,
+    HINDSIGHT,
     LADDER,
     META,
     MIXTURE,
@@ -30,10 +33,10 @@ from support.scripted_engine import Engine, prompts, said
 
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.generation_config import POLICY
 from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.orchestrator.protocols import Generate, Judge
-from roundelay.orchestrator.records import Judgment, Rollout, Shard
+from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout, Shard
 from roundelay.orchestrator.stages import ShardResult, Stages
 
 SHARD = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees", "cats")), split="train")
@@ -111,6 +114,16 @@ def test_the_response_that_followed_its_system_message_is_chosen(tmp_path: Path)
         chosen, rejected = outcome.pair.chosen, outcome.pair.rejected
         assert chosen.prompt_token_ids == rejected.prompt_token_ids == chosen.sampler_token_ids
         assert rejected.sampler_token_ids != rejected.prompt_token_ids
+
+
+@pytest.mark.parametrize(("conditioning", "lessons"), [(HINDSIGHT, 1), (CLASSES, 2)])
+def test_what_is_learnt_of_a_pair_is_committed_beside_it(conditioning: Any, lessons: int, tmp_path: Path) -> None:
+    """The pair itself is as it would be without conditioning, and a resumed run reads both."""
+    plainly = constructed(generation=CONTRAST, pairing=BY_CONSTRUCTION, objective=SftObjective(kind="sft"))
+    result = played(changed(plainly, conditioning=conditioning), tmp_path / "conditioned")
+    assert ends(result) == ends(played(plainly, tmp_path / "plain"))
+    assert [len(outcome.sequences) for outcome in result.outcomes] == [lessons] * 3
+    assert list(Ledger(str(tmp_path / "conditioned")).read_stage(1, "pairs", PairingOutcome)) == list(result.outcomes)
 
 
 def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ NEEDS = {
     **{("recipe", recipe): needed for recipe, needed in RECIPE_NEEDS.items()},
     ("generation", "ladder"): ("pairing=ranked",),
     ("pairing", "ranked"): ("generation=ladder",),
+    ("conditioning", "hindsight"): ("objective=sft",),
+    ("conditioning", "classes"): ("objective=sft",),
     ("pairing", "anchored"): ("generation.samplers=[policy,initial]",),
     ("pairing", "with_source"): ("objective=wrpo", SOURCED),
     ("objective", "wrpo"): ("pairing=with_source", SOURCED),

@@ -23,11 +23,13 @@ from support.configs import (
     changed,
 )
 
+from roundelay.launch.conditioning_words import conditioned
 from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
 from roundelay.launch.words import judged, paired, sampled, taught, written
+from roundelay.orchestrator.conditioning_config import ConditioningConfig
 from roundelay.orchestrator.config import LoraConfig
-from roundelay.orchestrator.generation_config import GenerationConfig
+from roundelay.orchestrator.generation_config import Condition, GenerationConfig
 from roundelay.orchestrator.judge_config import JudgeConfig
 from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.objective_config import (
@@ -45,6 +47,7 @@ GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "generation": (GenerationConfig, sampled),
     "judge": (JudgeConfig, judged),
     "pairing": (PairingConfig, paired),
+    "conditioning": (ConditioningConfig, conditioned),
     "objective": (ObjectiveConfig, learnt),
 }
 
@@ -78,6 +81,9 @@ def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -
     [
         (sampled, changed(PLAIN, samples_per_prompt=1, sampling__temperature=0.0),
          "1 response to each prompt; greedily, up to 48 tokens."),
+        (sampled, changed(PLAIN, condition=Condition(system="Be kind.", assistant_prefix="Well:\n")),
+         "4 responses to each prompt, under the system message “Be kind.” and the opening “Well:”; temperature 0.7, "
+         "top_p 0.9, up to 48 tokens."),
         (sampled, changed(PLAIN, truncated="drop"),
          "4 responses to each prompt; temperature 0.7, top_p 0.9, up to 48 tokens. Responses that are cut there stay "
          "out."),

@@ -29,12 +29,13 @@ from support.scripted_rollouts import ScriptedRollouts, said
 
 from roundelay.launch.new_prompts import prompt_maker
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.config import Config, PromptSource
+from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import RunError
 from roundelay.orchestrator.filter_config import FilterConfig
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
+from roundelay.orchestrator.prompts_config import PromptSource
 from roundelay.orchestrator.records import (
     Dropped,
     Generation,

@@ -312,3 +312,17 @@ def test_wrpo_takes_the_sources_response_before_the_pair() -> None:
     assert [sequence.token_ids for sequence in example.sequences] == [(40, 2), (20, 21, 2), (30, 2)]
     assert {sequence.prompt_token_ids for sequence in example.sequences} == {(10, 11)}
     assert (example.scores, example.progress) == ((), 0.5)
+
+
+def test_what_conditioning_made_of_a_prompt_is_learnt_in_place_of_its_responses() -> None:
+    """Two lessons of one prompt, both at its place in the epoch, with their weights; a comparison takes the pair."""
+    lessons = (
+        TokenSequence(prompt_token_ids=(1, 2), token_ids=(3, 4), weights=(1.0, 0.0)),
+        TokenSequence(prompt_token_ids=(1,), token_ids=(5,), weights=(0.1,)),
+    )
+    outcome = dataclasses.replace(made("a"), sequences=lessons)
+    assert taken([lost("x"), outcome], SFT) == [
+        TrainingExample(id="a/0", sequences=lessons[:1], progress=0.25),
+        TrainingExample(id="a/1", sequences=lessons[1:], progress=0.25),
+    ]
+    assert taken([outcome]) == taken([made("a")])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
-from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration, SamplingConfig
+from roundelay.orchestrator.generation_config import AffixPair, Condition, ContrastGeneration, SamplingConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard, Variant
 from roundelay.recipes.generation.contrast import contrast_prompt, sample_contrast
 from roundelay.recipes.generation.plain import sample_plain
@@ -152,6 +152,23 @@ def test_the_two_sides_differ_in_their_affixes_only(contents: list[str], placeme
     for variant in VARIANTS:
         affixed, _ = contrast_prompt(messages, KIND, variant, placement)
         assert [m for m in affixed if m.role == "user"] == [m for m in messages if m.role == "user"]
+
+
+def test_what_is_asked_under_a_condition_is_recorded_as_an_answer_to_the_prompt_as_it_is() -> None:
+    """The line stands in the system message and the opening in the assistant's turn; seeds are those of the prompt."""
+    engine, condition = Engine(), Condition(system="Be kind.", assistant_prefix="Well: ")
+    shard = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees")), split="train")
+    made = asyncio.run(
+        sample_plain(
+            shard, 4, engine, sampling=SAMPLING, samples=range(2), seed_parts=(0, "train", 1), condition=condition
+        )
+    )
+    plainly = plain(shard.prompts, samples=2)
+    assert [rollout.seed for rollout in made] == [rollout.seed for rollout in plainly]
+    for rollout, other, request in zip(made, plainly, engine.requests, strict=True):
+        assert request.messages[0] == system("Be kind.") and request.assistant_prefix == "Well: "
+        assert rollout.prompt_token_ids == other.prompt_token_ids
+        assert rollout.sampler_token_ids == encode(request.messages, "Well: ") != other.sampler_token_ids
 
 
 # ---------------------------------------------------------------------------------------------------- contrast sampling

@@ -1,0 +1,38 @@
+"""What responses are learnt and asked for under, in sentences (see `words`)."""
+
+from typing import assert_never
+
+from ..orchestrator.conditioning_config import (
+    ClassesConditioning,
+    ConditioningConfig,
+    HindsightConditioning,
+    NoConditioning,
+)
+from ..orchestrator.generation_config import Condition
+
+
+def conditioned(conditioning: ConditioningConfig) -> str:
+    """What a response is learnt under, beside the prompt that it answers."""
+    match conditioning:
+        case NoConditioning():
+            return "Nothing is said of a response where it is learnt."
+        case HindsightConditioning(helpful=helpful, unhelpful=unhelpful, orders=orders):
+            return (
+                f"The responses of a pair in one turn, the chosen one after “{helpful.strip()}”, the rejected one "
+                f"after “{unhelpful.strip()}” (orders {', '.join(orders)}, drawn by seed); only responses are learnt."
+            )
+        case ClassesConditioning(expert=expert, other=other, expert_weight=expert_weight, other_weight=other_weight):
+            return (
+                f"Better responses{asked_under(expert)}, weight {expert_weight:g}; all others{asked_under(other)}, "
+                f"weight {other_weight:g}."
+            )
+        case _:
+            assert_never(conditioning)
+
+
+def asked_under(condition: Condition | None) -> str:
+    """What a prompt is asked under, as the end of a sentence; empty where it is asked as it is."""
+    if condition is None:
+        return ""
+    parts = (("system message", condition.system), ("opening", condition.assistant_prefix))
+    return f", under the {' and the '.join(f'{name} “{text.strip()}”' for name, text in parts if text)}"

@@ -1,0 +1,91 @@
+"""What conditioning needs of the phase that it stands in: refused before any actor starts."""
+
+from .conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
+from .config import Config
+from .errors import ConfigError
+from .generation_config import Condition, MixtureGeneration, PlainGeneration, SystemMessagesGeneration
+from .objective_config import PolicyGradientObjective, SftObjective
+from .pairing_config import (
+    AgreementPairing,
+    CritiquedPairing,
+    DemonstrationsPairing,
+    GroupPairing,
+    gives_groups,
+)
+
+
+def check_conditioning(config: Config) -> None:
+    """Refuse conditions that no loss or no pairing can use, in generation and in learning.
+
+    Raises:
+        ConfigError: naming the fields, their values and the remedy.
+    """
+    generation, objective, kind = config.generation, config.objective, config.conditioning.kind
+    if isinstance(generation, PlainGeneration) and generation.condition is not None:
+        check_condition("generation.condition", generation.condition)
+        if isinstance(objective, PolicyGradientObjective):
+            raise ConfigError(
+                f"objective.kind={objective.kind} with generation.condition: responses to another prompt than the one "
+                "that is trained on bias a policy gradient",
+                "set generation.condition=null",
+            )
+    if isinstance(config.conditioning, NoConditioning):
+        return
+    if not isinstance(objective, SftObjective):
+        raise ConfigError(
+            f"conditioning.kind={kind} is for likelihood, and objective.kind={objective.kind} learns nothing of it",
+            "set objective=sft, or conditioning=none",
+        )
+    aggregated = isinstance(generation, MixtureGeneration) and generation.trained_under == "aggregation"
+    if isinstance(generation, SystemMessagesGeneration) or aggregated:
+        raise ConfigError(
+            f"conditioning.kind={kind} with generation.kind={generation.kind}: its responses are learnt under a prompt "
+            "that generation makes, and conditioning would write over it",
+            "choose another generation, or conditioning=none",
+        )
+    _check_pairing(config)
+
+
+def check_condition(field: str, condition: Condition) -> None:
+    """Refuse a condition that says nothing.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    if condition.system is None and condition.assistant_prefix is None:
+        raise ConfigError(f"{field} has neither system nor assistant_prefix", f"give one of them, or set {field}=null")
+
+
+def _check_pairing(config: Config) -> None:
+    pairing, conditioning = config.pairing, config.conditioning
+    if isinstance(conditioning, ClassesConditioning):
+        _check_classes(conditioning)
+    lists = gives_groups(pairing)
+    unscored = isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing)
+    if isinstance(conditioning, HindsightConditioning) and (lists or unscored):
+        raise ConfigError(
+            f"conditioning.kind=hindsight chains the two responses of a pair; pairing.kind={pairing.kind} gives none",
+            "choose a pairing of two responses, such as best_worst, contrast or ranked",
+        )
+    if isinstance(conditioning, ClassesConditioning) and unscored:
+        raise ConfigError(
+            f"conditioning.kind=classes tells better responses from others, but pairing.kind={pairing.kind} does not",
+            "choose a pairing of two responses, or pairing=group",
+        )
+    equal = isinstance(pairing, GroupPairing) and (pairing.ties == "keep" or pairing.min_responses < 2)
+    if isinstance(conditioning, ClassesConditioning) and isinstance(pairing, GroupPairing) and equal:
+        raise ConfigError(
+            f"conditioning.kind=classes with pairing.ties={pairing.ties} and pairing.min_responses="
+            f"{pairing.min_responses}: all responses of an equal group would be the expert's",
+            "set pairing.ties=drop and pairing.min_responses=2 (or more)",
+        )
+
+
+def _check_classes(conditioning: ClassesConditioning) -> None:
+    for name in ("expert", "other"):
+        check_condition(f"conditioning.{name}", getattr(conditioning, name))
+    if conditioning.expert == conditioning.other:
+        raise ConfigError(
+            "conditioning.expert and conditioning.other are the same: no prompt would tell the classes apart",
+            "give the classes different words",
+        )

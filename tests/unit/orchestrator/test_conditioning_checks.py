@@ -1,0 +1,106 @@
+"""Conditions that no loss, pairing or way of generation can use are refused before anything starts."""
+
+from typing import Any
+
+import pytest
+from support.configs import (
+    AGREEMENT,
+    BY_CONSTRUCTION,
+    BY_RANK,
+    CLASSES,
+    CONTRAST,
+    DPO,
+    GROUP,
+    HINDSIGHT,
+    MIXTURE,
+    NO_JUDGE,
+    ON_POLICY,
+    RANKED_LIST,
+    RLOO,
+    SYSTEM_MESSAGES,
+    VALIDATOR,
+    base,
+    changed,
+)
+
+from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.generation_config import Condition, GivenGeneration, is_sampled_by_policy
+from roundelay.orchestrator.objective_config import SftObjective
+from roundelay.orchestrator.pairing_config import DemonstrationsPairing
+
+SFT = SftObjective(kind="sft")
+GIVEN = GivenGeneration(kind="given")
+RANKS = changed(GROUP, ties="drop")
+KINDLY = Condition(system="Be kind.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"conditioning": HINDSIGHT},
+        {"conditioning": HINDSIGHT, "generation": GIVEN, "judge": NO_JUDGE, "pairing": BY_RANK},
+        {"conditioning": HINDSIGHT, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+        {"conditioning": CLASSES},
+        {"conditioning": CLASSES, "pairing": RANKS},
+        {"conditioning": CLASSES, "generation": GIVEN, "judge": NO_JUDGE, "pairing": RANKED_LIST},
+        {"generation__condition": KINDLY},
+        {"generation__condition": Condition(assistant_prefix="Kindly: "), "evaluation__condition": KINDLY},
+    ],
+)
+def test_what_can_run_is_let_through(changes: dict[str, Any]) -> None:
+    check_combinations(changed(base(), **{"objective": SFT, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields", "remedy"),
+    [
+        ({"conditioning": HINDSIGHT, "objective": DPO}, ["conditioning.kind=hindsight", "objective.kind=dpo"],
+         "set objective=sft"),
+        ({"conditioning": CLASSES, "objective": DPO}, ["conditioning.kind=classes", "objective.kind=dpo"],
+         "set objective=sft"),
+        ({"conditioning": HINDSIGHT, "pairing": RANKS}, ["chains the two responses", "pairing.kind=group"],
+         "best_worst"),
+        ({"conditioning": HINDSIGHT, "generation": GIVEN, "judge": NO_JUDGE, "pairing": RANKED_LIST},
+         ["chains the two responses", "pairing.kind=ranked"], "best_worst"),
+        *(
+            ({"conditioning": conditioning, "generation": GIVEN, "judge": NO_JUDGE,
+              "pairing": DemonstrationsPairing(kind="demonstrations")},
+             [f"conditioning.kind={conditioning.kind}", "pairing.kind=demonstrations"], "pairing")
+            for conditioning in (HINDSIGHT, CLASSES)
+        ),
+        ({"conditioning": CLASSES, "pairing": AGREEMENT, "judge": VALIDATOR}, ["pairing.kind=agreement"],
+         "pairing=group"),
+        ({"conditioning": CLASSES, "pairing": GROUP}, ["pairing.ties=keep", "all responses of an equal group"],
+         "set pairing.ties=drop"),
+        ({"conditioning": CLASSES, "pairing": changed(RANKS, min_responses=1)}, ["pairing.min_responses=1"],
+         "pairing.min_responses=2"),
+        ({"conditioning": changed(CLASSES, other=CLASSES.expert)}, ["conditioning.expert and conditioning.other"],
+         "different words"),
+        ({"conditioning": changed(CLASSES, other=Condition())}, ["conditioning.other has neither"], "give one"),
+        ({"conditioning": HINDSIGHT, "generation": SYSTEM_MESSAGES, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+         ["conditioning.kind=hindsight with generation.kind=system_messages"], "another generation"),
+        ({"conditioning": HINDSIGHT, "generation": changed(MIXTURE, trained_under="aggregation"), "judge": NO_JUDGE,
+          "pairing": DemonstrationsPairing(kind="demonstrations")},
+         ["conditioning.kind=hindsight with generation.kind=mixture"], "another generation"),
+        ({"generation__condition": Condition()}, ["generation.condition has neither"], "generation.condition=null"),
+        ({"evaluation__condition": Condition()}, ["evaluation.condition has neither"], "evaluation.condition=null"),
+        ({"generation__condition": KINDLY, "objective": changed(DPO, reference__logps="rollout")},
+         ["objective.reference.logps=rollout with generation.condition"], "logps=recompute"),
+        ({"generation__condition": KINDLY, "objective": RLOO, "pairing": GROUP, "generation__sampling": ON_POLICY},
+         ["objective.kind=rloo with generation.condition"], "generation.condition=null"),
+    ],
+)  # fmt: skip
+def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
+    changes: dict[str, Any], fields: list[str], remedy: str
+) -> None:
+    config = changed(base(), **{"objective": SFT, **changes})
+    with pytest.raises(ConfigError) as error:
+        check_combinations(config)
+    assert all(field in error.value.what for field in fields) and remedy in error.value.remedy
+
+
+def test_responses_asked_for_under_a_condition_have_no_log_probs_of_the_plain_prompt() -> None:
+    """A judge that compares log-probs takes the policy as one more model then."""
+    assert is_sampled_by_policy(base().generation)
+    assert not is_sampled_by_policy(changed(base(), generation__condition=KINDLY).generation)
