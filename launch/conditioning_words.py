@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from ..orchestrator.conditioning_config import (
+    AttributesConditioning,
     ClassesConditioning,
     ConditioningConfig,
     HindsightConditioning,
@@ -26,6 +27,8 @@ def conditioned(conditioning: ConditioningConfig) -> str:
                 f"Better responses{asked_under(expert)}, weight {expert_weight:g}; all others{asked_under(other)}, "
                 f"weight {other_weight:g}."
             )
+        case AttributesConditioning():
+            return "Every response after a line of its attributes' values, which opens the assistant's turn."
         case _:
             assert_never(conditioning)
 

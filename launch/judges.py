@@ -9,6 +9,7 @@ from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -35,6 +36,7 @@ from ..orchestrator.user_functions import load_function
 from ..recipes.judges.ab import judge_ab
 from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.annotators import judge_annotators
+from ..recipes.judges.attributes import judge_attributes
 from ..recipes.judges.checklist import judge_checklist
 from ..recipes.judges.critique import judge_critique
 from ..recipes.judges.density_ratio import judge_density_ratio
@@ -69,6 +71,8 @@ def build_judge(
             return partial(judge_additive, config=judge, seed_parts=seed_parts)
         case RatingJudge():
             return partial(judge_rating, config=judge, seed_parts=seed_parts)
+        case AttributesJudge():
+            return partial(judge_attributes, config=judge, seed_parts=seed_parts)
         case ChecklistJudge():
             return partial(judge_checklist, config=judge, seed_parts=seed_parts)
         case CritiqueJudge():

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
-from ..orchestrator.conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
+from ..orchestrator.conditioning_config import (
+    AttributesConditioning,
+    ClassesConditioning,
+    HindsightConditioning,
+    NoConditioning,
+)
 from ..orchestrator.config import Config
 from ..orchestrator.generation_config import (
     AlteredInstructionGeneration,
@@ -21,16 +26,11 @@ from ..orchestrator.generation_config import (
     samplers_of,
     samples_of,
 )
-from ..orchestrator.judge_config import (
-    AnnotatorsJudge,
-    MetaJudge,
-    PanelJudge,
-    is_policy,
-    votes_of,
-)
+from ..orchestrator.judge_config import AnnotatorsJudge, AttributesJudge, MetaJudge, PanelJudge, is_policy, votes_of
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     AnchoredPairing,
+    AnnotatedPairing,
     BestWorstPairing,
     ByChoicePairing,
     ConsistentPairing,
@@ -56,6 +56,7 @@ from ..orchestrator.protocols import Generate, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.user_functions import load_function
+from ..recipes.conditioning.attributes import condition_attributes
 from ..recipes.conditioning.classes import condition_classes
 from ..recipes.conditioning.hindsight import condition_hindsight
 from ..recipes.generation.altered_instruction import sample_altered_instruction
@@ -74,6 +75,7 @@ from ..recipes.judges.meta_judge import judgments_by_strength
 from ..recipes.judges.panel import panel_judgments
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.anchored import pair_anchored
+from ..recipes.pairing.annotated import pair_annotated
 from ..recipes.pairing.best_worst import pair_best_worst
 from ..recipes.pairing.by_choice import pair_by_choice
 from ..recipes.pairing.candidates import dropped, remark_of
@@ -259,6 +261,8 @@ def _pair(
                 drop_ties=group.ties == "drop",
                 drop_truncated=drop_truncated,
             )
+        case AnnotatedPairing():
+            return pair_annotated(prompt, rollouts, judgments, drop_truncated=drop_truncated)
         case FunctionPairing(function=name):
             function = load_function(name, "pairing.function")
             return pair_by_function(prompt, rollouts, judgments, function=function, drop_truncated=drop_truncated)
@@ -284,3 +288,8 @@ async def _condition(
             )
         case ClassesConditioning() as classes:
             return await condition_classes(outcomes, generate, config=classes, max_tokens=max_tokens)
+        case AttributesConditioning():
+            assert isinstance(config.judge, AttributesJudge), "attributes are told where they are judged"
+            return await condition_attributes(
+                outcomes, generate, names=tuple(config.judge.weights), max_tokens=max_tokens
+            )

@@ -10,6 +10,7 @@ from ..orchestrator.generation_config import GivenAndSampledGeneration, GivenGen
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
+    AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
     EndpointJudge,
@@ -28,7 +29,7 @@ from ..orchestrator.records import JudgingForm, Prompt
 from ..orchestrator.user_functions import load_function
 from ..recipes.generation.asked import asked_ways
 from ..recipes.generation.judgments import VERDICTS
-from ..recipes.judges import additive, checklist, critique, rating
+from ..recipes.judges import additive, attributes, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.endpoint import api_key
 from ..recipes.judges.meta_judge import VERDICT
@@ -154,6 +155,12 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
             encoder.choice_ids(judge.assistant_prefix, _choices(judge))
         except ConfigError as error:
             raise ConfigError(f"{field}: {error.what}", error.remedy) from error
+    if isinstance(judge, AttributesJudge) and judge.read == "expected":
+        try:
+            for name in judge.weights:
+                encoder.choice_ids(attributes.opening(name), attributes.DIGITS)
+        except ConfigError as error:
+            raise ConfigError(f"{field}.read=expected: {error.what}", f"set {field}.read=words") from error
     if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge) and judge.constrain_last_line:
         form = FORMS[judge.kind]
         try:

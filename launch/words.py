@@ -40,6 +40,7 @@ from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -70,6 +71,7 @@ from ..orchestrator.pairing_config import (
     AgreementPairing,
     Anchor,
     AnchoredPairing,
+    AnnotatedPairing,
     BestWorstPairing,
     ByChoicePairing,
     ConsistentPairing,
@@ -207,6 +209,9 @@ def judged(judge: JudgeConfig) -> str:
                 "The policy, in words, by a checklist that it writes for each prompt, from 1 to 10: the mean of "
                 f"{_count(votes, 'vote')}."
             )
+        case AttributesJudge(weights=weights, read=read):
+            how = "in words" if read == "words" else "by the mean of 0–4 under its next-token probabilities"
+            return f"The policy, {how}, on the {_listed(weights)} of a response; the score is their weighted sum."
         case CritiqueJudge():
             return "The policy, in words that are learnt from, and by a score on their last line."
         case PairwiseJudge(format=form, orders=orders, votes=votes):
@@ -264,6 +269,8 @@ def paired(pairing: PairingConfig) -> str:
             return f"No pairs: all scored responses to a prompt, best first ({responses} or more){tied}."
         case DemonstrationsPairing():
             return "No pairs: responses to imitate; of given ones the best, of sampled ones all."
+        case AnnotatedPairing():
+            return "No pairs: responses with the values of their attributes, clamped to 0–4 and rounded."
         case AgreementPairing():
             return "No pairs: responses that the validator agrees with, and its validations of them, to imitate."
         case ConsistentPairing():
@@ -343,7 +350,9 @@ def kept(filter: FilterConfig) -> str:
 
 def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
     """How the learner goes over what `pairing` makes."""
-    units = {"group": "groups of responses", "demonstrations": "responses", "right": "judgments"}
+    units = {
+        "group": "groups of responses", "demonstrations": "responses", "annotated": "responses", "right": "judgments",
+    }  # fmt: skip
     unit = units.get(pairing.kind, "pairs")
     warmup = f", warm-up over {learner.warmup_fraction:.0%}" if learner.warmup_fraction else ""
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"

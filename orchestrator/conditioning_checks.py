@@ -1,12 +1,19 @@
 """What conditioning needs of the phase that it stands in: refused before any actor starts."""
 
-from .conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
+from .conditioning_config import (
+    AttributesConditioning,
+    ClassesConditioning,
+    HindsightConditioning,
+    NoConditioning,
+)
 from .config import Config
 from .errors import ConfigError
 from .generation_config import Condition, MixtureGeneration, PlainGeneration, SystemMessagesGeneration
+from .judge_config import AttributesJudge
 from .objective_config import PolicyGradientObjective, SftObjective
 from .pairing_config import (
     AgreementPairing,
+    AnnotatedPairing,
     CritiquedPairing,
     DemonstrationsPairing,
     GroupPairing,
@@ -29,6 +36,7 @@ def check_conditioning(config: Config) -> None:
                 "that is trained on bias a policy gradient",
                 "set generation.condition=null",
             )
+    _check_attributes(config)
     if isinstance(config.conditioning, NoConditioning):
         return
     if not isinstance(objective, SftObjective):
@@ -44,6 +52,19 @@ def check_conditioning(config: Config) -> None:
             "choose another generation, or conditioning=none",
         )
     _check_pairing(config)
+
+
+def _check_attributes(config: Config) -> None:
+    """A judge of attributes, their annotation and the line that tells them go together; the judge may go alone."""
+    annotated = isinstance(config.pairing, AnnotatedPairing)
+    told = isinstance(config.conditioning, AttributesConditioning)
+    judged = isinstance(config.judge, AttributesJudge)
+    if annotated != told or (annotated and not judged):
+        raise ConfigError(
+            f"judge.kind={config.judge.kind}, pairing.kind={config.pairing.kind} and conditioning.kind="
+            f"{config.conditioning.kind}: attributes are judged, annotated and told, or not at all",
+            "choose judge=attributes pairing=annotated conditioning=attributes together, or neither of the last two",
+        )
 
 
 def check_condition(field: str, condition: Condition) -> None:

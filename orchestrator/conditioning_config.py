@@ -46,6 +46,16 @@ class ClassesConditioning:
     other_weight: PositiveFloat
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributesConditioning:
+    """SteerLM (arXiv 2310.05344): responses after a line of their values, such as "helpfulness:4,verbosity:2".
+
+    The line opens the assistant's turn. Policies trained so are asked with the line of the values that are wanted.
+    """
+
+    kind: Literal["attributes"]
+
+
 ConditioningConfig: TypeAlias = Annotated[
-    NoConditioning | HindsightConditioning | ClassesConditioning, Field(discriminator="kind")
+    NoConditioning | HindsightConditioning | ClassesConditioning | AttributesConditioning, Field(discriminator="kind")
 ]

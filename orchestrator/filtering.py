@@ -75,6 +75,7 @@ def part_of(group: ResponseGroup, indices: Sequence[int]) -> ResponseGroup:
         prompt=group.prompt,
         responses=tuple(group.responses[index] for index in indices),
         scores=tuple(group.scores[index] for index in indices) if group.scores else (),
+        attributes=tuple(group.attributes[index] for index in indices) if group.attributes else (),
     )
 
 

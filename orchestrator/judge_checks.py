@@ -1,5 +1,7 @@
 """What makes a judge impossible, alone or in its place: refused before any actor starts, with value and remedy."""
 
+import re
+
 from .config import Config
 from .errors import ConfigError
 from .generation_config import ContrastGeneration, PlainGeneration
@@ -7,6 +9,7 @@ from .judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
     EndpointJudge,
@@ -25,6 +28,11 @@ from .judge_config import (
 from .pairing_config import ConsistentPairing, SoftPairing
 
 SCORES = "judge=expected_score, judge=additive, judge=rating, judge=reward_model or judge=function"
+
+# Judges whose verdicts are sampled.
+IN_WORDS = (
+    AdditiveJudge, RatingJudge, ChecklistJudge, CritiqueJudge, PairwiseJudge, AttributesJudge, MetaJudge,
+)  # fmt: skip
 
 
 def gives_scores(judge: JudgeConfig) -> bool:
@@ -59,6 +67,8 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
             _check_lengths(name, one, config)
         if isinstance(one, ExpectedScoreJudge):
             _check_scores(name, one)
+        if isinstance(one, AttributesJudge):
+            _check_attributes(name, one)
         if isinstance(one, EndpointJudge):
             _check_endpoint(name, one)
         if isinstance(one, PanelJudge):
@@ -113,7 +123,7 @@ def check_budget(field: str, max_tokens: int, config: Config) -> None:
 
 
 def _check_lengths(field: str, judge: JudgeConfig, config: Config) -> None:
-    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | PairwiseJudge | MetaJudge):
+    if isinstance(judge, IN_WORDS):
         check_budget(f"{field}.sampling.max_tokens", judge.sampling.max_tokens, config)
     if isinstance(judge, ChecklistJudge):
         check_budget(f"{field}.checklist.max_tokens", judge.checklist.max_tokens, config)
@@ -123,6 +133,20 @@ def _check_scores(field: str, judge: ExpectedScoreJudge) -> None:
     for score in judge.scores:
         if not score.isascii() or not score.isdecimal():
             raise ConfigError(f"{field}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
+
+
+def _check_attributes(field: str, judge: AttributesJudge) -> None:
+    for name in judge.weights:
+        if re.fullmatch("[a-z]+", name) is None:
+            raise ConfigError(
+                f"{field}.weights: {name!r} is no name that a judge could write before its value",
+                "name attributes by single words in small letters, such as helpfulness",
+            )
+    if judge.read == "expected" and judge.votes > 1:
+        raise ConfigError(
+            f"{field}.read=expected with {field}.votes={judge.votes}: probabilities are the same every time",
+            f"set {field}.votes=1, or {field}.read=words",
+        )
 
 
 def _check_endpoint(field: str, judge: EndpointJudge) -> None:

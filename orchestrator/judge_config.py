@@ -159,6 +159,18 @@ class TruthJudge:
     kind: Literal["truth"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributesJudge:
+    """The policy as judge of several attributes from 0 to 4 (HelpSteer, arXiv 2311.09528); the score is their weighted
+    sum."""
+
+    kind: Literal["attributes"]
+    weights: Annotated[Frozen[float], Field(min_length=1)]  # of the attributes in the score, by name and in order
+    read: Literal["words", "expected"]  # lines of an answer, or next-token probabilities, an attribute at a time
+    votes: PositiveInt  # answers in words
+    sampling: SamplingConfig  # of answers in words
+
+
 # What an endpoint can be asked: text, and nothing of next-token probabilities or token ids.
 TextJudge: TypeAlias = Annotated[
     AdditiveJudge | RatingJudge | ChecklistJudge | PairwiseJudge, Field(discriminator="kind")
@@ -229,7 +241,7 @@ class MetaJudge:
 JudgeConfig: TypeAlias = Annotated[
     NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
     | PairwiseJudge | RewardModelJudge | ImplicitRewardJudge | DensityRatioJudge | FunctionJudge | EndpointJudge
-    | PanelJudge | ValidatorJudge | TruthJudge | AnnotatorsJudge | MetaJudge,
+    | PanelJudge | ValidatorJudge | TruthJudge | AnnotatorsJudge | MetaJudge | AttributesJudge,
     Field(discriminator="kind"),
 ]  # fmt: skip
 

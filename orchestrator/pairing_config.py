@@ -190,6 +190,13 @@ class RightOverWrongPairing:
     kind: Literal["right_over_wrong"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnnotatedPairing:
+    """Every response with the values of its attributes, for conditioning=attributes (SteerLM, arXiv 2310.05344)."""
+
+    kind: Literal["annotated"]
+
+
 # What takes a pair out of several scored responses.
 ScoredPairing: TypeAlias = (
     BestWorstPairing | SweetSpotPairing | WorstOfFewPairing | LengthControlledPairing | WpoTiesPairing
@@ -199,6 +206,7 @@ ScoredPairing: TypeAlias = (
 PairingConfig: TypeAlias = Annotated[
     ScoredPairing
     | AgreementPairing
+    | AnnotatedPairing
     | ConsistentPairing
     | ContrastPairing
     | CritiquedPairing
@@ -214,5 +222,7 @@ PairingConfig: TypeAlias = Annotated[
 
 
 def gives_groups(pairing: PairingConfig) -> bool:
-    """Whether a rule gives lists of scored responses, not pairs."""
-    return isinstance(pairing, GroupPairing) or (isinstance(pairing, RankedPairing) and pairing.take == "all")
+    """Whether a rule gives lists of responses, not pairs."""
+    return isinstance(pairing, GroupPairing | AnnotatedPairing) or (
+        isinstance(pairing, RankedPairing) and pairing.take == "all"
+    )

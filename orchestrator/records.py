@@ -127,7 +127,8 @@ class Judgment:
 
     `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number.
     `choice_mass` is the probability the judge put on all scores or options together (None where text was parsed): how
-    far the answer was the judge's own next word. `agrees` is whether a validator says yes to the response. The judge's
+    far the answer was the judge's own next word. `attributes` are the values of a judge of several, in its order; the
+    score is made of them. `agrees` is whether a validator says yes to the response. The judge's
     token ids are kept of what it wrote in words, and of a validator's answer, so that a judge can be trained on them;
     they are empty elsewhere.
     `critiqued_prompt_token_ids` are those of the conversation
@@ -151,6 +152,7 @@ class Judgment:
     judge_prompt_token_ids: tuple[int, ...] = ()
     judge_token_ids: tuple[int, ...] = ()
     critiqued_prompt_token_ids: tuple[int, ...] = ()
+    attributes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +196,7 @@ class ResponseGroup:
     which have no scores. What a judge wrote on them may be among demonstrations, under the judging prompt.
 
     For CUT, `critiqued_prompt_token_ids` has one entry a response: the prompt with the judgment on it, or the plain
-    prompt of a response that is good as it is.
+    prompt of a response that is good as it is. `attributes` has one entry a response where these are annotated.
 
     Example:
         ResponseGroup(prompt=prompt, responses=(a, b, c), scores=(4.0, 2.5, 2.5))
@@ -204,6 +206,7 @@ class ResponseGroup:
     responses: tuple[Rollout, ...]
     scores: tuple[float, ...]
     critiqued_prompt_token_ids: tuple[tuple[int, ...], ...] = ()
+    attributes: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,14 +50,19 @@ class ScoreForm:
 
 def score_line(lowest: int, highest: int) -> ScoreForm:
     """ "Score: n", with or without "/maximum" or "out of maximum"."""
+    return labelled_line("Score", lowest, highest)
+
+
+def labelled_line(label: str, lowest: int, highest: int) -> ScoreForm:
+    """As `score_line`, with another word for the score."""
     return ScoreForm(
-        marker=re.compile(r"(?<![A-Za-z])score[ \t*_]*:", re.IGNORECASE),
+        marker=re.compile(rf"(?<![A-Za-z]){re.escape(label)}{_BLANK}:", re.IGNORECASE),
         value=re.compile(
             rf"{_BLANK}{_NUMBER}(?![.,]?\d){_BLANK}(?:(?:/|out of){_BLANK}(?P<of>\d{{1,6}})(?!\d))?", re.IGNORECASE
         ),
         lowest=lowest,
         highest=highest,
-        opening="Score: ",
+        opening=f"{label}: ",
         closing="",
     )
 

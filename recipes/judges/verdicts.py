@@ -16,6 +16,7 @@ def scored(
     choice_mass: float | None = None,
     answer: Generation | None = None,
     agrees: bool | None = None,
+    attributes: tuple[float, ...] = (),
 ) -> Judgment:
     """A vote on one response. `answer` is what the judge wrote, where it is kept: a judge can be trained on it."""
     return Judgment(
@@ -27,6 +28,7 @@ def scored(
         choice_mass=choice_mass,
         text=answer.text if answer else "",
         agrees=agrees,
+        attributes=attributes,
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
         judge_token_ids=answer.token_ids if answer else (),
     )

@@ -122,7 +122,7 @@ COMPARED = ("cream", "cdr", "spa")  # whose judges compare models by their log-p
 MIXTURES = ("self_moa", "aft")
 OTHER_PHASES = ("autopm", "janus")
 AGAINST_GIVEN = ("spin",)
-CONDITIONED = ("coh", "conditional_bc")
+CONDITIONED = ("coh", "conditional_bc", "steerlm")
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own below
@@ -434,6 +434,42 @@ def test_each_class_is_learnt_under_its_own_words_with_its_own_weight(
     for rollout in ledger.read_stage(1, "eval-rollouts", Rollout):
         assert asked["expert"]["system"] in tokenizer.decode(rollout.sampler_token_ids)
         assert asked["expert"]["system"] not in tokenizer.decode(rollout.prompt_token_ids)
+
+
+def test_given_responses_are_learnt_after_the_values_that_the_policy_gave_them(
+    play: Callable[..., Ledger], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Five values from 0 to 4 a response, each at the whole number next to it, in the line that the response is learnt
+    after; the score is their weighted sum; held-out prompts are asked with the line of the wanted values."""
+    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen,rejected]")
+    ledger = play("steerlm", *ONE_PHASE, *seed, "learner.epochs=1")
+    tokenizer, config = AutoTokenizer.from_pretrained(tiny_model), ledger.header()["config"]
+    weights = config["judge"]["weights"]
+    judged_ones = {(one.prompt_id, one.sample): one for one in ledger.read_stage(1, "judgments", Judgment)}
+    made = [outcome for outcome in outcomes(ledger, 1) if outcome.group is not None]
+    assert len(made) == 8 and len(judged_ones) == 16
+    for outcome in made:
+        assert outcome.group is not None and len(outcome.group.responses) == 2
+        for response, sequence in zip(outcome.group.responses, outcome.sequences, strict=True):
+            judgment = judged_ones[response.prompt_id, response.sample]
+            assert all(0 <= value <= 4 for value in judgment.attributes)
+            assert judgment.score == pytest.approx(
+                sum(weight * value for weight, value in zip(weights.values(), judgment.attributes, strict=True)),
+                abs=1e-3,
+            )
+            line = tokenizer.decode(sequence.prompt_token_ids).rstrip("\n").rpartition("\n")[2]
+            told = dict(part.rsplit(":", 1) for part in line[line.index("helpfulness") :].split(","))
+            assert list(told) == list(weights)
+            for value, written in zip(judgment.attributes, told.values(), strict=True):
+                assert abs(value - int(written)) <= 0.5
+            assert sequence.token_ids == response.token_ids and set(sequence.weights or ()) == {1.0}
+    assert ledger.manifest(1)["learn"]["pairs_trained"] == 16
+    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+    wanted = config["evaluation"]["condition"]["assistant_prefix"]
+    assert all(
+        tokenizer.decode(rollout.sampler_token_ids).endswith(wanted)
+        for rollout in ledger.read_stage(1, "eval-rollouts", Rollout)
+    )
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)
@@ -1038,10 +1074,10 @@ def strongest(compared: Sequence[Judgment]) -> dict[int, float]:
     wins = [
         ((one.sample, one.other) if one.probability > 0.5 else (one.other, one.sample), one.vote % 2)
         for one in compared
-        if one.probability not in (None, 0.5)
-    ]  # fmt: skip
+        if one.other is not None and one.probability is not None and one.probability != 0.5
+    ]
     second = sum((winner > loser) != bool(vote) for (winner, loser), vote in wins)  # wins of what is shown second
-    strengths = {sample: 0.0 for one in compared for sample in (one.sample, one.other)}
+    strengths = {sample: 0.0 for one in compared for sample in (one.sample, one.other) if sample is not None}
     for _ in range(20000):
         slope = {sample: -0.01 * strength for sample, strength in strengths.items()}
         for (winner, loser), vote in wins:

@@ -3,7 +3,12 @@
 import dataclasses
 from typing import Any
 
-from roundelay.orchestrator.conditioning_config import ClassesConditioning, HindsightConditioning, NoConditioning
+from roundelay.orchestrator.conditioning_config import (
+    AttributesConditioning,
+    ClassesConditioning,
+    HindsightConditioning,
+    NoConditioning,
+)
 from roundelay.orchestrator.config import (
     CanariesConfig,
     ClusterConfig,
@@ -45,6 +50,7 @@ from roundelay.orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
     DensityRatioJudge,
@@ -81,6 +87,7 @@ from roundelay.orchestrator.objective_config import (
 )
 from roundelay.orchestrator.pairing_config import (
     AgreementPairing,
+    AnnotatedPairing,
     BestWorstPairing,
     ByChoicePairing,
     ConsistentPairing,
@@ -118,6 +125,9 @@ PANEL = PanelJudge(kind="panel", members={"one": EXPECTED, "other": EXPECTED}, a
 ANNOTATORS = AnnotatorsJudge(kind="annotators", members={"one": AB, "other": PAIRWISE}, flipped_fraction=0.25)
 META = MetaJudge(kind="meta", sampling=SAMPLING, constrain_last_line=False)
 BY_REWARD_MODEL = RewardModelJudge(kind="reward_model")
+ATTRIBUTES = AttributesJudge(
+    kind="attributes", weights={"helpfulness": 0.65, "verbosity": -0.4}, read="expected", votes=1, sampling=SAMPLING
+)
 VALIDATOR = ValidatorJudge(kind="validator", answers=("Yes", "No"), assistant_prefix="")
 IMPLICIT = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum", voters="policy")
 BY_CREAM = ImplicitRewardJudge(
@@ -158,6 +168,7 @@ CONSISTENT = ConsistentPairing(kind="consistent")
 CRITIQUED = CritiquedPairing(kind="critiqued", good_score=7.0, keep_good=0.25)
 GROUP = GroupPairing(kind="group", min_responses=2, ties="keep")
 SWEET_SPOT = SweetSpotPairing(kind="sweet_spot", chosen_at="max", rejected_at="mu-2sigma")
+ANNOTATED = AnnotatedPairing(kind="annotated")
 BY_RANK = RankedPairing(kind="ranked", take="best_worst")
 RANKED_LIST = RankedPairing(kind="ranked", take="all")
 WITH_SOURCE = WithSourcePairing(kind="with_source")
@@ -187,6 +198,7 @@ CLASSES = ClassesConditioning(
     kind="classes", expert=Condition(system="Expert."), other=Condition(assistant_prefix="Layman: "), expert_weight=1.0,
     other_weight=0.1,
 )  # fmt: skip
+BY_ATTRIBUTES = AttributesConditioning(kind="attributes")
 NO_NEW_PROMPTS = NoNewPrompts(kind="none")
 PROMPT_RULES = PromptRules(min_words=4, max_words=150, banned=("map", "go to"), max_rouge_l=0.7, contamination_words=13)
 MAKING: dict[str, Any] = {

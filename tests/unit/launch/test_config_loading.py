@@ -24,6 +24,7 @@ from roundelay.launch.config_loading import (
     parse_config,
 )
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
+from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import sampling_of
 from roundelay.orchestrator.judge_config import ImplicitRewardJudge
@@ -68,6 +69,8 @@ NEEDS = {
     ("pairing", "ranked"): ("generation=ladder",),
     ("conditioning", "hindsight"): ("objective=sft",),
     ("conditioning", "classes"): ("objective=sft",),
+    ("conditioning", "attributes"): ("judge=attributes", "pairing=annotated", "objective=sft"),
+    ("pairing", "annotated"): ("judge=attributes", "conditioning=attributes", "objective=sft"),
     ("pairing", "anchored"): ("generation.samplers=[policy,initial]",),
     ("pairing", "with_source"): ("objective=wrpo", SOURCED),
     ("objective", "wrpo"): ("pairing=with_source", SOURCED),
@@ -214,7 +217,7 @@ def test_a_config_is_frozen_all_the_way_down(recipe: str) -> None:
                 with pytest.raises(dataclasses.FrozenInstanceError):
                     setattr(part, field.name, None)
         else:
-            assert part is None or type(part) in (tuple, str, int, float, bool)
+            assert part is None or type(part) in (tuple, FrozenMapping, str, int, float, bool)
 
 
 def test_no_phase_can_be_put_in_anothers_place() -> None:

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from support.configs import (
     AGREEMENT,
+    ANNOTATED,
+    ATTRIBUTES,
+    BY_ATTRIBUTES,
     BY_CONSTRUCTION,
     BY_RANK,
     CLASSES,
@@ -35,6 +38,10 @@ RANKS = changed(GROUP, ties="drop")
 KINDLY = Condition(system="Be kind.")
 
 
+# SteerLM's parts, which go together.
+STEERED: dict[str, Any] = {"judge": ATTRIBUTES, "pairing": ANNOTATED, "conditioning": BY_ATTRIBUTES}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -44,6 +51,9 @@ KINDLY = Condition(system="Be kind.")
         {"conditioning": CLASSES},
         {"conditioning": CLASSES, "pairing": RANKS},
         {"conditioning": CLASSES, "generation": GIVEN, "judge": NO_JUDGE, "pairing": RANKED_LIST},
+        {"judge": ATTRIBUTES},
+        STEERED,
+        {**STEERED, "generation": GIVEN},
         {"generation__condition": KINDLY},
         {"generation__condition": Condition(assistant_prefix="Kindly: "), "evaluation__condition": KINDLY},
     ],
@@ -83,6 +93,17 @@ def test_what_can_run_is_let_through(changes: dict[str, Any]) -> None:
         ({"conditioning": HINDSIGHT, "generation": changed(MIXTURE, trained_under="aggregation"), "judge": NO_JUDGE,
           "pairing": DemonstrationsPairing(kind="demonstrations")},
          ["conditioning.kind=hindsight with generation.kind=mixture"], "another generation"),
+        *(
+            ({**STEERED, part: getattr(base(), part)}, ["attributes are judged, annotated and told, or not at all"],
+             "together")
+            for part in STEERED
+        ),
+        ({**STEERED, "objective": DPO}, ["conditioning.kind=attributes", "objective.kind=dpo"], "set objective=sft"),
+        ({"judge": changed(ATTRIBUTES, weights={"Not: 4": 1.0})}, ["judge.weights: 'Not: 4' is no name"],
+         "single words"),
+        ({"judge": changed(ATTRIBUTES, votes=2)}, ["judge.read=expected with judge.votes=2"], "judge.votes=1"),
+        ({"judge": changed(ATTRIBUTES, read="words", sampling__max_tokens=256)},
+         ["judge.sampling.max_tokens=256 leaves no room"], "judge.sampling.max_tokens"),
         ({"generation__condition": Condition()}, ["generation.condition has neither"], "generation.condition=null"),
         ({"evaluation__condition": Condition()}, ["evaluation.condition has neither"], "evaluation.condition=null"),
         ({"generation__condition": KINDLY, "objective": changed(DPO, reference__logps="rollout")},

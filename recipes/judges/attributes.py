@@ -1,0 +1,180 @@
+"""The policy as judge of several attributes of a response, each by a number from 0 to 4."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from ...orchestrator.judge_config import AttributesJudge
+from ...orchestrator.protocols import Generate
+from ...orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    Judgment,
+    JudgmentStatus,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
+from ...orchestrator.seeds import derive_seed
+from .expected_score import expected_score
+from .reasoned import labelled_line, read_score
+from .rendering import DISCLAIMER, render_prompt, render_response
+from .verdicts import SCORE_DECIMALS, scored
+
+LOWEST, HIGHEST = 0, 4
+DIGITS = tuple(str(value) for value in range(LOWEST, HIGHEST + 1))
+
+# Of HelpSteer's and SteerLM's names, in our words; any other name speaks for itself.
+_MEANINGS = {
+    "quality": "how good the response is, taken as a whole",
+    "toxicity": "how rude, hurtful or threatening it is",
+    "humor": "how funny it is",
+    "creativity": "how original it is",
+    "helpfulness": "how much it helps the user with what was asked",
+    "correctness": "whether it has all that matters, and no mistakes",
+    "coherence": "whether it is clear and agrees with itself",
+    "complexity": "how much expert knowledge it would take to write it",
+    "verbosity": "how much it says for what was asked; 4 is the longest",
+}
+
+
+async def judge_attributes(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    config: AttributesJudge,
+    seed_parts: tuple[int | str, ...],
+) -> list[Judgment]:
+    """Judgments with the values of all attributes, and their weighted sum as score: HelpSteer's attributes, arXiv
+    2311.09528, rated by the policy itself (the papers: people, and a regression model).
+
+    With `read` "words" one answer has a line for every attribute, `votes` times; a judgment of which one cannot be read
+    has no value at all. With "expected" each attribute is asked by itself, and its value is the mean of 0–4 under the
+    next-token probabilities; `choice_mass` is the mean of what these had together.
+    """
+    prompts = {prompt.id: prompt for prompt in shard.prompts}
+    if config.read == "expected":
+        return await _expected(rollouts, prompts, generate, config.weights)
+    slots = [(rollout, vote) for rollout in rollouts for vote in range(config.votes)]
+    requests = [
+        GenerationRequest(
+            messages=_case(prompts[rollout.prompt_id], rollout, _ask_all(config.weights)),
+            seed=derive_seed(*seed_parts, shard.round, rollout.prompt_id, rollout.sample, vote),
+            temperature=config.sampling.temperature,
+            top_p=config.sampling.top_p,
+            max_tokens=config.sampling.max_tokens,
+            stop=config.sampling.stop,
+        )
+        for rollout, vote in slots
+    ]
+    return [
+        _in_words(rollout, vote, answer, config.weights)
+        for (rollout, vote), answer in zip(slots, await generate(requests), strict=True)
+    ]
+
+
+def read_attributes(
+    text: str, names: Sequence[str], *, complete: bool
+) -> tuple[JudgmentStatus, tuple[float, ...] | None]:
+    """The values in what a judge wrote, in the order of `names`; of an attribute the last one wins.
+
+    All or nothing: where one is missing, out of 0–4, or not told before the answer was cut, there are none.
+
+    Example:
+        >>> read_attributes("helpfulness: 3\\nverbosity: 1", ("helpfulness", "verbosity"), complete=True)
+        ('parsed', (3.0, 1.0))
+        >>> read_attributes("helpfulness: 3", ("helpfulness", "verbosity"), complete=True)
+        ('unparsable', None)
+    """
+    found = [read_score(text, labelled_line(name, LOWEST, HIGHEST), complete=complete) for name in names]
+    values = tuple(value for _, value in found if value is not None)
+    if len(values) == len(names):
+        return "parsed", values
+    cut = any(status == "truncated" for status, _ in found)
+    return ("truncated" if cut else "unparsable"), None
+
+
+def weighted(values: Sequence[float], weights: Mapping[str, float]) -> float:
+    """Σ weight·value: HelpSteer2's scalarisation, arXiv 2406.08673, with the weights of the configuration.
+
+    Example:
+        >>> weighted((4.0, 2.0), {"helpfulness": 0.65, "verbosity": -0.4})
+        1.8
+    """
+    return round(sum(weight * value for weight, value in zip(weights.values(), values, strict=True)), SCORE_DECIMALS)
+
+
+async def _expected(
+    rollouts: Sequence[Rollout], prompts: Mapping[str, Prompt], generate: Generate, weights: Mapping[str, float]
+) -> list[Judgment]:
+    requests = [
+        GenerationRequest(
+            messages=_case(prompts[rollout.prompt_id], rollout, _ask_one(name)),
+            seed=0,
+            temperature=0.0,
+            top_p=1.0,
+            max_tokens=1,
+            assistant_prefix=opening(name),
+            choices=DIGITS,
+        )
+        for rollout in rollouts
+        for name in weights
+    ]
+    answers = iter(await generate(requests))
+    return [_of_answers(rollout, [next(answers) for _ in weights], weights) for rollout in rollouts]
+
+
+def opening(name: str) -> str:
+    """What the judge's turn opens with where an attribute is asked by itself."""
+    return f"{name}: "
+
+
+def _of_answers(rollout: Rollout, answers: Sequence[Generation], weights: Mapping[str, float]) -> Judgment:
+    if any(answer.finish_reason == "prompt_too_long" for answer in answers):
+        return scored(rollout, vote=0, status="truncated", score=None)
+    if not all(max(answer.choice_logprobs) > -float("inf") for answer in answers):
+        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=0.0)
+    digits = [float(digit) for digit in DIGITS]
+    values, masses = zip(*(expected_score(answer.choice_logprobs, digits) for answer in answers), strict=True)
+    return scored(
+        rollout,
+        vote=0,
+        status="parsed",
+        score=weighted(values, weights),
+        choice_mass=fmean(masses),
+        attributes=values,
+    )
+
+
+def _in_words(rollout: Rollout, vote: int, answer: Generation, weights: Mapping[str, float]) -> Judgment:
+    if answer.finish_reason == "prompt_too_long":
+        return scored(rollout, vote=vote, status="truncated", score=None)
+    status, values = read_attributes(answer.text, tuple(weights), complete=answer.finish_reason == "stop")
+    if values is None:
+        return scored(rollout, vote=vote, status=status, score=None, answer=answer)
+    score = weighted(values, weights)
+    return scored(rollout, vote=vote, status=status, score=score, answer=answer, attributes=values)
+
+
+def _case(prompt: Prompt, rollout: Rollout, question: str) -> tuple[Message, ...]:
+    """What is the same for all questions comes first, and is cached once."""
+    case = render_prompt(prompt) + render_response(rollout)
+    return (Message(role="user", content=f"Rate an assistant's response.\n{DISCLAIMER}{case}\n{question}"),)
+
+
+def _meaning(name: str) -> str:
+    return f"{name} ({_MEANINGS[name]})" if name in _MEANINGS else name
+
+
+def _ask_one(name: str) -> str:
+    return f"Rate its {_meaning(name)} from {LOWEST} (least) to {HIGHEST} (most). Answer with the number only."
+
+
+def _ask_all(names: Sequence[str] | Mapping[str, float]) -> str:
+    asked = "".join(f"- {_meaning(name)}\n" for name in names)
+    lines = "\n".join(f"{name}: <number>" for name in names)
+    return (
+        f"Rate each of these from {LOWEST} (least) to {HIGHEST} (most):\n{asked}"
+        f"Answer with exactly these lines:\n{lines}"
+    )
