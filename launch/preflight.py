@@ -80,7 +80,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
                 + (f" and {new} are new" if new else ""),
                 f"lower {field} or give more prompts",
             )
-        if new:
+        if "train" in training:
             _check_seeds(phase, training["train"])
     if len(heldout) < config.evaluation.num_prompts:
         raise ConfigError(

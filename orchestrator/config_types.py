@@ -16,6 +16,7 @@ NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 BelowHalf: TypeAlias = Annotated[float, Field(ge=0, lt=0.5)]
 BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # vLLM takes no more
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, NonNegativeFloat, PositiveInt, TopP
+from .config_types import STRICT, PositiveInt, Temperature, TopP
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 
@@ -15,7 +15,7 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 class SamplingConfig:
     """How responses are sampled."""
 
-    temperature: NonNegativeFloat
+    temperature: Temperature
     top_p: TopP
     max_tokens: PositiveInt
     stop: tuple[str, ...] = ()
