@@ -303,7 +303,7 @@ def test_a_mistyped_command_ends_with_2_and_the_usage(words: str, shell: Shell) 
 def test_a_misspelt_recipe_is_refused_with_the_nearest_one(shell: Shell) -> None:
     outcome = shell.roundelay("recipes", "selfrewarding")
     assert outcome.code == 2
-    for text in ("selfrewarding: no such recipe", "did you mean self_rewarding?", "known: aft, alma, alpagasus"):
+    for text in ("selfrewarding: no such recipe", "did you mean self_rewarding?", "known: aft, alma, "):
         assert text in outcome.err
 
 

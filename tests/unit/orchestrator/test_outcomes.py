@@ -167,7 +167,7 @@ def contents(run: ScriptedRound) -> list[bytes]:
 
 
 def test_a_filter_holds_rows_of_numbers_and_no_tokens(scripted: Callable[..., ScriptedRound]) -> None:
-    """64 bytes a pair are all that a round of any size leaves in the driver's memory until it is over."""
+    """96 bytes a pair are all that a round of any size leaves in the driver's memory until it is over."""
     seen: list[np.ndarray] = []
 
     def decide(rows: np.ndarray) -> Decision:
@@ -176,4 +176,4 @@ def test_a_filter_holds_rows_of_numbers_and_no_tokens(scripted: Callable[..., Sc
 
     scripted(Filter(whole_round=True, measure=measure, decide=decide)).play()
     (rows,) = seen
-    assert (rows.nbytes, len(rows)) == (6 * 64, 6)
+    assert (rows.nbytes, len(rows)) == (6 * 96, 6)
