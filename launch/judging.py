@@ -11,7 +11,7 @@ from typing import Any
 from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import AbJudge
+from ..orchestrator.judge_config import AbJudge, PairwiseJudge
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, weights_hash
 from ..orchestrator.protocols import Generate, Judge, Observer
@@ -84,8 +84,10 @@ def judge_setup(
     of_judge = [text for text in overrides if text.partition("=")[0].partition(".")[0] == "judge"]
     named = any(text.startswith("judge=") for text in of_judge)
     judge = load_judge([*(() if named else DEFAULT_JUDGE), *of_judge], config_dir=config_dir)
-    if not isinstance(judge, AbJudge):
-        raise ConfigError(f"judge.kind={judge.kind} does not compare two responses", "choose judge=ab")
+    if not isinstance(judge, AbJudge | PairwiseJudge):
+        raise ConfigError(
+            f"judge.kind={judge.kind} does not compare two responses", "choose judge=ab, or judge=pairwise"
+        )
     if judge.orders == "one":
         raise ConfigError(
             "judge.orders=one: a comparison asked once says nothing of the judge's bias for what stands first",

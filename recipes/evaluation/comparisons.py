@@ -72,7 +72,8 @@ def verdicts(comparisons: Iterable[Comparison]) -> list[tuple[Comparison, Verdic
 
 
 def probabilities_of_first(judgments: Sequence[Judgment]) -> dict[int, float]:
-    """The mean probability that sample 0 is the better one, by the sample that was shown first (a judgment's `vote`).
+    """The mean probability that sample 0 is the better one, by the sample that was shown first: even votes
+    show sample 0 so, odd ones sample 1.
 
     Orders without a parsed judgment are absent.
     """
@@ -80,5 +81,5 @@ def probabilities_of_first(judgments: Sequence[Judgment]) -> dict[int, float]:
     for judgment in judgments:
         if judgment.probability is not None:
             probability = judgment.probability if judgment.sample == 0 else 1.0 - judgment.probability
-            by_order.setdefault(judgment.vote, []).append(probability)
+            by_order.setdefault(judgment.vote % 2, []).append(probability)
     return {order: sum(values) / len(values) for order, values in by_order.items()}

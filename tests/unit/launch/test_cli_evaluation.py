@@ -47,14 +47,15 @@ class ScriptedEngine:
 
     def answer(self, request: GenerationRequest) -> Generation:
         texts = re.findall(r'<response option="[AB]">\n(.*?)\n</response>', request.messages[0].content, re.DOTALL)
+        likings = [self.logit(text) for text in texts]
         return Generation(
             prompt_token_ids=(1,),
             plain_token_ids=(),
             token_ids=(2,),
             logprobs=(),
-            text="",
-            finish_reason="length",
-            choice_logprobs=tuple(-math.log1p(math.exp(-self.logit(text))) for text in texts),
+            text="" if request.choices else f"[[{'A' if likings[0] > likings[1] else 'B'}]]",
+            finish_reason="length" if request.choices else "stop",
+            choice_logprobs=tuple(-math.log1p(math.exp(-liking)) for liking in likings) if request.choices else (),
         )
 
 
@@ -129,6 +130,18 @@ def test_two_rounds_are_judged_in_both_orders_on_the_prompts_that_both_answered(
     (stored,) = kept(run)
     assert stored["report"]["win_rate"]["wins"] == 12
     assert len(stored["comparisons"]) == 12
+
+
+def test_a_judge_in_words_votes_several_times_in_both_orders(
+    call: Call, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    """12 prompts, two orders, three votes each: 72 questions; good wins all."""
+    run = make_run(tmp_path, "demo", [bad, good])
+    code, out, err = call("compare", f"{run}:1", f"{run}:0", "judge=pairwise", "judge.format=mt_bench", "judge.votes=3")
+    assert code == 0, err
+    assert (engine.starts, engine.asked) == (1, 72)
+    assert row(out, "wins, ties, losses") == ["12, 0, 0"]
+    assert row(out, "judge: same both ways round") == ["100.0%"]
 
 
 def test_nothing_is_judged_twice(call: Call, engine: ScriptedEngine, tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ def test_exchanging_the_responses_exchanges_the_verdict(first: float, second: fl
 
 
 def test_the_votes_of_an_order_are_averaged_and_those_not_parsed_left_out() -> None:
-    """A judgment's vote is the sample shown first. Order 0: .8 and, as the probability of sample 1, .4, that is .6 of
-    sample 0: mean .7. Order 1 was never parsed."""
+    """Even votes show sample 0 first. That order: .8 and, as the probability of sample 1, .4, that is .6 of sample 0:
+    mean .7. The other one was never parsed."""
     judgments = [
         compared("p", 0, 1, vote=0, status="parsed", probability=0.8),
-        compared("p", 1, 0, vote=0, status="parsed", probability=0.4),
+        compared("p", 1, 0, vote=2, status="parsed", probability=0.4),
         compared("p", 0, 1, vote=1, status="unparsable", probability=None),
     ]
     assert probabilities_of_first(judgments) == {0: pytest.approx(0.7)}
