@@ -27,6 +27,7 @@ from ..orchestrator.records import PolicyRef, TokenSequence, TrainingExample, Up
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.step_report import StepReport
 from . import checkpoint
+from .build_locks import remove_stale_build_locks
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder
 from .lora import add_adapters, full_weights
@@ -98,6 +99,7 @@ class Learner:
             MASTER_ADDR=master[0],
             MASTER_PORT=str(master[1]),
         )
+        remove_stale_build_locks()
         timeout = timedelta(seconds=self.config.cluster.call_timeout_s)
         deepspeed.init_distributed(dist_backend="nccl" if self.device.type == "cuda" else "gloo", timeout=timeout)
 
