@@ -145,6 +145,7 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
 def compare(
     policies: Policies,
     judge_model: Annotated[str | None, typer.Option(help="The model that judges; else the run's initial one.")] = None,
+    third_party: Annotated[str | None, typer.Option(help="A model of another family that judges too.")] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="Judge a part of the prompts only.")] = None,
     draw: Draw = 0,
     config_dir: ConfigDir = None,
@@ -161,6 +162,7 @@ def compare(
             [word for word in policies if word not in overrides],
             overrides,
             judge_model=judge_model,
+            third_party=third_party,
             config_dir=config_dir,
             num_prompts=num_prompts,
             draw=draw,

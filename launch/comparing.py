@@ -12,8 +12,8 @@ from rich.text import Text
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.protocols import Observer
 from ..recipes.evaluation.comparisons import Comparison
-from .comparison_reports import match_report, ranking_report
-from .judging import judge_setup
+from .comparison_reports import match_report, ranking_report, third_party_report
+from .judging import JudgeSetup, judge_setup
 from .kept_comparisons import judged_once
 from .matches import match_of, report_on
 from .rounds import FinishedRound, finished_round, finished_rounds, kept_policy, run_and_round
@@ -26,12 +26,14 @@ def compare(
     overrides: Sequence[str],
     *,
     judge_model: str | None,
+    third_party: str | None,
     config_dir: Path | None,
     num_prompts: int | None,
     draw: int,
     observer: Observer,
 ) -> list[Text | Table]:
-    """Judge what is not judged yet, and keep it in the first run's directory.
+    """Judge what is not judged yet, and keep it in the first run's directory. `third_party` is a model that judges two
+    policies once more: how far does the judge prefer what is of its own family?
 
     Returns:
         the figures, to be printed.
@@ -43,18 +45,28 @@ def compare(
     first = meetings[0][0].ledger
     weights = judge_model or kept_policy(finished_rounds(first.url)[0])
     judge = judge_setup(first, overrides, weights=weights, config_dir=config_dir)
+    third = judge_setup(first, overrides, weights=third_party, config_dir=config_dir) if third_party else None
     matches = [match_of(a, b, num_prompts, draw) for a, b in meetings]
 
     def report(index: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
         match = matches[index]
         return {"a": match.a.name, "b": match.b.name, **asdict(report_on(match, comparisons))}
 
-    batches = [match.pairs for match in matches]
-    compared = judged_once(batches, judge, observer, ledger=first, directory=DIRECTORY, report=report)
+    def compared_by(judge: JudgeSetup) -> list[list[Comparison]]:
+        batches = [match.pairs for match in matches]
+        return judged_once(batches, judge, observer, ledger=first, directory=DIRECTORY, report=report)
+
     if len(policies) == 1:
-        parts = ranking_report(matches, compared, judge)
+        if third is not None:
+            raise ConfigError(
+                f"--third-party {third_party} with the rounds of one run: it is asked about two policies",
+                "name two policies as RUN:ROUND RUN:ROUND, or leave it out",
+            )
+        parts = ranking_report(matches, compared_by(judge), judge)
     else:
-        parts = match_report(matches[0], compared[0], judge)
+        parts = match_report(matches[0], compared_by(judge)[0], judge)
+        if third is not None:
+            parts += third_party_report(compared_by(judge)[0], compared_by(third)[0], third)
     return [*parts, Text(f"every comparison: {first.url}/{DIRECTORY}")]
 
 

@@ -6,10 +6,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.seeds import derive_seed
-from ..recipes.evaluation.bias import repeated_responses
+from ..recipes.evaluation.bias import repeated_responses, self_preference
 from ..recipes.evaluation.comparisons import Comparison, points, verdicts
 from ..recipes.evaluation.length_controlled import LengthControlled
 from ..recipes.evaluation.ranking import Battle, elo, rate
+from ..recipes.evaluation.win_rate import win_rate
 from .judging import JudgeSetup
 from .matches import Match, report_on
 from .reports import chars, figures, number, percent, signed
@@ -39,6 +40,18 @@ def match_report(match: Match, comparisons: Sequence[Comparison], judge: JudgeSe
         ("judge: prefers the list", percent(report.list_preference)),
     ]
     return [head, figures(rows)]
+
+
+def third_party_report(
+    own: Sequence[Comparison], by_third_party: Sequence[Comparison], third_party: JudgeSetup
+) -> list[Text | Table]:
+    """How much more often a wins by the judge than by a model of another family."""
+    rate = win_rate(by_third_party)
+    rows = [
+        ("a wins by the third party", percent(rate.win_rate if rate else None)),
+        ("judge: self-preference", signed(self_preference(own, by_third_party))),
+    ]
+    return [Text(f"third party: weights of {third_party.policy.path}"), figures(rows)]
 
 
 def ranking_report(

@@ -234,6 +234,29 @@ def test_the_judge_is_the_runs_initial_policy_on_one_engine_or_the_model_that_is
     assert engine.setup.policy.path == engine.setup.config.model.path == str(other)
 
 
+def test_a_third_party_shows_how_far_a_judge_prefers_its_own(
+    call: Call, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    """The judge gives all 12 to "good"; the third party likes the odd ones of them only, and ties the others: half of
+    12 are 9 points of 12 for it, 75%. Asked again, nobody judges."""
+    run, other = make_run(tmp_path, "demo", [bad, good]), tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    (other / "model.safetensors").write_bytes(b"")
+
+    def liking(text: str) -> float:
+        is_third = engine.setup.policy.path == str(other)
+        return float("good" in text and not (is_third and int(text.split()[-1]) % 2 == 0))
+
+    engine.logit = liking
+    words = ("compare", f"{run}:1", f"{run}:0", "--third-party", str(other))
+    code, out, err = call(*words)
+    assert code == 0, err
+    assert row(out, "a wins")[0].startswith("100.0%") and row(out, "a wins by the third party") == ["75.0%"]
+    assert row(out, "judge: self-preference") == ["+25.0 points (0: no bias)"]
+    assert engine.starts == 2 and call(*words)[1] == out and engine.starts == 2
+
+
 def test_a_judge_that_says_nothing_readable_gives_no_figures(
     call: Call, engine: ScriptedEngine, tmp_path: Path
 ) -> None:
@@ -273,6 +296,7 @@ def test_a_run_that_a_reward_model_evaluates_can_be_compared(
         (["{run}:1", "{run}:0", "cluster.colour=red"], ("cluster.colour=red", "")),
         (["{run}:1", "{run}:0", "--num-prompts", "13"], ("--num-prompts 13", "share 12 answered")),
         (["{run}:1", "{run}:0", "--judge-model", "/no/where"], ("model.path=/no/where is no model directory", "give")),
+        (["{run}:1", "{run}:0", "--third-party", "/no/where"], ("model.path=/no/where is no model directory", "give")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_before_any_engine_starts(
