@@ -582,16 +582,16 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     paper's reward for that would drown the others."""
     config = load(f"recipe={recipe}", "model=smollm2_135m")
     assert config.run.rounds == 5
-    assert [config.at(round).run.prompts_per_round for round in (1, 2, 5)] == [320, 24, 24]
+    assert [config.at(round).run.prompts_per_round for round in (1, 2, 5)] == [320, 48, 48]
     first, ppo = config.at(1), config.at(2)
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
-    assert (first.learner.learning_rate, first.learner.pairs_per_step) == (1e-4, 8)
-    assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (1e-5, 8, 2)
+    assert (first.learner.learning_rate, first.learner.pairs_per_step, first.learner.epochs) == (5e-5, 8, 3)
+    assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (3e-5, 16, 2)
     assert {sampling_of(part.generation).max_tokens for part in (config.at(0), first, ppo)} == {48}
     assert (sampling_of(ppo.generation).temperature, sampling_of(ppo.generation).top_p) == (1.0, 1.0)
     objective = ppo.objective
     assert isinstance(objective, PpoObjective)
-    assert (objective.kl_coefficient, objective.missing_eos_reward) == (0.02, None)
+    assert (objective.kl_coefficient, objective.missing_eos_reward) == (0.004, None)
     assert objective.missing_eos_penalty == 0.0
 
 
