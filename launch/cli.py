@@ -282,6 +282,7 @@ def follow_quietly(config: Config, ledger: Ledger) -> None:
 
 def main() -> None:
     """The `roundelay` command."""
-    # Slurm's and Kubernetes' SIGTERM leaves a resumable run, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Slurm's and Kubernetes' SIGTERM leaves a resumable run, as Ctrl-C does: also where a script started the command in
+    # its background, for which shells have Ctrl-C ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

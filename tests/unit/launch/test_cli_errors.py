@@ -307,6 +307,17 @@ def test_a_misspelt_recipe_is_refused_with_the_nearest_one(shell: Shell) -> None
         assert text in outcome.err
 
 
+def test_a_command_that_is_deaf_to_ctrl_c_still_heeds_sigterm(shell: Shell) -> None:
+    """As one that a script started in its background: Ctrl-C stays ignored, SIGTERM interrupts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        shell.roundelay("recipes")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_sweep_with_a_failed_run_ends_with_1(shell: Shell) -> None:
     """So that a script sees it; the other runs are tried all the same."""
     words = [word for word in shell.words([]) if not word.startswith(("run.root=", "run.name="))]
