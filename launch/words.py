@@ -295,10 +295,13 @@ def paired(pairing: PairingConfig) -> str:
             return f"The response whose score is nearest to {_ANCHORS[high]} over the one nearest to {_ANCHORS[low]}."
         case WorstOfFewPairing(few=few):
             return f"A prompt's best-scored response over the worst of {few} drawn by seed."
-        case LengthControlledPairing(rho=rho):
+        case LengthControlledPairing(rho=rho, max_chosen_chars=most):
+            limit = f" Left out where the chosen one has more than {most} characters." if most else ""
+            if rho == 0:
+                return f"The shortest of the best-scored responses over the longest of the worst-scored.{limit}"
             return (
                 "The shortest good response over the longest bad one; good and bad are the top and the bottom "
-                f"{rho:.0%} of the range of scores."
+                f"{rho:.0%} of the range of scores.{limit}"
             )
         case WpoTiesPairing():
             return "A prompt's best-scored response over its worst; among equals, the length decides."

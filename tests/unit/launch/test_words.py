@@ -40,7 +40,7 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     Term,
 )
-from roundelay.orchestrator.pairing_config import ContrastPairing, PairingConfig
+from roundelay.orchestrator.pairing_config import ContrastPairing, LengthControlledPairing, PairingConfig
 
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "new_prompts": (NewPromptsConfig, written),
@@ -98,6 +98,9 @@ def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -
          "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), asked once, "
          "in an order drawn by seed."),
         (judged, BY_FUNCTION, "The Python function mine.rewards:length, by what it returns."),
+        (paired, LengthControlledPairing(kind="length_controlled", rho=0.0, max_chosen_chars=1100),
+         "The shortest of the best-scored responses over the longest of the worst-scored. Left out where the chosen "
+         "one has more than 1100 characters."),
         (paired, SWEET_SPOT,
          "The response whose score is nearest to the highest over the one nearest to two standard deviations below the "
          "mean."),
