@@ -17,9 +17,10 @@ from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, RewardModelObjective
 from .conditioning_words import asked_under, conditioned
 from .config_loading import compose_dict, group_members, nearest, parse_config
+from .filter_words import kept
 from .objective_words import learnt
 from .plan import phases_of
-from .words import judged, kept, paired, sampled, taught, written
+from .words import judged, paired, sampled, taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
