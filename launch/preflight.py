@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
 
 FORMS = {"additive": additive.FORM, "rating": rating.FORM, "checklist": checklist.FORM, "critique": critique.FORM}
+# Judges whose last line may be decoded among its forms.
+LAST_LINE = (AdditiveJudge, RatingJudge, ChecklistJudge, CritiqueJudge, MetaJudge)
 
 
 def check_packages() -> None:
@@ -161,17 +163,14 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
                 encoder.choice_ids(attributes.opening(name), attributes.DIGITS)
         except ConfigError as error:
             raise ConfigError(f"{field}.read=expected: {error.what}", f"set {field}.read=words") from error
-    if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge) and judge.constrain_last_line:
-        form = FORMS[judge.kind]
+    if isinstance(judge, LAST_LINE) and judge.constrain_last_line:
+        opening, choices = (
+            (VERDICT.opening, VERDICT.choices)
+            if isinstance(judge, MetaJudge)
+            else (FORMS[judge.kind].opening, FORMS[judge.kind].digits)
+        )
         try:
-            encoder.choice_ids(form.opening, form.digits)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"
-            ) from error
-    if isinstance(judge, MetaJudge) and judge.constrain_last_line:
-        try:
-            encoder.choice_ids(VERDICT.opening, VERDICT.choices)
+            encoder.choice_ids(opening, choices)
         except ConfigError as error:
             raise ConfigError(
                 f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"

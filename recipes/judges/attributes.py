@@ -16,6 +16,7 @@ from ...orchestrator.records import (
     Shard,
 )
 from ...orchestrator.seeds import derive_seed
+from ..generation.requests import request_for
 from .expected_score import expected_score
 from .reasoned import labelled_line, read_score
 from .rendering import DISCLAIMER, render_prompt, render_response
@@ -58,13 +59,10 @@ async def judge_attributes(
         return await _expected(rollouts, prompts, generate, config.weights)
     slots = [(rollout, vote) for rollout in rollouts for vote in range(config.votes)]
     requests = [
-        GenerationRequest(
-            messages=_case(prompts[rollout.prompt_id], rollout, _ask_all(config.weights)),
-            seed=derive_seed(*seed_parts, shard.round, rollout.prompt_id, rollout.sample, vote),
-            temperature=config.sampling.temperature,
-            top_p=config.sampling.top_p,
-            max_tokens=config.sampling.max_tokens,
-            stop=config.sampling.stop,
+        request_for(
+            _case(prompts[rollout.prompt_id], rollout, _ask_all(config.weights)),
+            config.sampling,
+            derive_seed(*seed_parts, shard.round, rollout.prompt_id, rollout.sample, vote),
         )
         for rollout, vote in slots
     ]

@@ -17,6 +17,7 @@ from ...orchestrator.records import (
     Shard,
 )
 from ...orchestrator.seeds import derive_seed
+from ..generation.requests import request_for
 from .reasoned import judge_in_words, score_line
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
 from .verdicts import scored
@@ -101,14 +102,8 @@ def read_checklist(text: str, *, complete: bool) -> tuple[JudgmentStatus, tuple[
 
 
 def _checklist_request(prompt: Prompt, config: ChecklistJudge, parts: tuple[int | str, ...]) -> GenerationRequest:
-    return GenerationRequest(
-        messages=(Message(role="user", content=f"{_WRITE}{DISCLAIMER}{render_prompt(prompt)}"),),
-        seed=derive_seed(*parts, prompt.id, "checklist"),
-        temperature=config.checklist.temperature,
-        top_p=config.checklist.top_p,
-        max_tokens=config.checklist.max_tokens,
-        stop=config.checklist.stop,
-    )
+    asked = (Message(role="user", content=f"{_WRITE}{DISCLAIMER}{render_prompt(prompt)}"),)
+    return request_for(asked, config.checklist, derive_seed(*parts, prompt.id, "checklist"))
 
 
 def _checklist(answer: Generation) -> tuple[JudgmentStatus, tuple[str, ...]]:

@@ -15,12 +15,13 @@ from ...orchestrator.records import Generation, GenerationRequest, Judgment, Mes
 from ...orchestrator.seeds import derive_seed
 from ..evaluation.ranking import bradley_terry
 from ..generation.judgments import VERDICTS
+from ..generation.requests import request_for
 from .additive import FORM
 from .last_line import with_last_line
 from .pairwise import read_verdict
 from .reasoned import read_score
 from .rendering import DISCLAIMER, render_prompt, render_response
-from .verdicts import SCORE_DECIMALS, compared, scored
+from .verdicts import SCORE_DECIMALS, compared, scored, summed_up
 
 _TASK = (
     "Two judges, A and B, were given the same task: to judge a response by a rubric and to give it a score. The task, "
@@ -119,15 +120,7 @@ def judgments_by_strength(judgments: Sequence[Judgment]) -> list[Judgment]:
         return []
     strengths = bradley_terry(wins)
     return [
-        Judgment(
-            prompt_id=judgments[0].prompt_id,
-            sample=sample,
-            vote=0,
-            status="parsed",
-            score=round(float(strength), SCORE_DECIMALS),
-            choice_mass=None,
-            text="",
-        )
+        summed_up(judgments, sample, round(float(strength), SCORE_DECIMALS))
         for sample, strength in zip(samples, strengths, strict=True)
     ]
 
@@ -140,14 +133,8 @@ def _judgments_written(shard: Shard, rollouts: Sequence[Rollout]) -> list[tuple[
 
 
 def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: MetaJudge) -> GenerationRequest:
-    return GenerationRequest(
-        messages=meta_case(prompt, first, second),
-        seed=seed,
-        temperature=config.sampling.temperature,
-        top_p=config.sampling.top_p,
-        max_tokens=config.sampling.max_tokens,
-        stop=(*config.sampling.stop, *((VERDICT.opening,) if config.constrain_last_line else ())),
-    )
+    stop = (VERDICT.opening,) if config.constrain_last_line else ()
+    return request_for(meta_case(prompt, first, second), config.sampling, seed, stop=stop)
 
 
 def _verdict(prompt: Prompt, first: int, second: int, answer: Generation) -> Judgment:

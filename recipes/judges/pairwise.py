@@ -20,6 +20,7 @@ from ...orchestrator.records import (
     Shard,
 )
 from ...orchestrator.seeds import derive_seed
+from ..generation.requests import request_for
 from .comparisons import shown_first, two_responses
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .verdicts import compared
@@ -139,14 +140,7 @@ def pairwise_case(
 
 
 def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config: PairwiseJudge) -> GenerationRequest:
-    return GenerationRequest(
-        messages=pairwise_case(prompt, first, second, config.format),
-        seed=seed,
-        temperature=config.sampling.temperature,
-        top_p=config.sampling.top_p,
-        max_tokens=config.sampling.max_tokens,
-        stop=config.sampling.stop,
-    )
+    return request_for(pairwise_case(prompt, first, second, config.format), config.sampling, seed)
 
 
 def _verdict(prompt: Prompt, vote: int, answer: Generation, config: PairwiseJudge) -> Judgment:

@@ -11,6 +11,7 @@ from typing import TypeAlias, assert_never
 from ...orchestrator.judge_config import Aggregate
 from ...orchestrator.protocols import Generate, Judge
 from ...orchestrator.records import Judgment, Rollout, Shard
+from .verdicts import summed_up
 
 MemberScores: TypeAlias = Mapping[int, Mapping[int, float]]  # by member, by sample
 
@@ -57,18 +58,7 @@ def panel_judgments(judgments: Sequence[Judgment], *, votes: Sequence[int], aggr
             totals = _shares_beaten(of_member)
         case _:
             assert_never(aggregate)
-    return [
-        Judgment(
-            prompt_id=judgments[0].prompt_id,
-            sample=sample,
-            vote=0,
-            status="parsed",
-            score=score,
-            choice_mass=None,
-            text="",
-        )
-        for sample, score in totals.items()
-    ]
+    return [summed_up(judgments, sample, score) for sample, score in totals.items()]
 
 
 def _member_scores(judgments: Sequence[Judgment], votes: Sequence[int]) -> MemberScores:

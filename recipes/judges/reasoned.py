@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from ...orchestrator.generation_config import SamplingConfig
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, JudgmentStatus, Message, Prompt, Rollout
+from ...orchestrator.records import Generation, Judgment, JudgmentStatus, Message, Prompt, Rollout
 from ...orchestrator.seeds import derive_seed
+from ..generation.requests import request_for
 from .last_line import with_last_line
 from .verdicts import scored
 
@@ -120,13 +121,11 @@ async def judge_in_words(
     """One judgment a slot, from what is answered to its `case`: each with a seed of its own. With `constrain_last_line`
     the score after the reasons is decoded among the form's digits."""
     requests = [
-        GenerationRequest(
-            messages=case(prompts[rollout.prompt_id], rollout),
-            seed=derive_seed(*seed_parts, rollout.prompt_id, rollout.sample, vote),
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            stop=(*sampling.stop, *((form.opening.strip(),) if constrain_last_line else ())),
+        request_for(
+            case(prompts[rollout.prompt_id], rollout),
+            sampling,
+            derive_seed(*seed_parts, rollout.prompt_id, rollout.sample, vote),
+            stop=(form.opening.strip(),) if constrain_last_line else (),
         )
         for rollout, vote in slots
     ]

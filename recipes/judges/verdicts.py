@@ -1,5 +1,7 @@
 """Judgments as the judges make them: of one response with a score, or of two with a probability."""
 
+from collections.abc import Sequence
+
 from ...orchestrator.records import Generation, Judgment, JudgmentStatus, Rollout
 
 # Scores and probabilities of next-token probabilities are rounded here: far above the engine's repeatability (1e-7
@@ -31,6 +33,19 @@ def scored(
         attributes=attributes,
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
         judge_token_ids=answer.token_ids if answer else (),
+    )
+
+
+def summed_up(judgments: Sequence[Judgment], sample: int, score: float) -> Judgment:
+    """What all `judgments` on one prompt's responses come to for one of them."""
+    return Judgment(
+        prompt_id=judgments[0].prompt_id,
+        sample=sample,
+        vote=0,
+        status="parsed",
+        score=score,
+        choice_mass=None,
+        text="",
     )
 
 
