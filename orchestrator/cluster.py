@@ -4,7 +4,9 @@ import asyncio
 import importlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -94,16 +96,17 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         common: dict[str, Any] = {"log_to_driver": False, "namespace": None, "logging_level": "ERROR"}
         try:
-            if config.address is None:
-                ray.init(
-                    address="local",
-                    num_cpus=config.num_cpus,
-                    include_dashboard=config.dashboard,
-                    dashboard_host="127.0.0.1",
-                    **common,
-                )
-            else:
-                ray.init(address=config.address, **common)
+            with _keeping_sigterm():
+                if config.address is None:
+                    ray.init(
+                        address="local",
+                        num_cpus=config.num_cpus,
+                        include_dashboard=config.dashboard,
+                        dashboard_host="127.0.0.1",
+                        **common,
+                    )
+                else:
+                    ray.init(address=config.address, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"cluster.address={config.address}: Ray cannot be reached ({str(error).splitlines()[0]})",
@@ -197,6 +200,16 @@ class Actor:
     def call_ref(self, method: str, *args: Any) -> Any:
         """The reference to a remote method's result, to be passed on without being fetched."""
         return self.handle.call.remote(method, *args)
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """SIGTERM does afterwards what it did before: Ray has it abort the driver."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _wait(ref: Any) -> Any:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,8 +17,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_runs_every_combination_and_goes_on_where_it_was_interrupted(untied_model: Path, tmp_path: Path):
-    """Two runs that differ in where the reference's log-probs come from. Interrupted in the first, the sweep ends with
-    130; given again it finishes both; given a third time it has nothing to do. Both references agree."""
+    """Two runs that differ in where the reference's log-probs come from. Interrupted in the first, once by Ctrl-C and
+    once as Slurm and Kubernetes do, the sweep ends with 130; given again it finishes both; given another time it has
+    nothing to do. Both references agree."""
     arguments = [
         "sweep",
         "judge=additive",
@@ -36,15 +38,9 @@ def test_a_sweep_runs_every_combination_and_goes_on_where_it_was_interrupted(unt
         "--name",
         "s",
     ]
-    interrupted = start(*arguments)
-    manifest = tmp_path / "s" / "000" / "rounds" / "000" / "manifest.json"
-    deadline = time.monotonic() + 300
-    while not manifest.exists():
-        assert interrupted.poll() is None and time.monotonic() < deadline, interrupted.communicate()[0]
-        time.sleep(0.01)
-    os.kill(interrupted.pid, signal.SIGINT)
-    interrupted.communicate(timeout=120)
-    assert interrupted.returncode == 130
+    rounds = tmp_path / "s" / "000" / "rounds"
+    _interrupt(start(*arguments), rounds / "000" / "manifest.json", signal.SIGINT)
+    _interrupt(start(*arguments), rounds / "001" / "rollouts" / "shard-00000.parquet", signal.SIGTERM)
 
     output = finish(start(*arguments))
     assert output.count("finished") >= 2
@@ -65,3 +61,15 @@ def test_a_sweep_runs_every_combination_and_goes_on_where_it_was_interrupted(unt
     assert "finished" in finish(again, timeout_s=60)
     rows = [json.loads(line) for line in Path(runs[0].root, "metrics.jsonl").read_text().splitlines()]
     assert sum(row["stage"] == "round" for row in rows) == 2
+
+
+def _interrupt(command: subprocess.Popen[str], sign: Path, by: signal.Signals) -> None:
+    """Send the signal as soon as the file is there; the command says how to go on, and ends with 130."""
+    deadline = time.monotonic() + 300
+    while not sign.exists():
+        assert command.poll() is None and time.monotonic() < deadline, command.communicate()[0]
+        time.sleep(0.01)
+    os.kill(command.pid, by)
+    output, _ = command.communicate(timeout=120)
+    assert command.returncode == 130, output
+    assert "go on with" in output, output
