@@ -11,6 +11,7 @@ from ..orchestrator.conditioning_config import (
 )
 from ..orchestrator.config import Config
 from ..orchestrator.generation_config import (
+    POLICY,
     AlteredInstructionGeneration,
     ContrastGeneration,
     GivenAndSampledGeneration,
@@ -65,7 +66,7 @@ from ..recipes.generation.given import sample_given
 from ..recipes.generation.given_and_sampled import sample_beside_given
 from ..recipes.generation.judgments import sample_judgments
 from ..recipes.generation.ladder import sample_ladder
-from ..recipes.generation.mixture import sample_mixture
+from ..recipes.generation.mixture import sample_mixture, sample_proposals
 from ..recipes.generation.plain import sample_plain
 from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
@@ -110,6 +111,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     return Phase(
         make_prompts=prompt_maker(config),
         samplers=samplers_of(config.generation),
+        gathers=isinstance(config.generation, MixtureGeneration),
         again=is_again(config.generation),
         sample=partial(_sample, config=config),
         judge=build_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
@@ -124,7 +126,13 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
 
 
 async def _sample(
-    shard: Shard, policy_version: int, generate: Generate, sampler: str, *, config: Config
+    shard: Shard,
+    policy_version: int,
+    generate: Generate,
+    sampler: str,
+    others: Sequence[Rollout],
+    *,
+    config: Config,
 ) -> list[Rollout]:
     seed_parts = (config.run.seed, shard.split, shard.round)
     match config.generation:
@@ -149,8 +157,14 @@ async def _sample(
             return await sample_ladder(shard, policy_version, generate, config=ladder, seed_parts=seed_parts)
         case SystemMessagesGeneration() as messages:
             return await sample_system_messages(shard, policy_version, generate, config=messages, seed_parts=seed_parts)
+        case MixtureGeneration() as mixture if sampler != POLICY:
+            return await sample_proposals(
+                shard, policy_version, generate, config=mixture, seed_parts=seed_parts, sampler=sampler
+            )
         case MixtureGeneration() as mixture:
-            return await sample_mixture(shard, policy_version, generate, config=mixture, seed_parts=seed_parts)
+            return await sample_mixture(
+                shard, policy_version, generate, config=mixture, seed_parts=seed_parts, others=others
+            )
         case ReviseGeneration() as revise:
             return await sample_revise(shard, policy_version, generate, config=revise, seed_parts=seed_parts)
         case AlteredInstructionGeneration() as altered:

@@ -142,8 +142,10 @@ def _texts(generation: SampledGeneration) -> int:
             return 2
         case LadderGeneration(levels=levels):
             return len(levels)
-        case MixtureGeneration(proposals=proposals, layers=layers, window=window):
-            return proposals * layers + (len(windows(proposals, window.size, window.carried)) if window else 1)
+        case MixtureGeneration(proposals=proposals, samplers=samplers, layers=layers, window=window):
+            first = proposals * len(samplers)
+            later = proposals * (layers - 1)
+            return first + later + (len(windows(first, window.size, window.carried)) if window else 1)
         case ReviseGeneration(revisions=revisions):
             return 1 + 2 * revisions
         case AlteredInstructionGeneration():

@@ -128,13 +128,8 @@ def sampled(generation: GenerationConfig) -> str:
         case GivenGeneration():
             return "Nothing: the responses that the prompts of prompts.seed come with, best first."
         case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again, condition=condition):
-            by = (
-                ""
-                if samplers == (POLICY,)
-                else f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
-            )
             before, under = " of the round before" if again else "", asked_under(condition)
-            what = f"{_count(samples, 'response')} to each prompt{before}{by}{under}"
+            what = f"{_count(samples, 'response')} to each prompt{before}{_from(samplers)}{under}"
         case GivenAndSampledGeneration():
             what = "A response to each prompt of prompts.seed, beside the best one that it comes with"
         case ContrastGeneration(placement=placement, affixes=affixes):
@@ -150,10 +145,11 @@ def sampled(generation: GenerationConfig) -> str:
                 f"Two responses to each prompt, each under another of {_count(len(messages), 'system message')} drawn "
                 "by seed; both are trained under the first"
             )
-        case MixtureGeneration(proposals=proposals, trained_under=under):
+        case MixtureGeneration(proposals=proposals, trained_under=under, samplers=samplers):
             where = "the plain prompt" if under == "prompt" else "the prompt that shows the proposals"
             what = (
-                f"{_count(proposals, 'proposal')} to each prompt, and a response that the policy makes of them, "
+                f"{_count(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy makes of "
+                "them, "
                 f"trained under {where}"
             )
         case ReviseGeneration(revisions=revisions):
@@ -350,6 +346,13 @@ def _published(learner: LearnerConfig) -> str:
     if learner.average_rounds is not None:
         return f" What is published is the mean of {learner.average_rounds} rounds' policies."
     return ""
+
+
+def _from(samplers: Sequence[str]) -> str:
+    """Who samples, where that is not the policy alone."""
+    if tuple(samplers) == (POLICY,):
+        return ""
+    return f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
 
 
 def _sampler(name: str) -> str:

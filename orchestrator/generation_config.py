@@ -108,19 +108,21 @@ class MixtureWindow:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MixtureGeneration:
-    """Proposals to a prompt, and one response that a further request makes of them (Self-MoA, arXiv 2502.00674).
+    """Proposals to a prompt, and one response that the policy makes of them (Self-MoA, arXiv 2502.00674).
 
-    Every layer but the last makes as many new proposals of those of the layer before (MoA, arXiv 2406.04692).
+    The proposals are the policy's own, or those of several `samplers`, as plain generation has them. Every layer but the
+    last makes `proposals` new ones of those of the layer before (MoA, arXiv 2406.04692).
     """
 
     kind: Literal["mixture"]
-    proposals: PositiveInt  # a prompt
+    proposals: PositiveInt  # a prompt, from each sampler
     layers: PositiveInt  # of aggregation
     window: MixtureWindow | None  # null: all proposals are shown at once
     trained_under: Literal["prompt", "aggregation"]  # the plain prompt, or the one that shows the proposals (AFT)
     instruction: Text  # what stands before the proposals in the system message
     sampling: SamplingConfig  # of proposals and responses
     truncated: Literal["keep", "drop"]
+    samplers: Annotated[tuple[str, ...], Field(min_length=1)] = (POLICY,)  # who propose
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -187,8 +189,13 @@ def sampling_of(generation: GenerationConfig) -> SamplingConfig:
 
 
 def samplers_of(generation: GenerationConfig) -> tuple[str, ...]:
-    """Who samples."""
-    return generation.samplers if isinstance(generation, PlainGeneration) else (POLICY,)
+    """Who samples. The policy is among those of a mixture in any case: it makes the response."""
+    match generation:
+        case PlainGeneration(samplers=samplers):
+            return samplers
+        case MixtureGeneration(samplers=samplers):
+            return samplers if POLICY in samplers else (*samplers, POLICY)
+    return (POLICY,)
 
 
 def is_sampled_by_policy(generation: GenerationConfig) -> bool:
@@ -202,10 +209,13 @@ def is_again(generation: GenerationConfig) -> bool:
     return isinstance(generation, PlainGeneration) and generation.again
 
 
-def samples_of(generation: PlainGeneration, sampler: str) -> range:
-    """The numbers of a sampler's samples."""
-    first = generation.samplers.index(sampler) * generation.samples_per_prompt
-    return range(first, first + generation.samples_per_prompt)
+def samples_of(generation: PlainGeneration | MixtureGeneration, sampler: str) -> range:
+    """The numbers of a sampler's samples; of its proposals, in a mixture. None if it is not among the samplers."""
+    each = generation.proposals if isinstance(generation, MixtureGeneration) else generation.samples_per_prompt
+    if sampler not in generation.samplers:
+        return range(0)
+    first = generation.samplers.index(sampler) * each
+    return range(first, first + each)
 
 
 def is_model_path(sampler: str) -> bool:

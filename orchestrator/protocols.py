@@ -79,7 +79,9 @@ class Phase:
     make_prompts: Callable[[PromptSources], PromptMaker] | None  # None where all are the training file's
     samplers: tuple[str, ...]
     again: bool  # whether the pairs of the round before take part in pairing
-    sample: Callable[[Shard, int, Generate, str], Awaitable[list[Rollout]]]  # one sampler's responses
+    # One sampler's responses. The policy's come last, and are given the other samplers'.
+    sample: Callable[[Shard, int, Generate, str, Sequence[Rollout]], Awaitable[list[Rollout]]]
+    gathers: bool  # whether the policy takes the other samplers' responses up, and returns them with its own
     judge: Judge | None  # None where pairs are labelled by construction
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
     condition: Conditioning | None  # None where responses are learnt under their own prompts

@@ -87,17 +87,22 @@ class Stages:
     async def _rollouts(self, shard: Shard, total: int, prefix: str) -> list[Rollout]:
         """All samplers' rollouts of a shard, in the samplers' order. Those of others than the policy are committed
         before its own turn comes (see `sampling`)."""
-        rollouts: list[Rollout] = []
+        found: dict[str, Sequence[Rollout]] = {}
         for sampler in self.phase.samplers:
-            if sampler == POLICY:
-                rollouts.extend(await self.sampled(sampler, shard, total, prefix))
-                continue
-            committed = self.ledger.read_shard(f"{prefix}{rollout_stage(sampler)}", shard, Rollout)
-            assert committed is not None, f"{sampler} samples before the policy"
-            rollouts.extend(committed)
-        return rollouts
+            if sampler != POLICY:
+                committed = self.ledger.read_shard(f"{prefix}{rollout_stage(sampler)}", shard, Rollout)
+                assert committed is not None, f"{sampler} samples before the policy"
+                found[sampler] = committed
+        if POLICY in self.phase.samplers:
+            others = [rollout for rollouts in found.values() for rollout in rollouts]
+            found[POLICY] = await self.sampled(POLICY, shard, total, prefix, others)
+        if self.phase.gathers:
+            return list(found[POLICY])
+        return [rollout for sampler in self.phase.samplers for rollout in found[sampler]]
 
-    async def sampled(self, sampler: str, shard: Shard, total: int, prefix: str) -> Sequence[Rollout]:
+    async def sampled(
+        self, sampler: str, shard: Shard, total: int, prefix: str, others: Sequence[Rollout] = ()
+    ) -> Sequence[Rollout]:
         """One sampler's rollouts of a shard, from the engines as they are loaded."""
         generate, version = self.rollouts.generate, self.rollouts.policy_version
         return await self.committed(
@@ -105,7 +110,7 @@ class Stages:
             shard,
             total,
             Rollout,
-            lambda: self.phase.sample(shard, version, generate, sampler),
+            lambda: self.phase.sample(shard, version, generate, sampler, others),
         )
 
     async def judged(

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
-from ...orchestrator.generation_config import MixtureGeneration, MixtureWindow
+from ...orchestrator.generation_config import POLICY, MixtureGeneration, MixtureWindow, samples_of
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Message, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
@@ -60,17 +60,37 @@ async def sample_mixture(
     *,
     config: MixtureGeneration,
     seed_parts: tuple[int | str, ...],
+    others: Sequence[Rollout] = (),
 ) -> list[Rollout]:
-    """`proposals` samples of the policy to every prompt, and one response made of them: Self-MoA, arXiv 2502.00674."""
+    """The policy's own `proposals`, if it is among the samplers, and one response to every prompt that it makes of these
+    and of the `others`': Self-MoA, arXiv 2502.00674, with its own alone; MoA, 2406.04692."""
+    own = await sample_proposals(
+        shard, policy_version, generate, config=config, seed_parts=seed_parts, sampler=POLICY
+    )
+    proposed = sorted([*others, *own], key=lambda rollout: rollout.sample)
+    return await aggregate_proposals(shard, proposed, policy_version, generate, config=config, seed_parts=seed_parts)
+
+
+async def sample_proposals(
+    shard: Shard,
+    policy_version: int,
+    generate: Generate,
+    *,
+    config: MixtureGeneration,
+    seed_parts: tuple[int | str, ...],
+    sampler: str,
+) -> list[Rollout]:
+    """One sampler's proposals, numbered after those of the samplers before it."""
     proposed = await sample_plain(
         shard,
         policy_version,
         generate,
         sampling=config.sampling,
-        samples=range(config.proposals),
+        samples=samples_of(config, sampler),
         seed_parts=seed_parts,
+        sampler=sampler,
     )
-    return await aggregate_proposals(shard, proposed, policy_version, generate, config=config, seed_parts=seed_parts)
+    return [replace(rollout, variant="interim") for rollout in proposed]
 
 
 async def aggregate_proposals(
@@ -84,7 +104,7 @@ async def aggregate_proposals(
 ) -> list[Rollout]:
     """The proposals, whichever models made them, and one response to every prompt that is made of its own.
 
-    Every layer but the last makes as many new proposals of the last ones (MoA, arXiv 2406.04692). With a window they
+    Every layer but the last makes `proposals` new ones of the last ones (MoA, arXiv 2406.04692). With a window they
     are read a few at a time, beside the response that came of those before (Self-MoA-Seq). A proposal that is truncated
     or empty is left out, with a remark, as those are which do not fit the model together; a prompt that is left with
     none gets no response.

@@ -166,7 +166,9 @@ class ScriptedRound:
         return RoundShards(round=1, split=split, store=store, indices=range(len(self.store)), prompts_per_shard=2)
 
     def _phase(self) -> Phase:
-        async def sample(shard: Shard, version: int, generate: Generate, sampler: str = POLICY) -> list[Rollout]:
+        async def sample(
+            shard: Shard, version: int, generate: Generate, sampler: str = POLICY, others: Sequence[Rollout] = ()
+        ) -> list[Rollout]:
             self.sampled += [prompt.id for prompt in shard.prompts]
             return [response(prompt, sample, "x") for prompt in shard.prompts for sample in (0, 1)]
 
@@ -179,6 +181,7 @@ class ScriptedRound:
             samplers=(POLICY,),
             again=False,
             sample=sample,
+            gathers=False,
             judge=judge,
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),
             condition=None,

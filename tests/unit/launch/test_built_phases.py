@@ -100,6 +100,26 @@ def test_a_prompt_that_got_no_response_is_dropped_with_what_generation_said_of_i
     assert [rollout.text for rollout in result.rollouts if not rollout.interim] == ["all"]
 
 
+def test_what_another_model_proposed_is_in_a_mixture_once_and_read_back_on_resume(tmp_path: Path) -> None:
+    """The other model's proposals are committed before the policy's turn, which takes them up."""
+    config = constructed(generation=replace(MIXTURE, samplers=("/models/b", "policy"), proposals=1))
+    rollouts: Any = SimpleNamespace(generate=Engine(), policy_version=4)
+    observer: Any = SimpleNamespace(stage=lambda *_: None)
+    stages = Stages(ledger=Ledger(str(tmp_path)), rollouts=rollouts, observer=observer)
+    stages.start_round(build_phase(config, None))
+    theirs = asyncio.run(stages.sampled("/models/b", SHARD, 1, ""))
+    result = asyncio.run(stages.run_shard(SHARD, 1))
+
+    for prompt in SHARD.prompts:
+        own = [one for one in result.rollouts if one.prompt_id == prompt.id]
+        assert [(one.sample, one.sampler, one.variant) for one in own] == [
+            (0, "/models/b", "interim"), (1, "policy", "interim"), (2, "policy", "positive")
+        ]  # fmt: skip
+        assert own[0] in theirs
+    rollouts.generate = None  # nothing is sampled again
+    assert asyncio.run(stages.run_shard(SHARD, 1)).rollouts == result.rollouts
+
+
 @pytest.mark.parametrize(("pairing", "ranks"), [(BY_RANK, (0, 2)), (RANKED_LIST, (0, 1, 2))])
 def test_a_ladders_levels_are_its_ranks(pairing: Any, ranks: tuple[int, ...], tmp_path: Path) -> None:
     result = played(constructed(generation=LADDER, pairing=pairing), tmp_path)
@@ -136,7 +156,7 @@ def test_a_shard_made_again_is_the_same(tmp_path: Path) -> None:
 
 
 async def _sampled(phase: Any) -> Sequence[Rollout]:
-    return await phase.sample(SHARD, 4, Engine(), "policy")
+    return await phase.sample(SHARD, 4, Engine(), "policy", ())
 
 
 def compared(prompt_id: str, sample: int, other: int, vote: int, probability: float) -> Judgment:

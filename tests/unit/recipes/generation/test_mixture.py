@@ -12,14 +12,19 @@ from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, sys
 
 from roundelay.orchestrator.generation_config import MixtureGeneration, MixtureWindow, SamplingConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard
-from roundelay.recipes.generation.mixture import aggregation_prompt, sample_mixture, windows
+from roundelay.recipes.generation.mixture import aggregation_prompt, sample_mixture, sample_proposals, windows
 
 ANTS = prompts("ants")[0]
 SHOWN = re.compile(r'<response option="(\d+)">\n(.*?)\n</response>\n', re.DOTALL)
 
 
 def config(
-    proposals: int = 3, *, layers: int = 1, window: MixtureWindow | None = None, trained_under: str = "prompt"
+    proposals: int = 3,
+    *,
+    layers: int = 1,
+    window: MixtureWindow | None = None,
+    trained_under: str = "prompt",
+    samplers: tuple[str, ...] = ("policy",),
 ) -> MixtureGeneration:
     return MixtureGeneration(
         kind="mixture",
@@ -30,6 +35,7 @@ def config(
         instruction="Make one of these.",
         sampling=SamplingConfig(temperature=0.7, top_p=1.0, max_tokens=48),
         truncated="drop",
+        samplers=samplers,
     )
 
 
@@ -122,6 +128,46 @@ def test_a_response_that_was_cut_stays_the_response_for_pairing_to_drop() -> Non
 
 
 # --------------------------------------------------------------------------------------------------- layers and windows
+
+
+@pytest.mark.parametrize(
+    ("samplers", "expected"),
+    [
+        (("policy", "/models/b", "/models/c"), ["p0", "p1", "b0", "b1", "c0", "c1"]),
+        (("/models/b", "policy"), ["b0", "b1", "p0", "p1"]),
+        (("/models/b", "/models/c"), ["b0", "b1", "c0", "c1"]),  # the policy makes the response alone
+    ],
+)
+def test_the_policy_makes_a_response_of_all_samplers_proposals(
+    samplers: tuple[str, ...], expected: list[str]
+) -> None:
+    """In the order of the samplers, numbered on from one to the next; a proposal of another model that was cut is left
+    out like one of the policy's own."""
+    mixture, shard = config(2, samplers=samplers), Shard(round=1, index=0, prompts=(ANTS,), split="train")
+    seeds = (0, "train", 1)
+
+    def proposed(sampler: str) -> list[Rollout]:
+        name = "p" if sampler == "policy" else sampler[-1]
+        return asyncio.run(
+            sample_proposals(
+                shard, 4, Engine(in_turn(f"{name}0", f"{name}1")), config=mixture, seed_parts=seeds, sampler=sampler
+            )
+        )
+
+    others = [one for sampler in samplers if sampler != "policy" for one in proposed(sampler)]
+    assert {(one.variant, one.sampler) for one in others} == {("interim", s) for s in samplers if s != "policy"}
+    assert len({one.seed for one in others}) == len(others)
+    others[-1] = replace(others[-1], finish_reason="length")
+
+    engine = Engine(in_turn(*(["p0", "p1"] if "policy" in samplers else []), "made of them"))
+    made = asyncio.run(sample_mixture(shard, 4, engine, config=mixture, seed_parts=seeds, others=others))
+
+    cut = others[-1].text
+    assert told(made) == [
+        *((text, "interim", "truncated" if text == cut else "") for text in expected), ("made of them", "positive", "")
+    ]  # fmt: skip
+    assert shown(engine.requests[-1]) == [text for text in expected if text != cut]
+    assert [one.sampler for one in made if one.text == "made of them"] == ["policy"]
 
 
 def test_every_layer_reads_what_the_layer_before_made() -> None:
