@@ -48,11 +48,12 @@ def compare(
     third = judge_setup(first, overrides, weights=third_party, config_dir=config_dir) if third_party else None
     matches = [match_of(a, b, num_prompts, draw) for a, b in meetings]
 
-    def report(index: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-        match = matches[index]
-        return {"a": match.a.name, "b": match.b.name, **asdict(report_on(match, comparisons))}
-
     def compared_by(judge: JudgeSetup) -> list[list[Comparison]]:
+        def report(index: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+            match = matches[index]
+            figures = report_on(match, comparisons, graded=judge.graded)
+            return {"a": match.a.name, "b": match.b.name, **asdict(figures)}
+
         batches = [match.pairs for match in matches]
         return judged_once(batches, judge, observer, ledger=first, directory=DIRECTORY, report=report)
 

@@ -21,7 +21,7 @@ WITHOUT_DIFFICULTIES = "without prompt difficulties: ψ = 0"
 
 def match_report(match: Match, comparisons: Sequence[Comparison], judge: JudgeSetup) -> list[Text | Table]:
     """The figures of one match."""
-    report = report_on(match, comparisons)
+    report = report_on(match, comparisons, graded=judge.graded)
     head = Text("\n".join([f"a: {match.a.name}", f"b: {match.b.name}", _judge_line(judge), *_notes(match)]))
     rate = report.win_rate
     if rate is None:
@@ -32,6 +32,7 @@ def match_report(match: Match, comparisons: Sequence[Comparison], judge: JudgeSe
         ("  wins, ties, losses", f"{rate.wins}, {rate.ties}, {rate.losses}"),
         ("  length-controlled", _controlled(report.length_controlled)),
         ("  mean probability", percent(rate.mean_probability)),
+        *([("  WB-Reward", f"{report.wb_reward:+.3f}")] if report.wb_reward is not None else []),
         ("characters a, b", f"{chars(report.chars_a)}, {chars(report.chars_b)}"),
         ("judge: parse rate", percent(1.0 - rate.unparsable / rate.comparisons)),
         ("judge: same both ways round", percent(rate.swap_consistency)),
@@ -69,7 +70,7 @@ def ranking_report(
     # Elo hangs on the order of the battles, which here means nothing: by lot, the same each time.
     sequential = elo(sorted(battles, key=lambda one: derive_seed(0, "elo", one.group, one.a, one.b)))
     against_initial = {
-        _round(match.a): report_on(match, comparisons)
+        _round(match.a): report_on(match, comparisons, graded=judge.graded)
         for match, comparisons in zip(matches, compared, strict=True)
         if match.b.round == 0
     }

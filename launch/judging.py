@@ -11,7 +11,7 @@ from typing import Any
 from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import AbJudge, PairwiseJudge
+from ..orchestrator.judge_config import AbJudge, PairwiseJudge, asked
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, weights_hash
 from ..orchestrator.protocols import Generate, Judge, Observer
@@ -38,6 +38,12 @@ class JudgeSetup:
 
     config: Config
     policy: PolicyRef
+
+    @property
+    def graded(self) -> bool:
+        """Whether a verdict of its says how much better: one of WildBench's five grades."""
+        judge = asked(self.config.judge)
+        return isinstance(judge, PairwiseJudge) and judge.format in ("wildbench", "arena") and judge.votes == 1
 
     @property
     def identity(self) -> dict[str, Any]:

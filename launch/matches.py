@@ -8,6 +8,7 @@ from ..recipes.evaluation.bias import length_preference, list_preference
 from ..recipes.evaluation.comparisons import Comparison
 from ..recipes.evaluation.length_controlled import EVEN, LengthControlled, length_controlled
 from ..recipes.evaluation.subset import fresh_subset
+from ..recipes.evaluation.wildbench import mean_wb_reward
 from ..recipes.evaluation.win_rate import WinRate, win_rate
 from .judging import ResponsePair
 from .rounds import FinishedRound, heldout_responses
@@ -31,25 +32,28 @@ class MatchReport:
     """The figures of one match, all as shares; lengths are means in characters.
 
     Example:
-        MatchReport(win_rate=rate, length_controlled=controlled, length_preference=0.6, list_preference=None,
-                    chars_a=310.5, chars_b=280.0)
+        MatchReport(win_rate=rate, length_controlled=controlled, wb_reward=None, length_preference=0.6,
+                    list_preference=None, chars_a=310.5, chars_b=280.0)
     """
 
     win_rate: WinRate | None
     length_controlled: LengthControlled | None
+    wb_reward: float | None
     length_preference: float | None
     list_preference: float | None
     chars_a: float
     chars_b: float
 
 
-def report_on(match: Match, comparisons: Sequence[Comparison]) -> MatchReport:
-    """The figures of a match. A policy against itself has a length-controlled win rate of exactly a half."""
+def report_on(match: Match, comparisons: Sequence[Comparison], *, graded: bool) -> MatchReport:
+    """The figures of a match. A policy against itself has a length-controlled win rate of exactly a half; WB-Reward is
+    of judges whose verdicts are `graded`."""
     texts = {pair.prompt.id: (pair.a, pair.b) for pair in match.pairs}
     itself = match.a.policy.sha256 == match.b.policy.sha256
     return MatchReport(
         win_rate=win_rate(comparisons),
         length_controlled=EVEN if itself else length_controlled(comparisons),
+        wb_reward=mean_wb_reward(comparisons) if graded else None,
         length_preference=length_preference(comparisons),
         list_preference=list_preference(comparisons, texts),
         chars_a=sum(one.chars_a for one in comparisons) / len(comparisons),

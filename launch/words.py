@@ -148,9 +148,8 @@ def sampled(generation: GenerationConfig) -> str:
         case MixtureGeneration(proposals=proposals, trained_under=under, samplers=samplers):
             where = "the plain prompt" if under == "prompt" else "the prompt that shows the proposals"
             what = (
-                f"{_count(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy makes of "
-                "them, "
-                f"trained under {where}"
+                f"{_count(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy "
+                f"makes of them, trained under {where}"
             )
         case ReviseGeneration(revisions=revisions):
             what = f"A response to each prompt, reviewed and revised by the policy up to {_count(revisions, 'time')}"
@@ -348,9 +347,9 @@ def _published(learner: LearnerConfig) -> str:
     return ""
 
 
-def _from(samplers: Sequence[str]) -> str:
+def _from(samplers: tuple[str, ...]) -> str:
     """Who samples, where that is not the policy alone."""
-    if tuple(samplers) == (POLICY,):
+    if samplers == (POLICY,):
         return ""
     return f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
 

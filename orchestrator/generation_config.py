@@ -110,8 +110,8 @@ class MixtureWindow:
 class MixtureGeneration:
     """Proposals to a prompt, and one response that the policy makes of them (Self-MoA, arXiv 2502.00674).
 
-    The proposals are the policy's own, or those of several `samplers`, as plain generation has them. Every layer but the
-    last makes `proposals` new ones of those of the layer before (MoA, arXiv 2406.04692).
+    The proposals are the policy's own, or those of several `samplers`, as plain generation has them. Every layer but
+    the last makes `proposals` new ones of those of the layer before (MoA, arXiv 2406.04692).
     """
 
     kind: Literal["mixture"]

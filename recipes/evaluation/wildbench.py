@@ -1,10 +1,16 @@
 """WildBench's two figures (arXiv 2406.04770): WB-Reward from verdicts on pairs, WB-Score from ratings."""
 
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Literal, TypeAlias
+
+from .comparisons import Comparison
 
 Grade: TypeAlias = Literal["A++", "A+", "A=B", "B+", "B++"]
 
 REWARDS: dict[Grade, float] = {"A++": 1.0, "A+": 0.5, "A=B": 0.0, "B+": -0.5, "B++": -1.0}
+# By the probability that a judge of two responses gives for the grade.
+GRADES: Mapping[float, Grade] = {(1 + reward) / 2: grade for grade, reward in REWARDS.items()}
 LENGTH_RULE_CHARS = 500
 MIN_RATING, MAX_RATING = 1, 10
 DRAW_MARGIN = 1.0  # ratings this near are a draw in its Elo
@@ -23,6 +29,32 @@ def wb_reward(grade: Grade, *, chars_a: int, chars_b: int, max_extra_chars: int 
     if abs(reward) == 0.5 and max_extra_chars is not None and extra > max_extra_chars:
         return 0.0
     return reward
+
+
+def mean_wb_reward(comparisons: Sequence[Comparison]) -> float | None:
+    """WB-Reward of a, with the length rule: the mean over all comparisons that could be read, of both orders (WildBench
+    asks in one, by lot). None of none; identical texts are a tie.
+
+    Raises:
+        ValueError: a probability is no grade, as a mean of several votes may be.
+
+    Example:
+        >>> slight = Comparison(prompt_id="1", shown_first=0.75, shown_second=1.0, chars_a=90, chars_b=80)
+        >>> mean_wb_reward([slight])
+        0.75
+    """
+    rewards = [
+        wb_reward(_grade(probability), chars_a=one.chars_a, chars_b=one.chars_b)
+        for one in comparisons
+        for probability in one.orders or ()
+    ]
+    return fmean(rewards) if rewards else None
+
+
+def _grade(probability: float) -> Grade:
+    if probability not in GRADES:
+        raise ValueError(f"{probability} is the probability of no grade: {', '.join(map(str, GRADES))} are")
+    return GRADES[probability]
 
 
 def wb_score(rating: float) -> float:

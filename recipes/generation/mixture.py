@@ -62,11 +62,9 @@ async def sample_mixture(
     seed_parts: tuple[int | str, ...],
     others: Sequence[Rollout] = (),
 ) -> list[Rollout]:
-    """The policy's own `proposals`, if it is among the samplers, and one response to every prompt that it makes of these
-    and of the `others`': Self-MoA, arXiv 2502.00674, with its own alone; MoA, 2406.04692."""
-    own = await sample_proposals(
-        shard, policy_version, generate, config=config, seed_parts=seed_parts, sampler=POLICY
-    )
+    """The policy's own `proposals`, if it is among the samplers, and one response to every prompt that it makes of
+    these and of the `others`': Self-MoA, arXiv 2502.00674, with its own alone; MoA, 2406.04692."""
+    own = await sample_proposals(shard, policy_version, generate, config=config, seed_parts=seed_parts, sampler=POLICY)
     proposed = sorted([*others, *own], key=lambda rollout: rollout.sample)
     return await aggregate_proposals(shard, proposed, policy_version, generate, config=config, seed_parts=seed_parts)
 

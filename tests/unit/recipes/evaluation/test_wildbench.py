@@ -1,10 +1,13 @@
 """WildBench's rewards and scores."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.recipes.evaluation.wildbench import REWARDS, Grade, elo_points, wb_reward, wb_score
+from roundelay.recipes.evaluation.comparisons import Comparison
+from roundelay.recipes.evaluation.wildbench import REWARDS, Grade, elo_points, mean_wb_reward, wb_reward, wb_score
 
 GRADES = st.sampled_from(list(REWARDS))
 CHARS = st.integers(0, 5000)
@@ -40,6 +43,28 @@ def test_exchanging_the_sides_changes_the_sign(grade: Grade, chars_a: int, chars
     assert wb_reward(grade, chars_a=chars_a, chars_b=chars_b) == -wb_reward(
         mirror[grade], chars_a=chars_b, chars_b=chars_a
     )
+
+
+def test_a_match_is_the_mean_of_both_orders_of_all_that_could_be_read() -> None:
+    """0.5 and 1 for the first; 0 by the length rule and −1 for the second; a tie for identical texts: 0.5/6."""
+    comparisons = [
+        compared("one", 0.75, 1.0, chars_a=300, chars_b=200),
+        compared("two", 0.25, 0.0, chars_a=100, chars_b=601),
+        compared("three", None, 1.0),
+        replace(compared("four", None, None), identical=True),
+    ]
+    assert mean_wb_reward(comparisons) == pytest.approx(0.5 / 6)
+    assert mean_wb_reward(comparisons[2:3]) is None
+
+
+def test_the_mean_of_several_votes_is_no_grade() -> None:
+    with pytest.raises(ValueError, match=r"0\.875 is the probability of no grade"):
+        mean_wb_reward([compared("one", 0.875, 0.5)])
+
+
+def compared(prompt: str, first: float | None, second: float | None, **chars: int) -> Comparison:
+    lengths = {"chars_a": 9, "chars_b": 9, **chars}
+    return Comparison(prompt_id=prompt, shown_first=first, shown_second=second, **lengths)
 
 
 def test_a_score_has_its_zero_at_five() -> None:

@@ -138,9 +138,7 @@ def test_a_response_that_was_cut_stays_the_response_for_pairing_to_drop() -> Non
         (("/models/b", "/models/c"), ["b0", "b1", "c0", "c1"]),  # the policy makes the response alone
     ],
 )
-def test_the_policy_makes_a_response_of_all_samplers_proposals(
-    samplers: tuple[str, ...], expected: list[str]
-) -> None:
+def test_the_policy_makes_a_response_of_all_samplers_proposals(samplers: tuple[str, ...], expected: list[str]) -> None:
     """In the order of the samplers, numbered on from one to the next; a proposal of another model that was cut is left
     out like one of the policy's own."""
     mixture, shard = config(2, samplers=samplers), Shard(round=1, index=0, prompts=(ANTS,), split="train")
