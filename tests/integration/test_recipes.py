@@ -809,6 +809,32 @@ def test_what_is_learnt_was_made_of_the_proposals_that_could_be_read(
     assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
 
 
+def test_several_models_propose_and_the_policy_makes_one_response(
+    play: Callable[..., Ledger], tiny_model: Path, tmp_path: Path
+) -> None:
+    """MoA: the other model's proposals, which stand first, are committed before the policy's turn, and shown with its
+    own."""
+    source = str(write_tiny_model(tmp_path / "source", seed=1))
+    words = (*ONE_PHASE, STOPS, f"generation.samplers=[{source},policy]", "generation.proposals=3")
+    ledger, tokenizer = play("self_moa", *words), AutoTokenizer.from_pretrained(tiny_model)
+    (theirs,) = Path(ledger.root, "rounds", "001").glob("rollouts-*")
+    committed = list(ledger.read_stage(1, theirs.name, Rollout))
+    responses = 0
+    for texts in rollouts_by_prompt(ledger, 1).values():
+        assert [text.sampler for text in texts[:6]] == [source] * 3 + ["policy"] * 3
+        assert [text.sample for text in texts] == list(range(len(texts)))
+        assert {replace(text, remark="") for text in texts[:3]} <= {*committed}
+        assert [text.policy_version for text in texts] == [-1] * 3 + [0] * (len(texts) - 3)
+        for response in texts[6:]:
+            shown = tokenizer.decode(response.sampler_token_ids)
+            readable = [text for text in texts[:6] if not text.remark]
+            assert all(f"\n{text.text}\n</response>" in shown for text in readable)
+            assert shown.count("<response option=") == len(readable)
+            responses += 1
+    assert responses >= 4
+    assert ledger.manifest(1)["samplers"][source]["version"] == -1
+
+
 def test_autopm_learns_from_pairs_in_breadth_and_then_in_depth(play: Callable[..., Ledger]) -> None:
     ledger = play("autopm", *TWO_ROUNDS, "phases.depth.generation.sampling.max_tokens=10")
     breadth, depth = ([o.pair for o in outcomes(ledger, round) if o.pair is not None] for round in (1, 2))
