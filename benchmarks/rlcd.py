@@ -49,15 +49,17 @@ def heldout_pairs(ledger: Ledger) -> list[PreferencePair]:
 
 def accuracy(scorer: Scorer, pairs: Sequence[PreferencePair]) -> float:
     """The share of pairs whose chosen response scores higher."""
-    scores = scorer.score(REWARD_MODEL, [sequence for pair in pairs for sequence in sequences_of(pair)])
+    scores = scored(scorer, [sequence for pair in pairs for sequence in sequences_of(pair)])
     return fmean(chosen > rejected for chosen, rejected in zip(scores[::2], scores[1::2], strict=True))
 
 
+def scored(scorer: Scorer, sequences: Sequence[TokenSequence]) -> list[float]:
+    return [score for (score,) in scorer.score(REWARD_MODEL, sequences)]
+
+
 def rewards(scorer: Scorer, rollouts: Sequence[Rollout]) -> list[float]:
-    return scorer.score(
-        REWARD_MODEL,
-        [TokenSequence(prompt_token_ids=r.prompt_token_ids, token_ids=r.token_ids) for r in rollouts],
-    )
+    sequences = [TokenSequence(prompt_token_ids=r.prompt_token_ids, token_ids=r.token_ids) for r in rollouts]
+    return scored(scorer, sequences)
 
 
 def distinct_2(rollouts: Sequence[Rollout]) -> float:

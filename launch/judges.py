@@ -1,6 +1,6 @@
 """A judge's function: which of the recipes' parts stands for which configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from ..orchestrator.config import Config
@@ -9,6 +9,7 @@ from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributeModelJudge,
     AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
@@ -49,7 +50,7 @@ from ..recipes.judges.meta_judge import judge_meta
 from ..recipes.judges.pairwise import judge_pairwise
 from ..recipes.judges.panel import judge_panel
 from ..recipes.judges.rating import judge_rating
-from ..recipes.judges.reward_model import judge_reward_model
+from ..recipes.judges.reward_model import judge_attribute_model, judge_reward_model
 from ..recipes.judges.truth import judge_truth
 from ..recipes.judges.validator import judge_validator
 
@@ -83,7 +84,10 @@ def build_judge(
             return partial(judge_pairwise, config=judge, seed_parts=seed_parts)
         case RewardModelJudge():
             assert scorers is not None, "a run that judges by a reward model has scorers"
-            return partial(_score, scorers=scorers)
+            return partial(_score, scorers=scorers, judge=judge_reward_model)
+        case AttributeModelJudge(weights=weights):
+            assert scorers is not None, "a run that judges by a reward model has scorers"
+            return partial(_score, scorers=scorers, judge=partial(judge_attribute_model, weights=weights))
         case ImplicitRewardJudge() | DensityRatioJudge():
             return partial(_compare_models, judge=judge, scorers=scorers, own_logps=own_logps)
         case FunctionJudge():
@@ -138,11 +142,18 @@ async def _compare(
     )
 
 
-async def _score(shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, scorers: Scorers) -> list[Judgment]:
+async def _score(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    scorers: Scorers,
+    judge: Callable[..., Awaitable[list[Judgment]]],
+) -> list[Judgment]:
     """By the newest reward model. Before a phase has trained one nothing is judged: the first evaluations have none."""
     if REWARD_MODEL not in scorers.models:
         return []
-    return await judge_reward_model(shard, rollouts, generate, score=partial(scorers.score, REWARD_MODEL))
+    return await judge(shard, rollouts, generate, score=partial(scorers.score, REWARD_MODEL))
 
 
 async def _compare_models(

@@ -70,8 +70,10 @@ def _loss(objective: ObjectiveConfig) -> str:
         case RewardModelObjective(margin=margin):
             ahead = ", ahead by the margin of their scores" if margin == "score" else ""
             return f"A reward model, not the policy: the chosen response scores higher than the rejected one{ahead}."
-        case AttributeRegressionObjective(attributes=attributes):
-            return f"A reward model of {attributes} attributes, by squared error."
+        case AttributeRegressionObjective():
+            return (
+                "A reward model of several attributes, not the policy: what people say of a response, by squared error."
+            )
         case PpoObjective(clip=clip, kl_coefficient=kl, critic=critic):
             return f"PPO, clip {clip:g}, KL {kl:g} taken from a token's reward, {critic} critic."
         case GrpoObjective(clip=clip, kl_coefficient=kl, scale=scale):

@@ -27,7 +27,15 @@ from ..orchestrator.generation_config import (
     samplers_of,
     samples_of,
 )
-from ..orchestrator.judge_config import AnnotatorsJudge, AttributesJudge, MetaJudge, PanelJudge, is_policy, votes_of
+from ..orchestrator.judge_config import (
+    AnnotatorsJudge,
+    AttributeModelJudge,
+    AttributesJudge,
+    MetaJudge,
+    PanelJudge,
+    is_policy,
+    votes_of,
+)
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     AnchoredPairing,
@@ -303,7 +311,7 @@ async def _condition(
         case ClassesConditioning() as classes:
             return await condition_classes(outcomes, generate, config=classes, max_tokens=max_tokens)
         case AttributesConditioning():
-            assert isinstance(config.judge, AttributesJudge), "attributes are told where they are judged"
+            assert isinstance(config.judge, AttributesJudge | AttributeModelJudge), "attributes are told where judged"
             return await condition_attributes(
                 outcomes, generate, names=tuple(config.judge.weights), max_tokens=max_tokens
             )

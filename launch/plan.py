@@ -30,7 +30,7 @@ from ..orchestrator.generation_config import (
 )
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
-from ..orchestrator.objective_config import NoObjective, Objective, RewardModelObjective
+from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     CritiquedPairing,
@@ -92,8 +92,8 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     reference = config.objective.reference
     lists = gives_groups(pairing) or isinstance(pairing, IMITATED)
     result = "groups of responses" if lists else "pairs"
-    keeps = isinstance(config.objective, RewardModelObjective | NoObjective)
-    trains = "reward model" if isinstance(config.objective, RewardModelObjective) else "policy"
+    trains = "reward model" if trains_reward_model(config.objective) else "policy"
+    keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
     rows = [
         *([] if isinstance(config.new_prompts, NoNewPrompts) else [("prompts", _new_prompts(config))]),
         ("sample", f"{sampled}, in {shards} shards"),

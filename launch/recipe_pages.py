@@ -14,7 +14,7 @@ from ..orchestrator.errors import ConfigError
 from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
-from ..orchestrator.objective_config import NoObjective, RewardModelObjective
+from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .conditioning_words import asked_under, conditioned
 from .config_loading import compose_dict, group_members, nearest, parse_config
 from .filter_words import kept
@@ -88,7 +88,7 @@ def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
 
 
 def _stages(config: Config) -> list[tuple[str, str]]:
-    keeps = isinstance(config.objective, RewardModelObjective | NoObjective)
+    keeps = trains_reward_model(config.objective) or isinstance(config.objective, NoObjective)
     return [
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", sampled(config.generation)),

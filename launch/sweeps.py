@@ -79,6 +79,11 @@ def run_sweep(
                 ledger = create_run(config)
             if not is_finished(config, ledger):
                 follow(config, ledger)
+        except KeyboardInterrupt:
+            console.print(
+                Text(f"\ninterrupted; go on with the same overrides and --root {root} --name {directory.name}")
+            )
+            raise
         except UserError as error:
             failures[index] = error.what
             console.print(Text(f"failed: {error}", style="red"))

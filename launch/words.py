@@ -27,6 +27,7 @@ from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
     AnnotatorsJudge,
+    AttributeModelJudge,
     AttributesJudge,
     ChecklistJudge,
     CritiqueJudge,
@@ -228,6 +229,11 @@ def judged(judge: JudgeConfig) -> str:
             )
         case RewardModelJudge():
             return "The newest reward model that an earlier phase has trained, by its score."
+        case AttributeModelJudge(weights=weights):
+            return (
+                f"The newest attribute model that an earlier phase has trained, on the {_listed(weights)} of a "
+                "response; the score is their weighted sum."
+            )
         case FunctionJudge(function=function):
             return f"The Python function {function}, by what it returns."
         case _:

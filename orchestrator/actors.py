@@ -107,7 +107,7 @@ class ScorerPool:
             await asyncio.gather(*(actor.call("hold", dict(models)) for actor in self._actors))
             self.models = dict(models)
 
-    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[float]:
+    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return await self._of_sequences("score", name, sequences)
 
     async def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
@@ -164,7 +164,7 @@ class LearnerGroup:
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return await self._of_sequences("logps", sequences)
 
-    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]:
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return await self._of_sequences("scores", sequences)
 
     async def weights(self) -> HostTransfer | NcclTransfer:

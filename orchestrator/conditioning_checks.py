@@ -9,7 +9,7 @@ from .conditioning_config import (
 from .config import Config
 from .errors import ConfigError
 from .generation_config import Condition, MixtureGeneration, PlainGeneration, SystemMessagesGeneration
-from .judge_config import AttributesJudge
+from .judge_config import AttributeModelJudge, AttributesJudge
 from .objective_config import PolicyGradientObjective, SftObjective
 from .pairing_config import (
     AgreementPairing,
@@ -58,12 +58,19 @@ def _check_attributes(config: Config) -> None:
     """A judge of attributes, their annotation and the line that tells them go together; the judge may go alone."""
     annotated = isinstance(config.pairing, AnnotatedPairing)
     told = isinstance(config.conditioning, AttributesConditioning)
-    judged = isinstance(config.judge, AttributesJudge)
+    judged = isinstance(config.judge, AttributesJudge | AttributeModelJudge)
     if annotated != told or (annotated and not judged):
         raise ConfigError(
             f"judge.kind={config.judge.kind}, pairing.kind={config.pairing.kind} and conditioning.kind="
             f"{config.conditioning.kind}: attributes are judged, annotated and told, or not at all",
-            "choose judge=attributes pairing=annotated conditioning=attributes together, or neither of the last two",
+            "choose judge=attributes (or attribute_model) pairing=annotated conditioning=attributes together, or "
+            "neither of the last two",
+        )
+    if isinstance(config.judge, AttributeModelJudge) and tuple(config.judge.weights) != config.prompts.seed.attributes:
+        raise ConfigError(
+            f"judge.weights are of {', '.join(config.judge.weights)}, but the attribute model's outputs are those of "
+            f"prompts.seed.attributes=[{', '.join(config.prompts.seed.attributes)}], in this order",
+            "give judge.weights the same names in the same order",
         )
 
 

@@ -16,7 +16,7 @@ from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGenera
 from .heldout_checks import check_heldout, is_soft_sppo
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
-from .judge_config import CritiqueJudge, JudgeConfig, RewardModelJudge, judges_in
+from .judge_config import CritiqueJudge, JudgeConfig, judges_in
 from .judge_training_checks import check_judge_training, check_judged_pairs
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
 from .new_prompts_config import FromKeptPrompts, JudgePrompts, NoNewPrompts, check_new_prompts
@@ -52,6 +52,10 @@ PAIRED_BY = {
     "given_and_sampled": "contrast",
     "altered_instruction": "contrast",
 }
+
+# By the kind of judge that asks a reward model: the kind of objective that trains it.
+TRAINED_BY = {"reward_model": "reward_model", "attribute_model": "attribute_regression"}
+TRAINERS = (*TRAINED_BY.values(),)
 
 # What DeepSpeed's configuration calls what has a field of its own here.
 DEEPSPEED_KEYS = {
@@ -144,24 +148,32 @@ def _check_order(config: Config) -> None:
             "pair yet",
             "put a phase before it whose prompts are the training file's",
         )
-    trains = [isinstance(config.in_phase(name).objective, RewardModelObjective) for name in names or (None,)]
+    trained = [config.in_phase(name).objective.kind for name in names or (None,)]
     for index, name in enumerate(names or (None,)):
-        place = _by_reward_model(f"phases.{name}.judge" if name else "judge", config.in_phase(name).judge)
-        if place and not any(trains[:index]):
+        phase, newest = config.in_phase(name), next(filter(TRAINERS.__contains__, reversed(trained[:index])), None)
+        for place, judge in _by_reward_models(f"phases.{name}.judge" if name else "judge", phase.judge):
+            if newest != TRAINED_BY[judge]:
+                raise ConfigError(
+                    f"{place}.kind={judge}, but no earlier phase trains one (objective.kind={TRAINED_BY[judge]})"
+                    + (f": the newest reward model is of objective.kind={newest}" if newest else ""),
+                    "put such a phase before it, or choose another judge",
+                )
+        if isinstance(phase.objective, PpoObjective) and newest == "attribute_regression":
             raise ConfigError(
-                f"{place}.kind=reward_model, but no earlier phase trains one (objective.kind=reward_model)",
-                "put such a phase before it, or choose another judge",
+                f"phases.{name}.objective.kind=ppo after a phase with objective.kind=attribute_regression: its critic "
+                "starts as the newest reward model, and that one has a score an attribute",
+                "choose objective=grpo or rloo, which have no critic",
             )
-    place = _by_reward_model("evaluation.judge", config.evaluation.judge)
-    if place and not any(trains):
+    for place, judge in _by_reward_models("evaluation.judge", config.evaluation.judge):
+        if {*trained} & {*TRAINERS} != {TRAINED_BY[judge]}:
+            raise ConfigError(
+                f"{place}.kind={judge}, but no phase trains one (objective.kind={TRAINED_BY[judge]}), or some phase "
+                "another",
+                "choose another evaluation.judge",
+            )
+    for place, judge in _by_reward_models("judge", config.judge) if names else ():
         raise ConfigError(
-            f"{place}.kind=reward_model, but no phase trains one (objective.kind=reward_model)",
-            "choose another evaluation.judge",
-        )
-    place = _by_reward_model("judge", config.judge)
-    if names and place:
-        raise ConfigError(
-            f"{place}.kind=reward_model at the top, where the held-out pairs of round 0 are made: there is none yet",
+            f"{place}.kind={judge} at the top, where the held-out pairs of round 0 are made: there is none yet",
             "set the judge in the phase that has a reward model",
         )
 
@@ -190,9 +202,9 @@ def _check_data(config: Config) -> None:
         )
 
 
-def _by_reward_model(field: str, judge: JudgeConfig) -> str | None:
-    """Where a reward model judges: at `field`, in a panel there, or nowhere."""
-    return next((name for name, one in judges_in(judge, field).items() if isinstance(one, RewardModelJudge)), None)
+def _by_reward_models(field: str, judge: JudgeConfig) -> list[tuple[str, str]]:
+    """The judges by reward models in a judge: where they stand, and of which kind."""
+    return [(name, one.kind) for name, one in judges_in(judge, field).items() if one.kind in TRAINED_BY]
 
 
 def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
@@ -240,7 +252,9 @@ def _check_pairing_of_objective(config: Config) -> None:
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
             "choose pairing=group",
         )
-    takes_groups = objective.kind in ("sft", *LISTWISE) or isinstance(objective, PolicyGradientObjective)
+    takes_groups = objective.kind in ("sft", "attribute_regression", *LISTWISE) or isinstance(
+        objective, PolicyGradientObjective
+    )
     if gives_groups(pairing) and not takes_groups:
         raise ConfigError(
             f"pairing.kind={pairing.kind} gives lists of responses, but objective.kind={objective.kind} takes pairs",

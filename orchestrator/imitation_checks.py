@@ -1,11 +1,12 @@
-"""What is imitated, and what is not: combinations of pairing and supervised learning."""
+"""What is imitated or described, and what is not: combinations of pairing and supervised learning."""
 
 from .conditioning_config import NoConditioning
 from .config import Config
 from .errors import ConfigError
 from .filter_config import ResponseFilter
+from .generation_config import GivenGeneration
 from .judge_config import ValidatorJudge
-from .objective_config import SftObjective
+from .objective_config import AttributeRegressionObjective, SftObjective
 from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing, RightPairing
 
 
@@ -30,6 +31,8 @@ def check_imitation(config: Config) -> None:
     """
     objective, pairing = config.objective, config.pairing
     imitates = isinstance(objective, SftObjective)
+    if isinstance(objective, AttributeRegressionObjective):
+        return _check_regression(config)
     if isinstance(pairing, DemonstrationsPairing | AgreementPairing | RightPairing) and not imitates:
         raise ConfigError(
             f"pairing.kind={pairing.kind} has nothing to compare a response with, but objective.kind={objective.kind} "
@@ -42,4 +45,21 @@ def check_imitation(config: Config) -> None:
             f"pairing.kind=group with objective.kind=sft and filter.kind={config.filter.kind} would imitate the worst "
             "responses as it does the best",
             "choose filter=score_threshold, top_fraction or longest, conditioning=classes, or pairing=best_worst",
+        )
+
+
+def _check_regression(config: Config) -> None:
+    """What people say is said of given responses, one a prompt."""
+    seed = config.prompts.seed
+    if not isinstance(config.generation, GivenGeneration) or not isinstance(config.pairing, DemonstrationsPairing):
+        raise ConfigError(
+            f"objective.kind=attribute_regression learns what people say of given responses, but generation.kind="
+            f"{config.generation.kind} and pairing.kind={config.pairing.kind}",
+            "choose generation=given judge=none pairing=demonstrations",
+        )
+    if not seed.attributes or len(seed.responses) != 1:
+        raise ConfigError(
+            f"objective.kind=attribute_regression with prompts.seed.responses=[{', '.join(seed.responses)}] and "
+            f"prompts.seed.attributes=[{', '.join(seed.attributes)}]: every response needs its own values",
+            "name one column of responses, and the columns of numbers that describe it",
         )

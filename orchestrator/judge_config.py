@@ -171,6 +171,15 @@ class AttributesJudge:
     sampling: SamplingConfig  # of answers in words
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributeModelJudge:
+    """The run's newest reward model of several attributes, which an earlier phase has trained on what people say
+    (SteerLM, arXiv 2310.05344), gives every response their values; the score is their weighted sum."""
+
+    kind: Literal["attribute_model"]
+    weights: Annotated[Frozen[float], Field(min_length=1)]  # as `prompts.seed.attributes` names and orders them
+
+
 # What an endpoint can be asked: text, and nothing of next-token probabilities or token ids.
 TextJudge: TypeAlias = Annotated[
     AdditiveJudge | RatingJudge | ChecklistJudge | PairwiseJudge, Field(discriminator="kind")
@@ -241,7 +250,7 @@ class MetaJudge:
 JudgeConfig: TypeAlias = Annotated[
     NoJudge | ExpectedScoreJudge | AdditiveJudge | RatingJudge | ChecklistJudge | CritiqueJudge | AbJudge
     | PairwiseJudge | RewardModelJudge | ImplicitRewardJudge | DensityRatioJudge | FunctionJudge | EndpointJudge
-    | PanelJudge | ValidatorJudge | TruthJudge | AnnotatorsJudge | MetaJudge | AttributesJudge,
+    | PanelJudge | ValidatorJudge | TruthJudge | AnnotatorsJudge | MetaJudge | AttributesJudge | AttributeModelJudge,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -291,7 +300,7 @@ def models_of(judge: JudgeConfig, *, own_logps: bool) -> tuple[str, ...]:
         (('initial',), ('policy', 'initial'))
     """
     match judge:
-        case RewardModelJudge():
+        case RewardModelJudge() | AttributeModelJudge():
             return (REWARD_MODEL,)
         case ImplicitRewardJudge():
             previous = judge.reference == "previous" or judge.voters == "policy_and_previous"
@@ -322,7 +331,7 @@ def is_policy(judge: JudgeConfig) -> bool:
             return "policy" in (strong, weak)
         case PanelJudge(members=members) | AnnotatorsJudge(members=members):
             return any(map(is_policy, members.values()))
-        case NoJudge() | RewardModelJudge() | FunctionJudge() | EndpointJudge() | TruthJudge():
+        case NoJudge() | RewardModelJudge() | AttributeModelJudge() | FunctionJudge() | EndpointJudge() | TruthJudge():
             return False
         case _:
             return True

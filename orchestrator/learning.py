@@ -11,7 +11,13 @@ from .judge_config import REWARD_MODEL
 from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
-from .objective_config import NoObjective, PolicyGradientObjective, PpoObjective, RewardModelObjective
+from .objective_config import (
+    NoObjective,
+    PolicyGradientObjective,
+    PpoObjective,
+    RewardModelObjective,
+    trains_reward_model,
+)
 from .outcomes import OfShard, committed_outcomes, fresh_outcomes
 from .policies import critic_of, initial_policy, optimizer_of, reference_of, round_policy
 from .protocols import Learner, Observer, Scorers
@@ -176,9 +182,10 @@ async def _save(work: LearningRound) -> dict[str, Any]:
     if work.config.learner.optimizer == "carried":
         made["optimizer"] = work.stages.ledger.model_path(start.round, "optimizer")
         await learner.checkpoint(made["optimizer"])
-    if isinstance(objective, RewardModelObjective):
-        examples = heldout_examples(work)
-        made["heldout"] = await learner.measure(examples) if examples else {}
+    if trains_reward_model(objective):
+        pairwise = isinstance(objective, RewardModelObjective)
+        examples = heldout_examples(work) if pairwise else _first_examples(work)
+        made["heldout"] = await learner.measure(examples) if examples and pairwise else {}
         reward_model = await learner.save_reward_model(start.round)
         if work.scorers is not None:
             await work.scorers.hold({**work.scorers.models, REWARD_MODEL: reward_model})
@@ -199,6 +206,18 @@ async def _save(work: LearningRound) -> dict[str, Any]:
         parts = [(start.reference, decay), (policy, 1.0 - decay)]
         made["average"] = asdict(await learner.save_mixture(start.round, "average", parts))
     return {**made, **how, "policy": asdict(policy)}
+
+
+def _first_examples(work: LearningRound) -> list[TrainingExample]:
+    """The examples of the first shard that has some."""
+    for shard in work.shards:
+        outcomes = work.stages.ledger.read_shard("pairs", shard, PairingOutcome) or []
+        examples = training_examples(
+            outcomes, work.config.objective, first=0, num_prompts=len(shard.prompts), epoch=0, epochs=1
+        )
+        if examples:
+            return examples
+    return []
 
 
 def heldout_examples(work: LearningRound) -> list[TrainingExample]:

@@ -3,7 +3,7 @@
 from .config import Config
 from .errors import ConfigError
 from .judge_config import REWARD_MODEL, DensityRatioJudge, ImplicitRewardJudge, JudgeConfig, models_of
-from .objective_config import CreamObjective, NoObjective, RewardModelObjective
+from .objective_config import CreamObjective, NoObjective, trains_reward_model
 from .pairing_config import CreamPairing
 
 
@@ -31,7 +31,8 @@ def check_judge_models(config: Config) -> None:
         when = f"in the first round of phase {name}" if name else "in the first round"
         remedy = "put phases that train the policy before it (SPA: DPO on pairs labelled otherwise)"
         _check_apart(where, phase.judge, policies=made, when=when, remedy=remedy)
-        made += 0 if isinstance(phase.objective, RewardModelObjective | NoObjective) else rounds or 0
+        keeps = trains_reward_model(phase.objective) or isinstance(phase.objective, NoObjective)
+        made += 0 if keeps else rounds or 0
 
 
 def check_voters(config: Config) -> None:

@@ -212,10 +212,9 @@ class RewardModelObjective(Objective):
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributeRegressionObjective(Objective):
-    """A head of one score an attribute."""
+    """A reward model of one score an attribute of `prompts.seed.attributes` (SteerLM, arXiv 2310.05344)."""
 
     kind: Literal["attribute_regression"]
-    attributes: PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -295,10 +294,9 @@ LISTWISE = ("rrhf", "pro")
 REFERENCE_BOUND = ("spa", "kto", "mipo", "sppo", "wrpo", "cream")
 
 
-# What these are computed from comes with judges and generation that this version does not have yet.
-WITHOUT_DATA = {
-    "attribute_regression": "judgments of several attributes",
-}
+def trains_reward_model(objective: ObjectiveConfig) -> bool:
+    """Whether an update makes a reward model and leaves the policy as it is."""
+    return isinstance(objective, RewardModelObjective | AttributeRegressionObjective)
 
 
 def check_objective(objective: ObjectiveConfig) -> None:
@@ -308,11 +306,6 @@ def check_objective(objective: ObjectiveConfig) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     reference = objective.reference
-    if objective.kind in WITHOUT_DATA:
-        raise ConfigError(
-            f"objective.kind={objective.kind} needs {WITHOUT_DATA[objective.kind]}, which no phase can give yet",
-            "choose another objective; the learner itself computes it (see docs/objectives.md)",
-        )
     if objective.kind in REFERENCE_FREE and reference.policy != "none":
         raise ConfigError(
             f"objective.kind={objective.kind} has no reference, but objective.reference.policy={reference.policy}",

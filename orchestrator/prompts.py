@@ -7,6 +7,7 @@ through, so memory does not grow with their number.
 import csv
 import hashlib
 import json
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -29,20 +30,26 @@ ROWS_PER_BATCH = 256
 
 
 def read_prompts(
-    source: PromptSource, config: PromptsConfig, field: str, responses: Sequence[str] = ()
+    source: PromptSource,
+    config: PromptsConfig,
+    field: str,
+    responses: Sequence[str] = (),
+    attributes: Sequence[str] = (),
 ) -> Iterator[Prompt]:
     """Every prompt of a source, in its order.
 
     Args:
         field: the configuration field that names the source, for errors.
         responses: columns that every row must have its given responses in.
+        attributes: columns of what people say of the response.
 
     Raises:
         ConfigError: the source is missing or unreadable, or a row is malformed (with its line or row number).
     """
     for where, row in _rows(source, field):
         given = tuple(text for column in responses for text in _responses(row, column, where))
-        yield replace(_to_prompt(row, config, where), responses=given)
+        labels = tuple(_label(row, column, where) for column in attributes)
+        yield replace(_to_prompt(row, config, where), responses=given, labels=labels)
 
 
 def hashed_prompt(messages: tuple[Message, ...]) -> Prompt:
@@ -59,6 +66,7 @@ def freeze_prompts(
     source: PromptSource,
     name: str,
     responses: Sequence[str] = (),
+    attributes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Copy a source's prompts into the run directory as `inputs/NAME.arrow`.
 
@@ -74,10 +82,13 @@ def freeze_prompts(
     target = sink if sink is not None else pa.OSFile(ledger.path("inputs", f"{name}.arrow"), "wb")
     with closing(target), pa.ipc.new_file(target, arrow_schema(Prompt)) as writer:
         batch: list[Prompt] = []
-        for prompt in read_prompts(source, config, field, responses):
+        described: set[str] = set()
+        for prompt in read_prompts(source, config, field, responses, attributes):
             count += 1
             content = (prompt.id, [(m.role, m.content) for m in prompt.messages])
-            digest.update(repr((*content, prompt.responses) if prompt.responses else content).encode())
+            given = tuple(part for part in (prompt.responses, prompt.labels) if part)
+            digest.update(repr((*content, *given)).encode())
+            described |= {name for name, label in zip(attributes, prompt.labels, strict=True) if label is not None}
             ids.append(_id_hash(prompt.id))
             batch.append(prompt)
             if len(batch) == ROWS_PER_BATCH:
@@ -88,6 +99,11 @@ def freeze_prompts(
         if count == 0:
             raise ConfigError(f"{field}={source.path} holds no prompts", "give a file with at least one row")
         _check_unique(ids, source, config, field)
+        if silent := [name for name in attributes if name not in described]:
+            raise ConfigError(
+                f"prompts.seed.attributes has {', '.join(silent)}, but no row of {source.path} says anything of it",
+                "give the names of columns that hold numbers",
+            )
     if sink is not None:
         ledger.write_bytes(sink.getvalue().to_pybytes(), "inputs", f"{name}.arrow")
     return {"source": source.path, "rows": count, "sha256": digest.hexdigest()}
@@ -111,6 +127,7 @@ def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
         source=PromptSource(path=config.seed.path, split=config.seed.split),
         name="seed",
         responses=config.seed.responses,
+        attributes=config.seed.attributes,
     )
 
 
@@ -290,6 +307,23 @@ def _responses(row: dict[str, Any], column: str, where: str) -> list[str]:
             "write text, a list of texts, or messages that end with the assistant's",
         )
     return texts
+
+
+def _label(row: dict[str, Any], column: str, where: str) -> float | None:
+    """What people say of the response; None where nobody said. Cells of a .csv file are text."""
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(
+            f"{where}: column {column!r} (prompts.seed.attributes) holds {value!r:.100}, which is no number",
+            "write a number, or null where nobody said",
+        )
+    return number
 
 
 def _is_encodable(text: str) -> bool:

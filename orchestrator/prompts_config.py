@@ -21,12 +21,14 @@ class SeedSource:
     """Where prompts with given responses are read, for phases whose generation is `given`.
 
     `responses` names the columns that hold them, best first: [completion], or [chosen, rejected]. A cell is text, a
-    list of texts, or messages whose last one is the assistant's.
+    list of texts, or messages whose last one is the assistant's. `attributes` names columns of numbers, what people say
+    of the response; a cell may be missing or null.
     """
 
     path: str | None
     split: str
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -125,8 +125,8 @@ class Scorers(Protocol):
         """Hold these and no others. What is held already is not loaded again."""
         ...
 
-    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[float]:
-        """The reward model's score of each sequence."""
+    async def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """The reward model's scores of each sequence: one, or one an attribute."""
         ...
 
     async def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
@@ -171,8 +171,8 @@ class Learner(Protocol):
         """Per-token log-probs under the policy."""
         ...
 
-    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]:
-        """Scores under the reward model that is being trained."""
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """Scores under the reward model that is being trained: one a sequence, or one an attribute."""
         ...
 
     async def weights(self) -> Any:

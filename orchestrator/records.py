@@ -45,8 +45,9 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What the policy is asked. The last message is the user's. `responses` are given ones of a data set, best first.
-    Of a judging prompt, which a round that trains the judge has, the right judgment follows from its `truth`.
+    """What the policy is asked. The last message is the user's. `responses` are given ones of a data set, best first;
+    `labels` are what people say of a single one, an entry an attribute, None where nobody said. Of a judging prompt,
+    which a round that trains the judge has, the right judgment follows from its `truth`.
 
     Example:
         Prompt(id="maths-001", messages=(Message(role="user", content="Name a prime."),))
@@ -56,6 +57,7 @@ class Prompt:
     messages: tuple[Message, ...]
     responses: tuple[str, ...] = ()
     truth: Truth | None = None
+    labels: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,7 +56,8 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if get_origin(hint) is Literal:
         return pa.string()
     if get_origin(hint) is tuple and get_args(hint)[1:] == (...,):
-        return pa.list_(_arrow_type(get_args(hint)[0]))
+        inner, nullable = _strip_optional(get_args(hint)[0])
+        return pa.list_(pa.field("item", _arrow_type(inner), nullable=nullable))
     if dataclasses.is_dataclass(hint):
         return pa.struct(_fields(typing.cast(type, hint)))
     raise TypeError(f"the ledger stores no {hint}")

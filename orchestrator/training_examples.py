@@ -1,5 +1,6 @@
 """What a shard's pairing outcomes become for the learner: one kind of example an objective."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -33,6 +34,8 @@ def training_examples(
     if isinstance(objective, SftObjective):
         conditioned = [example for outcome, progress in placed for example in _conditioned(outcome, progress)]
         return conditioned or _demonstrations(pairs, groups)
+    if objective.kind == "attribute_regression":
+        return [_described(group, progress) for group, progress in groups]
     if objective.kind == "cut":
         return [example for group, progress in groups for example in _critiqued(group, progress)]
     if groups:
@@ -131,6 +134,17 @@ def _group(group: ResponseGroup, progress: float, objective: ObjectiveConfig) ->
         id=group.prompt.id,
         sequences=tuple(_sequence(rollout) for rollout in group.responses),
         scores=scores,
+        progress=progress,
+    )
+
+
+def _described(group: ResponseGroup, progress: float) -> TrainingExample:
+    """A response with what people say of it."""
+    (response,) = group.responses
+    return TrainingExample(
+        id=group.prompt.id,
+        sequences=(_sequence(response),),
+        scores=tuple(math.nan if label is None else label for label in group.prompt.labels),
         progress=progress,
     )
 

@@ -4,7 +4,7 @@ run."""
 from .config import Config
 from .errors import ConfigError
 from .generation_config import EARLIER_ROUND, POLICY, PlainGeneration, is_again, samplers_of
-from .objective_config import NoObjective, PolicyGradientObjective, RewardModelObjective
+from .objective_config import NoObjective, PolicyGradientObjective, trains_reward_model
 from .pairing_config import AnchoredPairing, FutureGuidedPairing, ScoredPairing, WithSourcePairing
 
 # Objectives whose metrics hold no accuracy.
@@ -160,9 +160,10 @@ def _check_publishing(config: Config) -> None:
             f"learner.optimizer=carried with {field}: the optimizer has other weights than the published policy",
             "set learner.optimizer=fresh",
         )
-    if isinstance(config.objective, RewardModelObjective):
+    if trains_reward_model(config.objective):
         raise ConfigError(
-            f"{field} with objective.kind=reward_model, which leaves the policy as it is", f"set {field}=null"
+            f"{field} with objective.kind={config.objective.kind}, which leaves the policy as it is",
+            f"set {field}=null",
         )
     if isinstance(config.objective, PolicyGradientObjective) and extrapolation and len(extrapolation.alphas) > 1:
         raise ConfigError(

@@ -76,7 +76,11 @@ async def verify_scores(
     if not sequences:
         return 0.0
     expected, scored = await asyncio.gather(learner.scores(sequences), scorers.score(REWARD_MODEL, sequences))
-    gap = max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(scored, expected, strict=True))
+    gap = max(
+        abs(a - b) / max(1.0, abs(b))
+        for row, other in zip(scored, expected, strict=True)
+        for a, b in zip(row, other, strict=True)
+    )
     if not gap <= TOLERANCES[dtype]:
         raise RunError(
             f"the scorer and the learner disagree on reward model {reward_model.version} by {gap:.2e} "

@@ -156,8 +156,8 @@ class Learner:
         match self.config.objective:
             case RewardModelObjective():
                 return replace(plain, scores=1)
-            case AttributeRegressionObjective(attributes=attributes):
-                return replace(plain, scores=attributes)
+            case AttributeRegressionObjective():
+                return replace(plain, scores=len(self.config.prompts.seed.attributes))
             case PpoObjective(critic=critic):
                 return replace(plain, critic=critic, critic_from=start.critic)
         return plain
@@ -257,9 +257,9 @@ class Learner:
         """Per-token log-probs of this rank's share of `sequences` under the policy, with their indices."""
         return self._of_sequences(sequences, lambda batch, outputs: [v.tolist() for v in batch.split(outputs["logps"])])
 
-    def scores(self, sequences: Sequence[TokenSequence]) -> list[tuple[int, float]]:
+    def scores(self, sequences: Sequence[TokenSequence]) -> list[tuple[int, list[float]]]:
         """Scores of this rank's share of `sequences` under the reward model in training, with their indices."""
-        return self._of_sequences(sequences, lambda _, outputs: outputs["scores"][:, 0].tolist())
+        return self._of_sequences(sequences, lambda _, outputs: outputs["scores"].tolist())
 
     def _of_sequences(
         self, sequences: Sequence[TokenSequence], read: Callable[[PackedBatch, dict[str, Tensor]], list[Any]]

@@ -71,18 +71,20 @@ def read_model(config: Config, path: str, device: torch.device) -> Any:
 def read_scorer(config: Config, path: str, device: torch.device, *, outputs: int = 1) -> Any:
     """The model at `path` as a backbone with a linear head `score`, in transformers' sequence classification format.
 
-    A reward model or critic is read as it was written. A policy lends its backbone, and the head starts at zero: no
-    noise to unlearn, and no response ahead of another before anything is learnt.
+    A reward model or critic is read as it was written. A policy lends its backbone, and the head, of so many outputs,
+    starts at zero: no noise to unlearn, and no response ahead of another before anything is learnt.
 
     Raises:
         ConfigError: transformers has no such head for the architecture.
     """
     path = local_copy(path)
+    written = _has_tensor(path, HEAD)
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # a policy's missing head is no news
     model: Any = None
     try:
-        model, _ = _read(AutoModelForSequenceClassification, config, path, device, num_labels=outputs)
+        sizes = {} if written else {"num_labels": outputs}
+        model, _ = _read(AutoModelForSequenceClassification, config, path, device, **sizes)
     except ValueError as error:
         if "Unrecognized configuration class" not in str(error):
             raise
@@ -93,7 +95,7 @@ def read_scorer(config: Config, path: str, device: torch.device, *, outputs: int
             f"model.path={config.model.path}: transformers has no linear head `score` for this architecture",
             "use a decoder architecture that has one, such as Llama, Qwen, Mistral or Gemma",
         )
-    if not _has_tensor(path, HEAD):
+    if not written:
         nn.init.zeros_(model.score.weight)
     return model
 

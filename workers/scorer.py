@@ -53,9 +53,9 @@ class Scorer:
             return ScoreModel(read_reward_model(self.config, path, self.device))
         return CompletionModel(read_model(self.config, path, self.device))
 
-    def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[float]:
-        """A reward model's score for each sequence, read at its last token."""
-        return self._of_sequences(name, sequences, lambda _, outputs: outputs["scores"][:, 0].tolist())
+    def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """A reward model's scores for each sequence, read at its last token: one, or one an attribute."""
+        return self._of_sequences(name, sequences, lambda _, outputs: outputs["scores"].tolist())
 
     def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         """A policy's log-probs of each sequence's response tokens."""

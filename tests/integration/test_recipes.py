@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import torch
+from safetensors import safe_open
 from support.one_engine import OneEngine
 from support.plain_logps import chat_ids, plain_logps
 from support.tiny_model import write_moved, write_tiny_model
@@ -436,40 +437,71 @@ def test_each_class_is_learnt_under_its_own_words_with_its_own_weight(
         assert asked["expert"]["system"] not in tokenizer.decode(rollout.prompt_token_ids)
 
 
-def test_given_responses_are_learnt_after_the_values_that_the_policy_gave_them(
+ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+
+
+def test_an_attribute_model_learns_what_people_say_and_annotates_what_is_learnt(
     play: Callable[..., Ledger], tiny_model: Path, tmp_path: Path
 ) -> None:
-    """Five values from 0 to 4 a response, each at the whole number next to it, in the line that the response is learnt
-    after; the score is their weighted sum; held-out prompts are asked with the line of the wanted values."""
-    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen,rejected]")
-    ledger = play("steerlm", *ONE_PHASE, *seed, "learner.epochs=1")
+    """Round 1: a head of five outputs, whose scores are the learner's; the policy stays. Round 2: each response is
+    learnt after a line of its five values by that model, clamped to 0–4, each the whole number next to it; the score is
+    their weighted sum. Held-out prompts are asked with the line of the wanted values."""
+    rows = [
+        {"id": f"r{index}", "prompt": f"Say {index}.", "response": f"Here you are: {index}"}
+        | {name: (index + place) % 5 for place, name in enumerate(ATTRIBUTES) if (index, place) != (3, 2)}
+        for index in range(8)
+    ]
+    path = tmp_path / "labelled.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("run.prompts_per_round=8", "learner.pairs_per_step=2", "learner.learning_rate=1e-3")
+    ledger = play("steerlm", *words, f"prompts.seed.path={path}")
     tokenizer, config = AutoTokenizer.from_pretrained(tiny_model), ledger.header()["config"]
-    weights = config["judge"]["weights"]
-    judged_ones = {(one.prompt_id, one.sample): one for one in ledger.read_stage(1, "judgments", Judgment)}
-    made = [outcome for outcome in outcomes(ledger, 1) if outcome.group is not None]
-    assert len(made) == 8 and len(judged_ones) == 16
+
+    first = ledger.manifest(1)
+    with safe_open(Path(first["reward_model"]["path"], "model.safetensors"), framework="pt") as tensors:
+        assert tensors.get_slice("score.weight").get_shape()[0] == len(ATTRIBUTES)
+    assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"]
+    assert 0 < first["score_parity"] < 1e-4 and first["learn"]["attributes/present"] == pytest.approx(39 / 8)
+
+    weights = config["phases"]["steer"]["judge"]["weights"]
+    assert tuple(weights) == ATTRIBUTES
+    judged_ones = {one.prompt_id: one for one in ledger.read_stage(2, "judgments", Judgment)}
+    made = [outcome for outcome in outcomes(ledger, 2) if outcome.group is not None]
+    assert len(made) == len(judged_ones) == 8
     for outcome in made:
-        assert outcome.group is not None and len(outcome.group.responses) == 2
-        for response, sequence in zip(outcome.group.responses, outcome.sequences, strict=True):
-            judgment = judged_ones[response.prompt_id, response.sample]
-            assert all(0 <= value <= 4 for value in judgment.attributes)
-            assert judgment.score == pytest.approx(
-                sum(weight * value for weight, value in zip(weights.values(), judgment.attributes, strict=True)),
-                abs=1e-3,
-            )
-            line = tokenizer.decode(sequence.prompt_token_ids).rstrip("\n").rpartition("\n")[2]
-            told = dict(part.rsplit(":", 1) for part in line[line.index("helpfulness") :].split(","))
-            assert list(told) == list(weights)
-            for value, written in zip(judgment.attributes, told.values(), strict=True):
-                assert abs(value - int(written)) <= 0.5
-            assert sequence.token_ids == response.token_ids and set(sequence.weights or ()) == {1.0}
-    assert ledger.manifest(1)["learn"]["pairs_trained"] == 16
-    assert ledger.manifest(1)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
+        assert outcome.group is not None
+        judgment, (response,), (sequence,) = (
+            judged_ones[outcome.group.prompt.id],
+            outcome.group.responses,
+            outcome.sequences,
+        )
+        assert judgment.score == pytest.approx(
+            sum(weight * value for weight, value in zip(weights.values(), judgment.attributes, strict=True)), abs=1e-3
+        )
+        line = tokenizer.decode(sequence.prompt_token_ids).rstrip("\n").rpartition("\n")[2]
+        told = dict(part.rsplit(":", 1) for part in line[line.index("helpfulness") :].split(","))
+        assert tuple(told) == ATTRIBUTES
+        for value, written in zip(judgment.attributes, told.values(), strict=True):
+            assert abs(min(max(value, 0), 4) - int(written)) <= 0.5
+        assert sequence.token_ids == response.token_ids and set(sequence.weights or ()) == {1.0}
+    assert any(value > 0.5 for one in judged_ones.values() for value in one.attributes), "nothing was learnt"
+    assert ledger.manifest(2)["policy"]["sha256"] != ledger.header()["initial_policy"]["sha256"]
     wanted = config["evaluation"]["condition"]["assistant_prefix"]
     assert all(
         tokenizer.decode(rollout.sampler_token_ids).endswith(wanted)
-        for rollout in ledger.read_stage(1, "eval-rollouts", Rollout)
+        for rollout in ledger.read_stage(2, "eval-rollouts", Rollout)
     )
+
+
+def test_the_policy_itself_may_annotate(play: Callable[..., Ledger], tmp_path: Path) -> None:
+    """`judge=attributes`: five values from 0 to 4 a response, by the policy's own next-token probabilities."""
+    seed = (f"prompts.seed.path={given_responses(tmp_path)}", "prompts.seed.responses=[chosen,rejected]")
+    annotate = ("judge=attributes", "pairing=annotated", "conditioning=attributes", "objective=sft", "~phases")
+    ledger = play("steerlm", *ONE_PHASE, *seed, "prompts.seed.attributes=[]", *annotate, "learner.epochs=1")
+    judged_ones = list(ledger.read_stage(1, "judgments", Judgment))
+    assert len(judged_ones) == 16
+    assert all(len(one.attributes) == 5 and all(0 <= value <= 4 for value in one.attributes) for one in judged_ones)
+    assert ledger.manifest(1)["learn"]["pairs_trained"] == 16
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)

@@ -183,7 +183,7 @@ def test_a_saved_reward_model_scores_as_what_was_learnt(
     for _ in range(2):  # adapters move nothing but themselves in the first step
         learner.update(PAIRS, True)
     sequences = [one for pair in PAIRS for one in pair.sequences]
-    expected = [score for _, score in sorted(learner.scores(sequences))]
+    expected = [score for _, (score,) in sorted(learner.scores(sequences))]
     path = str(tmp_path / "after")
     sha256: Any = learner.save_reward_model(path)
     made = PolicyRef(version=1, path=path, sha256=sha256)
@@ -196,7 +196,7 @@ def test_a_saved_reward_model_scores_as_what_was_learnt(
     for tokens in (4096, 1):
         scorer = Scorer(config_of(tiny_model, f"learner.tokens_per_device={tokens}"), 2)
         scorer.hold({"reward_model": made})
-        assert scorer.score("reward_model", sequences) == pytest.approx(expected, abs=1e-5)
+        assert [score for (score,) in scorer.score("reward_model", sequences)] == pytest.approx(expected, abs=1e-5)
     learner.hold(policy)
     plain = learners(config_of(tiny_model), start_of(policy))
     assert_equal(exported(learner), exported(plain))

@@ -128,7 +128,7 @@ class ScriptedLearner:
     async def logps(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         return [[-1.0] * len(sequence.token_ids) for sequence in sequences]
 
-    async def scores(self, sequences: Sequence[TokenSequence]) -> list[float]: ...
+    async def scores(self, sequences: Sequence[TokenSequence]) -> list[list[float]]: ...
 
     async def weights(self) -> str:
         return self.held

@@ -31,7 +31,6 @@ from roundelay.orchestrator.judge_config import ImplicitRewardJudge
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
-    WITHOUT_DATA,
     DpoObjective,
     ObjectiveConfig,
     PairObjective,
@@ -58,6 +57,10 @@ NEEDS = {
     ("judge", "function"): ("judge.function=mine.rewards:length",),
     ("pairing", "function"): ("pairing.function=mine.pairs:take",),
     ("objective", "function"): ("objective.function=mine.losses:loss",),
+    ("objective", "attribute_regression"): (
+        "prompts.seed.responses=[response]",
+        "prompts.seed.attributes=[helpfulness]",
+    ),
     ("pairing", "agreement"): ("judge=validator", "objective=sft"),
     ("judge", "endpoint"): ("judge.base_url=http://127.0.0.1:8000/v1", "judge.model=mine"),
     ("judge", "density_ratio"): ("judge.strong=/models/dpo", "judge.weak=/models/sft"),
@@ -97,6 +100,7 @@ NEEDS = {
 # A member that has its place in a phase alone.
 PLACES = {
     ("judge", "reward_model"): "judge@phases.ppo.judge",
+    ("judge", "attribute_model"): "judge@phases.steer.judge",
     ("judge", "implicit_reward"): "judge@phases.first.judge",
     ("new_prompts", "from_kept"): "new_prompts@phases.self_rip.new_prompts",
     ("pairing", "future_guided"): "pairing@phases.future.pairing",
@@ -273,7 +277,7 @@ def objective_of(*overrides: str) -> ObjectiveConfig:
 
 def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
     kinds = {get_args(get_type_hints(cls)["kind"])[0] for cls in get_args(get_args(ObjectiveConfig)[0])}
-    assert kinds == {*OBJECTIVES, *WITHOUT_DATA}
+    assert kinds == {*OBJECTIVES}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -282,7 +286,8 @@ def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
     wants groups of scored samples of the policy itself, CUT judgments in words, CREAM its own judge and pairing.)"""
     more = CRITIQUES if name == "cut" else NEEDS.get(("objective", name), ())
     needed = POLICY_GRADIENT if name in POLICY_GRADIENTS else more
-    config = load("recipe=self_rewarding", f"objective={name}", *needed)
+    recipe = "sft" if name == "attribute_regression" else "self_rewarding"  # on given responses
+    config = load(f"recipe={recipe}", f"objective={name}", *needed)
     assert config.objective.kind == name
     assert isinstance(config.objective, PolicyGradientObjective) == (name in POLICY_GRADIENTS)
     assert parse_config(config_values(config)) == config
@@ -292,7 +297,7 @@ def test_every_objective_goes_into_a_recipe_as_it_is(name: str) -> None:
         assert (config.objective.weighting, config.objective.plus) == ("none", ())
 
 
-@pytest.mark.parametrize("name", sorted({*REFERENCE_FREE} - {*WITHOUT_DATA}))
+@pytest.mark.parametrize("name", REFERENCE_FREE)
 def test_a_reference_for_an_objective_without_one_is_refused(name: str) -> None:
     with pytest.raises(ConfigError) as error:
         objective_of(f"objective={name}", "objective.reference.policy=initial")
@@ -301,7 +306,7 @@ def test_a_reference_for_an_objective_without_one_is_refused(name: str) -> None:
     assert error.value.remedy == "set objective.reference.policy=none"
 
 
-@pytest.mark.parametrize("name", sorted({*REFERENCE_BOUND} - {*WITHOUT_DATA}))
+@pytest.mark.parametrize("name", REFERENCE_BOUND)
 def test_an_objective_that_its_reference_defines_is_refused_without_it(name: str) -> None:
     with pytest.raises(ConfigError) as error:
         objective_of(f"objective={name}", "objective.reference.policy=none")
@@ -581,8 +586,8 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     """A few hundred prompts for the reward model, then rounds of 48 short responses, which are cut so often that the
     paper's reward for that would drown the others."""
     config = load(f"recipe={recipe}", "model=smollm2_135m")
-    assert config.run.rounds == 5
-    assert [config.at(round).run.prompts_per_round for round in (1, 2, 5)] == [320, 48, 48]
+    assert config.run.rounds == 4
+    assert [config.at(round).run.prompts_per_round for round in (1, 2, 4)] == [320, 48, 48]
     first, ppo = config.at(1), config.at(2)
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert (first.learner.learning_rate, first.learner.pairs_per_step, first.learner.epochs) == (5e-5, 8, 3)
@@ -644,7 +649,7 @@ def test_context_distillation_has_the_papers_numbers() -> None:
     assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (2e-5, 3, 128)
     small = load("recipe=context_distillation", "model=smollm2_135m")
     assert (small.run.rounds, small.run.prompts_per_round) == (1, 320)
-    assert (small.learner.learning_rate, small.learner.epochs, small.learner.pairs_per_step) == (2e-5, 1, 16)
+    assert (small.learner.learning_rate, small.learner.epochs, small.learner.pairs_per_step) == (2e-5, 3, 16)
 
 
 # --------------------------------------------------------------------------------------------- the user's own directory

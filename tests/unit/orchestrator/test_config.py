@@ -1,6 +1,7 @@
 """The schema: what a field takes, and which combinations of fields can never run."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from support.configs import (
     ADDITIVE,
     AGREEMENT,
     ALL_CREAM,
+    ANNOTATED,
     ANNOTATORS,
     BEST_WORST,
+    BY_ATTRIBUTES,
     BY_CONSTRUCTION,
     BY_FUNCTION,
     BY_RANK,
@@ -74,13 +77,14 @@ from support.configs import (
 
 from roundelay.orchestrator.config import Config, LoraConfig
 from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration, MixtureWindow
+from roundelay.orchestrator.judge_config import AttributeModelJudge
 from roundelay.orchestrator.objective_config import (
     LISTWISE,
     REFERENCE_BOUND,
     REFERENCE_FREE,
-    WITHOUT_DATA,
     AttributeRegressionObjective,
     DpoObjective,
     KtoObjective,
@@ -112,6 +116,7 @@ SPA = SpaObjective(
 )  # fmt: skip
 RRHF = RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0)
 PRO = ProObjective(kind="pro", sft_weight=0.05)
+ATTRIBUTE_REGRESSION = AttributeRegressionObjective(kind="attribute_regression")
 FREE: list[ObjectiveConfig] = [
     SimpoObjective(kind="simpo", beta=2.0, gamma=1.0),
     OrpoObjective(kind="orpo", weight=0.1),
@@ -121,7 +126,7 @@ FREE: list[ObjectiveConfig] = [
     SftObjective(kind="sft"),
     CUT,
     REWARD_MODEL,
-    AttributeRegressionObjective(kind="attribute_regression", attributes=5),
+    ATTRIBUTE_REGRESSION,
     NoObjective(kind="none"),
 ]
 BOUND: list[ObjectiveConfig] = [
@@ -136,6 +141,13 @@ SOFT_SPPO = SppoObjective(kind="sppo", beta=0.001, probabilities="soft", referen
 GIVEN = GivenGeneration(kind="given")
 IMITATED = DemonstrationsPairing(kind="demonstrations")
 SFT = SftObjective(kind="sft")
+DESCRIBED: dict[str, Any] = {
+    "generation": GIVEN, "judge": NO_JUDGE, "pairing": IMITATED, "prompts__seed__responses": ("response",),
+    "prompts__seed__attributes": ("helpfulness", "verbosity"),
+}  # fmt: skip
+BY_ATTRIBUTE_MODEL = AttributeModelJudge(
+    kind="attribute_model", weights=FrozenMapping({"helpfulness": 1.0, "verbosity": -0.4})
+)
 RANKED = dataclasses.replace(GROUP, ties="drop")
 SINGLES = dataclasses.replace(GROUP, min_responses=1)
 SOURCED: dict[str, Any] = {"pairing": WITH_SOURCE, "generation__samplers": ("policy", "/models/theirs")}
@@ -1078,12 +1090,53 @@ def test_every_kind_that_has_no_reference_or_needs_one_is_covered_here() -> None
 
 
 @pytest.mark.parametrize(
-    "objective", [one for one in (*FREE, *BOUND) if one.kind in WITHOUT_DATA], ids=lambda objective: objective.kind
+    ("change", "what"),
+    [
+        ({"generation": base().generation}, "generation.kind=plain and pairing.kind=demonstrations"),
+        ({"pairing": GROUP, "judge": EXPECTED}, "generation.kind=given and pairing.kind=group"),
+        ({"prompts__seed__attributes": ()}, r"prompts.seed.attributes=[]: every response needs its own values"),
+        ({"prompts__seed__responses": ("a", "b")}, "prompts.seed.responses=[a, b]"),
+    ],
 )
-def test_an_objective_that_no_phase_can_feed_is_refused(objective: ObjectiveConfig) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_combinations(changed(base(), objective=objective))
-    assert f"objective.kind={objective.kind} needs" in caught.value.what
+def test_attributes_are_learnt_of_given_responses_that_people_described(change: dict[str, Any], what: str) -> None:
+    check_combinations(changed(base(), objective=ATTRIBUTE_REGRESSION, **DESCRIBED))
+    with pytest.raises(ConfigError, match=re.escape(what)):
+        check_combinations(changed(base(), objective=ATTRIBUTE_REGRESSION, **{**DESCRIBED, **change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, None),
+        ({"one__objective": REWARD_MODEL, "one__generation": CONTRAST, "one__pairing": BY_CONSTRUCTION},
+         "no earlier phase trains one (objective.kind=attribute_regression): the newest reward model is of "
+         "objective.kind=reward_model"),
+        ({"two__judge": changed(BY_ATTRIBUTE_MODEL, weights={"tact": 1.0})}, "judge.weights are of tact"),
+    ],
+)  # fmt: skip
+def test_an_attribute_model_judges_what_it_was_trained_on(change: dict[str, Any], what: str | None) -> None:
+    given = {"generation": GIVEN, "judge": NO_JUDGE, "pairing": IMITATED}
+    told = {"judge": BY_ATTRIBUTE_MODEL, "pairing": ANNOTATED, "conditioning": BY_ATTRIBUTES, "objective": SFT}
+    phases: dict[str, dict[str, Any]] = {
+        "one": {"rounds": 1, "objective": ATTRIBUTE_REGRESSION, **given},
+        "two": {"generation": GIVEN, **told},
+    }
+    for field, value in change.items():
+        name, part = field.split("__")
+        phases[name][part] = value
+    config = changed(with_phases(**{name: phase(**parts) for name, parts in phases.items()}), **DESCRIBED)
+    if what is None:
+        return check_combinations(config)
+    with pytest.raises(ConfigError, match=re.escape(what)):
+        check_combinations(config)
+
+
+def test_ppos_critic_cannot_start_as_an_attribute_model() -> None:
+    given = {"generation": GIVEN, "judge": NO_JUDGE, "pairing": IMITATED}
+    rm = phase(rounds=1, objective=ATTRIBUTE_REGRESSION, **given)
+    config = with_phases(rm=rm, ppo=phase(objective=PPO, **POLICY_GRADIENT))
+    with pytest.raises(ConfigError, match="its critic starts as the newest reward model"):
+        check_combinations(changed(config, **DESCRIBED))
 
 
 @pytest.mark.parametrize("objective", [one for one in FREE if one.kind in LISTWISE], ids=lambda one: one.kind)
@@ -1127,9 +1180,7 @@ def test_the_zero_stage_is_not_hidden_among_deepspeeds_keys() -> None:
 @pytest.mark.parametrize("objective", FREE, ids=lambda objective: objective.kind)
 def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig, policy: str) -> None:
     """A reference would be loaded and computed for nothing, and believed to matter."""
-    if objective.kind in WITHOUT_DATA:
-        pytest.skip("refused whatever its reference: see the test of that")
-    needed = CRITIQUES if objective is CUT else {}
+    needed = CRITIQUES if objective is CUT else DESCRIBED if objective is ATTRIBUTE_REGRESSION else {}
     check_combinations(changed(base(), objective=objective, **needed))
     with pytest.raises(ConfigError) as caught:
         check_combinations(changed(base(), objective=objective, objective__reference__policy=policy, **needed))
@@ -1140,8 +1191,6 @@ def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig,
 
 @pytest.mark.parametrize("objective", BOUND, ids=lambda objective: objective.kind)
 def test_an_objective_that_its_reference_defines_is_refused_without_one(objective: ObjectiveConfig) -> None:
-    if objective.kind in WITHOUT_DATA:
-        pytest.skip("refused whatever its reference: see the test of that")
     parts = ALL_CREAM if objective == CREAM else {"objective": objective}
     needed = SOURCED if objective.kind == "wrpo" else {}
     for policy in ("previous", "initial"):

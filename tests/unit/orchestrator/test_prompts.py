@@ -264,6 +264,45 @@ def test_a_seed_set_freezes_its_responses_and_hashes_them(ledger: Ledger, tmp_pa
     assert freeze_seed(Ledger(str(tmp_path / "other")), other)["sha256"] != frozen["sha256"]
 
 
+def described(path: Path, *attributes: str) -> PromptsConfig:
+    settings = config(path)
+    return replace(settings, seed=replace(settings.seed, attributes=attributes))
+
+
+def test_what_people_say_of_a_response_is_frozen_with_it_and_may_be_missing(ledger: Ledger, tmp_path: Path) -> None:
+    row = {"id": "a", "prompt": "Hi", "completion": "Hello.", "helpfulness": 3, "verbosity": None}
+    path = jsonl(tmp_path, row, {"id": "b", "prompt": "Ho", "completion": "Hm.", "verbosity": 0.5})
+    settings = described(path, "helpfulness", "verbosity")
+    frozen = freeze_seed(ledger, settings)
+    assert [prompt.labels for prompt in PromptStore(ledger, "seed")] == [(3.0, None), (None, 0.5)]
+    other = jsonl(
+        tmp_path, {**row, "helpfulness": 4}, {"id": "b", "prompt": "Ho", "completion": "Hm.", "verbosity": 0.5}
+    )
+    assert freeze_seed(Ledger(str(tmp_path / "other")), described(other, "helpfulness", "verbosity")) != frozen
+
+
+def test_what_people_say_is_read_from_text_cells(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("id,prompt,completion,helpfulness\na,Hi,Hello.,3\nb,Ho,Hm.,\n")
+    freeze_seed(ledger, described(path, "helpfulness"))
+    assert [prompt.labels for prompt in PromptStore(ledger, "seed")] == [(3.0,), (None,)]
+
+
+@pytest.mark.parametrize("cell", ["good", True, [3], {"value": 3}, "nan", "inf", "1e999"])
+def test_a_label_that_is_no_number_is_refused_with_its_line(tmp_path: Path, cell: Any) -> None:
+    path = jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": "Hello.", "helpfulness": cell})
+    settings = config(path)
+    with pytest.raises(ConfigError, match=r"line 1: column 'helpfulness' .* is no number"):
+        list(read_prompts(settings.train, settings, "prompts.seed.path", ("completion",), ("helpfulness",)))
+
+
+def test_an_attribute_of_which_no_row_says_anything_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    """A column's name that is spelt wrongly would mask every value."""
+    path = jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": "Hello.", "helpfulness": 3})
+    with pytest.raises(ConfigError, match=r"prompts\.seed\.attributes has helpfullness, but no row"):
+        freeze_seed(ledger, described(path, "helpfulness", "helpfullness"))
+
+
 def test_a_seed_set_that_is_not_named_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     unnamed = SeedSource(path=None, split="train", responses=("completion",))
     settings = replace(config(jsonl(tmp_path, {"id": "a", "prompt": "Hi"})), seed=unnamed)

@@ -195,7 +195,7 @@ def test_pairs_are_two_scores_each_and_may_have_a_margin_or_a_soft_label() -> No
 
 def test_attributes_are_regressed_on_an_examples_scores() -> None:
     """A column an attribute; the second example has only the first: (1 + 4)/2 and 1."""
-    objective = AttributeRegressionObjective(kind="attribute_regression", attributes=2)
+    objective = AttributeRegressionObjective(kind="attribute_regression")
     examples = [labelled(3.0, 0.0), labelled(1.0, nan)]
     found, _ = score_losses(objective, examples, torch.tensor([[4.0, 2.0], [2.0, 9.0]]))
     assert found.tolist() == [2.5, 1.0]

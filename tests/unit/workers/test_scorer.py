@@ -91,7 +91,7 @@ def test_a_reward_model_and_a_policy_stand_side_by_side(untied_model: Path, tmp_
     for one in SEQUENCES:
         with torch.no_grad():
             expected.append(float(model(torch.tensor([one.prompt_token_ids + one.token_ids])).logits))
-    assert scorer.score("reward_model", SEQUENCES) == pytest.approx(expected, abs=1e-4)
+    assert [score for (score,) in scorer.score("reward_model", SEQUENCES)] == pytest.approx(expected, abs=1e-4)
     assert scorer.logps("initial", SEQUENCES)[1] == pytest.approx(plain_logps(untied_model)[1], abs=1e-4)
 
 

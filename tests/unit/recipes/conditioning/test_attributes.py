@@ -10,7 +10,7 @@ from support.conditioning import Encoder
 from support.pairing import PROMPT, rollout, vote
 
 from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.judge_config import AttributesJudge
+from roundelay.orchestrator.judge_config import AttributeModelJudge
 from roundelay.orchestrator.records import Dropped, Judgment, PairingOutcome
 from roundelay.recipes.conditioning.attributes import attribute_line, condition_attributes
 from roundelay.recipes.pairing.annotated import annotation, pair_annotated
@@ -73,8 +73,9 @@ def test_a_response_is_learnt_after_the_line_of_its_values() -> None:
 
 def test_the_recipe_asks_for_values_as_they_were_learnt() -> None:
     """In a line of the same form, with all the attributes that its judge rates, in their order."""
-    config = load_config(["recipe=steerlm", "prompts.seed.path=mine.jsonl"], default_name="x")
-    assert config.evaluation.condition is not None and isinstance(config.judge, AttributesJudge)
+    config = load_config(["recipe=steerlm"], default_name="x")
+    judge = config.at(2).judge
+    assert config.evaluation.condition is not None and isinstance(judge, AttributeModelJudge)
     line = config.evaluation.condition.assistant_prefix or ""
     values = [float(part.rpartition(":")[2]) for part in line.strip().split(",")]
-    assert line == attribute_line(tuple(config.judge.weights), values)
+    assert line == attribute_line(tuple(judge.weights), values)

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from roundelay.orchestrator.records import (
 )
 from roundelay.orchestrator.user_functions import load_function
 from roundelay.recipes.judges.function import judge_function
-from roundelay.recipes.judges.reward_model import judge_reward_model
+from roundelay.recipes.judges.reward_model import judge_attribute_model, judge_reward_model
 
 PROMPTS = tuple(Prompt(id=name, messages=(Message(role="user", content=f"Tell me of {name}."),)) for name in "pq")
 SHARD = Shard(round=1, index=0, prompts=PROMPTS, split="train")
@@ -55,8 +56,8 @@ async def never(requests: Sequence[GenerationRequest]) -> list[Generation]:
 
 
 def rewarded(rewards: Sequence[float]) -> list[Judgment]:
-    async def score(sequences: Sequence[TokenSequence]) -> list[float]:
-        return list(rewards)
+    async def score(sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        return [[reward] for reward in rewards]
 
     return asyncio.run(judge_reward_model(SHARD, ROLLOUTS, never, score=score))
 
@@ -71,9 +72,9 @@ def returned(value: Any) -> list[Judgment]:
 def test_every_response_is_scored_once_under_its_plain_prompt_and_gets_its_own_reward() -> None:
     calls: list[list[TokenSequence]] = []
 
-    async def score(sequences: Sequence[TokenSequence]) -> list[float]:
+    async def score(sequences: Sequence[TokenSequence]) -> list[list[float]]:
         calls.append(list(sequences))
-        return [float(sum(sequence.prompt_token_ids) + sequence.token_ids[0]) for sequence in sequences]
+        return [[float(sum(sequence.prompt_token_ids) + sequence.token_ids[0])] for sequence in sequences]
 
     judged = asyncio.run(judge_reward_model(SHARD, ROLLOUTS, never, score=score))
     p, q = ord("p"), ord("q")
@@ -88,6 +89,24 @@ def test_every_response_is_scored_once_under_its_plain_prompt_and_gets_its_own_r
         Judgment(prompt_id=name, sample=sample, vote=0, status="parsed", score=score, choice_mass=None, text="")
         for name, sample, score in (("q", 0, q + 10.0), ("p", 0, p + 10.0), ("q", 1, q + 11.0))
     ]
+
+
+def test_an_attribute_models_values_are_kept_and_their_weighted_sum_is_the_score() -> None:
+    """0.65·3 − 0.4·1.25 = 1.45, and 0.65·(−0.5) − 0.4·4.5 = −2.125. A value may be off the scale."""
+    rows = [[3.0, 1.25], [-0.5, 4.5], [0.1234567, 0.0]]
+
+    async def score(sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        return rows[: len(sequences)]
+
+    judge = partial(judge_attribute_model, score=score, weights={"helpfulness": 0.65, "verbosity": -0.4})
+    judged = asyncio.run(judge(SHARD, ROLLOUTS, never))
+    assert [(one.prompt_id, one.sample, one.score) for one in judged] == [
+        ("q", 0, 1.45), ("p", 0, -2.125), ("q", 1, 0.0802)
+    ]  # fmt: skip
+    assert [one.attributes for one in judged] == [(3.0, 1.25), (-0.5, 4.5), (0.123457, 0.0)]
+    rows[1] = [0.0, math.nan]
+    with pytest.raises(RunError, match=r"gave 0\.0, nan for prompt 'p', sample 0"):
+        asyncio.run(judge(SHARD, ROLLOUTS, never))
 
 
 def test_rewards_of_either_sign_and_any_size_are_kept_to_six_decimals() -> None:
