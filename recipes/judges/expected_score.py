@@ -9,7 +9,7 @@ from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rol
 from .rubric import rubric_case
 from .verdicts import SCORE_DECIMALS, scored
 
-_ASK_SCORE = "How many points, from 0 to 5, does the response get? Answer with the number only."
+ASK_SCORE = "How many points, from 0 to 5, does the response get? Answer with the number only."
 
 
 async def judge_expected_score(
@@ -20,7 +20,7 @@ async def judge_expected_score(
     prompts = {prompt.id: prompt for prompt in shard.prompts}
     requests = [
         GenerationRequest(
-            messages=rubric_case(prompts[rollout.prompt_id], rollout, _ASK_SCORE),
+            messages=rubric_case(prompts[rollout.prompt_id], rollout, ASK_SCORE),
             seed=0,
             temperature=0.0,
             top_p=1.0,

@@ -1,0 +1,299 @@
+"""Does the loop improve a model? A small one, trained from scratch by `recipe=sft` to answer small tasks and to judge
+answers to them, goes through three rounds of each recipe. What is right is known, so what it learns is too.
+
+    python benchmarks/sandbox.py runs/sandbox                              # goes on where it stopped; prints the table
+    python benchmarks/sandbox.py runs/sandbox --plot docs/sandbox.svg      # and draws it (pip install matplotlib)
+
+True accuracy: the share of held-out tasks answered rightly, greedily. Judge accuracy: how often the policy scores the
+right answer to a held-out task above a nearly right one. Every recipe has the same start, tasks, samples and rounds,
+and one learning rate for each kind of update. SPA has a phase on labelled pairs before its rounds and RLCD one for its
+reward model, as their papers have.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from statistics import fmean, stdev
+
+from rich.console import Console
+from rich.table import Table
+from sandbox_model import expected_scores, write_model
+from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, tasks, with_filler, wrong_answer
+
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.records import Rollout
+
+HELDOUT, PAIRS, ROUNDS = 400, 256, 3
+JUDGED = 5  # nearly right answers that are set beside the right one
+PROMPTS, SAMPLES = 512, 8  # a round's
+DEMONSTRATIONS = 45_000
+
+COMMON = (
+    "model=local", "model.max_model_len=128", f"evaluation.num_prompts={HELDOUT}", "evaluation.sampling.max_tokens=16",
+    "evaluation.sampling.temperature=0.0", "evaluation.canaries.prompts=0", "evaluation.drift_prompts=0",
+    "run.prompts_per_shard=64", "cluster.rollout.max_num_seqs=256", "learner.tokens_per_device=2048",
+)  # fmt: skip
+SAMPLING = "{temperature: 1.0, top_p: 1.0, max_tokens: 16}"
+BUDGET = (
+    f"run.rounds={ROUNDS}", f"run.prompts_per_round={PROMPTS}", f"generation.samples_per_prompt={SAMPLES}",
+    f"generation.sampling={SAMPLING}", "learner.pairs_per_step=32", "learner.schedule=constant",
+    "learner.warmup_fraction=0.0",
+)  # fmt: skip
+RATE = "learner.learning_rate=2.0e-5"
+PREFERENCE = (*BUDGET, RATE, "objective.beta=0.1")
+LONGER = f"run.rounds={ROUNDS + 1}"  # of recipes with a phase before their rounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contestant:
+    """A recipe as it takes part: what is set for it, and the phases it has before its rounds."""
+
+    recipe: str
+    words: tuple[str, ...]
+    before: int = 0
+
+
+CONTESTANTS: Mapping[str, Contestant] = {
+    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
+    "random judge": Contestant(
+        recipe="self_rewarding",
+        words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:random_score"),
+    ),
+    "true judge": Contestant(
+        recipe="self_rewarding", words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:true_score")
+    ),
+    "sweet_spot": Contestant(recipe="sweet_spot", words=PREFERENCE),
+    "ilr_dpo": Contestant(recipe="ilr_dpo", words=(*PREFERENCE, "objective.alpha=0.1")),
+    "sppo": Contestant(recipe="sppo", words=(*BUDGET, RATE)),
+    "rip": Contestant(recipe="rip", words=PREFERENCE),
+    "raft": Contestant(recipe="raft", words=(*BUDGET, "learner.learning_rate=5.0e-5")),
+    "spa": Contestant(
+        recipe="spa",
+        words=(*BUDGET, RATE, LONGER, f"phases.seed.prompts_per_round={PAIRS}", "phases.seed.learner.epochs=1"),
+        before=1,
+    ),
+    "rlcd": Contestant(
+        recipe="rlcd",
+        words=(
+            LONGER, f"generation.affixes=[{{positive: {RIGHT}, negative: {WRONG}}}]", f"generation.sampling={SAMPLING}",
+            f"phases.reward_model.prompts_per_round={ROUNDS * PROMPTS}",
+            "phases.reward_model.learner.learning_rate=3.0e-4", "phases.reward_model.learner.pairs_per_step=32",
+            f"phases.ppo.prompts_per_round={PROMPTS}", f"phases.ppo.generation.samples_per_prompt={SAMPLES}",
+            f"phases.ppo.generation.sampling={SAMPLING}", "phases.ppo.learner.learning_rate=1.0e-4",
+            "phases.ppo.learner.pairs_per_step=64",
+        ),
+        before=1,
+    ),
+}  # fmt: skip
+EVERY_SEED = ("self_rewarding", "random judge")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """One policy's. `round` 0 is the start; shares are of 1, `tokens` the mean length of a held-out response."""
+
+    seed: int
+    name: str
+    round: int
+    true_accuracy: float
+    judge_accuracy: float
+    tokens: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """One seed's tasks, files and runs."""
+
+    folder: Path
+    seed: int
+
+    @property
+    def heldout(self) -> list[str]:
+        return list(islice(dict.fromkeys(islice(tasks(f"heldout-{self.seed}"), 2 * HELDOUT)), HELDOUT))
+
+    def write(self) -> None:
+        """Write what the runs read: tasks to train on and to hold out, demonstrations, labelled pairs (SPA's)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        heldout, drawn = self.heldout, random.Random(f"pairs-{self.seed}")
+        fresh = (task for task in tasks(f"train-{self.seed}") if task not in heldout)
+        train = list(islice(fresh, ROUNDS * PROMPTS))
+        labelled = list(islice(fresh, PAIRS))
+        files = {
+            "heldout": [{"id": f"heldout-{index}", "prompt": task} for index, task in enumerate(heldout)],
+            "train": [{"id": f"train-{index}", "prompt": task} for index, task in enumerate(train)],
+            "demonstrations": demonstrations(str(self.seed), DEMONSTRATIONS, frozenset(heldout)),
+            "pairs": [
+                {
+                    "id": f"pair-{index}", "prompt": task, "chosen": with_filler(solution(task), drawn),
+                    "rejected": with_filler(wrong_answer(task, drawn), drawn),
+                }
+                for index, task in enumerate(labelled)
+            ],
+        }  # fmt: skip
+        for name, rows in files.items():
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (self.folder / f"{name}.jsonl").write_text(lines)
+
+    def play(self, name: str, words: Sequence[str], *, seed_file: str, responses: str) -> Ledger:
+        """The run of this name: begun, gone on with, or finished already."""
+        run = self.folder / name.replace(" ", "_")
+        command = [
+            "run", *COMMON, f"run.root={self.folder}", f"run.name={run.name}", f"run.seed={self.seed}",
+            f"prompts.train.path={self.folder / 'train.jsonl'}",
+            f"prompts.heldout.path={self.folder / 'heldout.jsonl'}",
+            f"prompts.seed.path={self.folder / seed_file}", f"prompts.seed.responses={responses}", *words,
+        ]  # fmt: skip
+        if (run / "run.yaml").exists():
+            command = ["resume", str(run)]
+        here = str(Path(__file__).parent)  # judge.function is there
+        environment = {**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": _joined(here, os.getenv("PYTHONPATH"))}
+        subprocess.run([str(Path(sys.executable).parent / "roundelay"), *command], check=True, env=environment)
+        return Ledger(str(run))
+
+    def start(self) -> str:
+        """The policy that every recipe starts from: trained from scratch by our own supervised phase."""
+        model = self.folder / "untrained"
+        if not model.exists():
+            write_model(model, hidden=192, layers=4, seed=self.seed)
+        words = (
+            "recipe=sft", f"model.path={model}", "run.rounds=1", f"run.prompts_per_round={DEMONSTRATIONS}",
+            "run.prompts_per_shard=4096", "learner.epochs=1", "learner.learning_rate=2.0e-3",
+            "learner.pairs_per_step=64", "learner.warmup_fraction=0.05",
+        )  # fmt: skip
+        ledger = self.play("start", words, seed_file="demonstrations.jsonl", responses="[response]")
+        return ledger.model_path(1, "policy")
+
+    def enter(self, name: str, start: str) -> list[Figures]:
+        """A contestant's rounds."""
+        one = CONTESTANTS[name]
+        words = (f"recipe={one.recipe}", f"model.path={start}", *one.words)
+        ledger = self.play(name, words, seed_file="pairs.jsonl", responses="[chosen, rejected]")
+        return [
+            self.figures(name, ledger, round, round + one.before if round else 0, start) for round in range(ROUNDS + 1)
+        ]
+
+    def figures(self, name: str, ledger: Ledger, round: int, of_run: int, start: str) -> Figures:
+        heldout = self.heldout
+        said = {rollout.prompt_id: rollout for rollout in ledger.read_stage(of_run, "eval-rollouts", Rollout)}
+        responses = [said[f"heldout-{index}"] for index in range(len(heldout))]
+        return Figures(
+            seed=self.seed,
+            name=name,
+            round=round,
+            true_accuracy=fmean(is_right(task, one.text) for task, one in zip(heldout, responses, strict=True)),
+            judge_accuracy=self.judge_accuracy(ledger.model_path(of_run, "policy") if of_run else start),
+            tokens=fmean(len(rollout.token_ids) for rollout in responses),
+        )
+
+    @cache  # noqa: B019 - a world lives as long as the process
+    def judge_accuracy(self, policy: str) -> float:
+        drawn = random.Random(f"judged-{self.seed}")
+        judged = [
+            (task, with_filler(answer, drawn))
+            for task in self.heldout
+            for _ in range(JUDGED)
+            for answer in (solution(task), wrong_answer(task, drawn))
+        ]
+        scores = expected_scores(policy, judged)
+        return fmean(right > wrong for right, wrong in zip(scores[::2], scores[1::2], strict=True))
+
+
+def _joined(*paths: str | None) -> str:
+    return os.pathsep.join(path for path in paths if path)
+
+
+def table(figures: Sequence[Figures], title: str) -> Table:
+    """A row a contestant, best first: means over its seeds, and ± the standard deviation over them."""
+    shown = Table(title=title)
+    for heading in ("", "true accuracy", "after 1", "2", "3", "judge accuracy", "after 3", "tokens", "after 3"):
+        shown.add_column(heading)
+
+    def values(name: str, round: int, field: str) -> list[float]:
+        return [getattr(one, field) for one in figures if (one.name, one.round) == (name, round)]
+
+    def cell(name: str, round: int, field: str) -> str:
+        found, scale = values(name, round, field), 1 if field == "tokens" else 100
+        spread = f" ± {scale * stdev(found):.1f}" if len(found) > 1 else ""
+        return f"{scale * fmean(found):.1f}{spread}"
+
+    names = dict.fromkeys(one.name for one in figures)
+    for name in sorted(names, key=lambda name: -fmean(values(name, ROUNDS, "true_accuracy"))):
+        accuracies = [cell(name, round, "true_accuracy") for round in range(ROUNDS + 1)]
+        rest = [cell(name, round, field) for field in ("judge_accuracy", "tokens") for round in (0, ROUNDS)]
+        shown.add_row(name, *accuracies, *rest)
+    return shown
+
+
+def tables(figures: Sequence[Figures]) -> list[Table]:
+    """All contestants on the first seed, and those that were played on every seed."""
+    seeds = len({one.seed for one in figures})
+    shown = [table([one for one in figures if one.seed == 0], f"seed 0, {HELDOUT} held-out tasks")]
+    if seeds > 1:
+        again = [one for one in figures if one.name in EVERY_SEED]
+        shown.append(table(again, f"{seeds} seeds, each its own start and {HELDOUT} held-out tasks"))
+    return shown
+
+
+def plot(figures: Sequence[Figures], path: Path) -> None:
+    """By round: true and judge accuracy of all contestants on the first seed, true accuracy of some on every seed."""
+    from matplotlib import pyplot
+
+    chart, axes = pyplot.subplots(1, 3, figsize=(13, 4.2))
+    colours = {name: f"C{index}" for index, name in enumerate(CONTESTANTS)}
+    panels = (
+        ("right answers, seed 0 (%)", "true_accuracy", [one for one in figures if one.seed == 0]),
+        ("right judgments, seed 0 (%)", "judge_accuracy", [one for one in figures if one.seed == 0]),
+        ("right answers, every seed (%)", "true_accuracy", [one for one in figures if one.name in EVERY_SEED]),
+    )
+    for axis, (title, field, shown) in zip(axes, panels, strict=True):
+        for name, seed in dict.fromkeys((one.name, one.seed) for one in shown):
+            own = sorted((one for one in shown if (one.name, one.seed) == (name, seed)), key=lambda one: one.round)
+            style = "--" if "judge" in name else "-"
+            percents = [100 * getattr(one, field) for one in own]
+            axis.plot(range(ROUNDS + 1), percents, style, color=colours[name], label=name)
+        axis.set_title(title)
+        axis.set_xlabel("round")
+        axis.set_xticks(range(ROUNDS + 1))
+    axes[1].set_ylim(50, 100)
+    handles, labels = axes[0].get_legend_handles_labels()
+    chart.legend(handles, labels, loc="center right")
+    chart.tight_layout(rect=(0, 0, 0.87, 1))
+    chart.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="where the runs are, or will be")
+    parser.add_argument("--seeds", type=int, default=3, help=f"how many, for {' and '.join(EVERY_SEED)} (default 3)")
+    parser.add_argument("--recipes", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="RECIPE")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures there")
+    arguments = parser.parse_args()
+    found: list[Figures] = []
+    for seed in range(arguments.seeds):
+        world = World(folder=(arguments.root / f"seed-{seed}").resolve(), seed=seed)
+        if not (world.folder / "pairs.jsonl").exists():
+            world.write()
+        start = world.start()
+        for name in arguments.recipes:
+            if seed == 0 or name in EVERY_SEED:
+                found += world.enter(name, start)
+                Console(width=160).print(*tables(found))
+    with open(arguments.root / "figures.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Figures)])
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in found)
+    if arguments.plot:
+        plot(found, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
