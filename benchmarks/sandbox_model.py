@@ -1,6 +1,7 @@
 """The sandbox's model, before it has learnt anything: a small Llama that has words for the sandbox's tasks alone."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from sandbox_tasks import FILLER, KINDS, LETTERS, judging_text
@@ -52,7 +53,7 @@ def expected_scores(path: str, judged: list[tuple[str, str]]) -> list[float]:
     return scores
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer() -> Any:  # transformers types a special token's id as anything it could be
     fixed = [piece.strip() for piece in judging_text("TASK", "RESPONSE").replace("RESPONSE", "TASK").split("TASK")]
     roles = ["<|system|>", "<|user|>", "<|assistant|>"]
     words = [

@@ -62,9 +62,10 @@ def test_the_mean_of_several_votes_is_no_grade() -> None:
         mean_wb_reward([compared("one", 0.875, 0.5)])
 
 
-def compared(prompt: str, first: float | None, second: float | None, **chars: int) -> Comparison:
-    lengths = {"chars_a": 9, "chars_b": 9, **chars}
-    return Comparison(prompt_id=prompt, shown_first=first, shown_second=second, **lengths)
+def compared(
+    prompt: str, first: float | None, second: float | None, *, chars_a: int = 9, chars_b: int = 9
+) -> Comparison:
+    return Comparison(prompt_id=prompt, shown_first=first, shown_second=second, chars_a=chars_a, chars_b=chars_b)
 
 
 def test_a_score_has_its_zero_at_five() -> None:
