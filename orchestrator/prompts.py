@@ -48,6 +48,11 @@ def read_prompts(
     """
     for where, row in _rows(source, field):
         given = tuple(text for column in responses for text in _responses(row, column, where))
+        if attributes and len(given) != 1:
+            raise ConfigError(
+                f"{where}: {len(given)} responses, but prompts.seed.attributes say something of one",
+                "write a row for every response, each with its own id",
+            )
         labels = tuple(_label(row, column, where) for column in attributes)
         yield replace(_to_prompt(row, config, where), responses=given, labels=labels)
 

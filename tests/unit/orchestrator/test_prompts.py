@@ -296,6 +296,13 @@ def test_a_label_that_is_no_number_is_refused_with_its_line(tmp_path: Path, cell
         list(read_prompts(settings.train, settings, "prompts.seed.path", ("completion",), ("helpfulness",)))
 
 
+def test_several_responses_in_a_row_cannot_share_what_people_say_of_one(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": ["Hello.", "Hey."], "helpfulness": 3})
+    settings = config(path)
+    with pytest.raises(ConfigError, match=r"line 1: 2 responses, but prompts\.seed\.attributes say something of one"):
+        list(read_prompts(settings.train, settings, "prompts.seed.path", ("completion",), ("helpfulness",)))
+
+
 def test_an_attribute_of_which_no_row_says_anything_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     """A column's name that is spelt wrongly would mask every value."""
     path = jsonl(tmp_path, {"id": "a", "prompt": "Hi", "completion": "Hello.", "helpfulness": 3})
