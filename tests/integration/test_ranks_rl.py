@@ -61,7 +61,10 @@ def test_two_ranks_train_the_reward_model_that_one_does(
     measured = [[row["loss"] for part in ranks.all("measure", PAIRS) for row in part] for ranks in (alone, together)]
     assert sorted(measured[1]) == pytest.approx(sorted(measured[0]), abs=1e-5) and len(measured[0]) == 7
     sequences = [one for pair in PAIRS for one in pair.sequences]
-    scores = [dict(item for part in ranks.all("scores", sequences) for item in part) for ranks in (alone, together)]
+    scores = [
+        {index: score for part in ranks.all("scores", sequences) for index, (score,) in part}
+        for ranks in (alone, together)
+    ]
     assert scores[0].keys() == set(range(14)) and scores[1] == pytest.approx(scores[0], abs=1e-5)
     assert_close(
         together.saved("reward_model", tmp_path / "together"),
