@@ -446,7 +446,7 @@ def test_an_attribute_model_learns_what_people_say_and_annotates_what_is_learnt(
     """Round 1: a head of five outputs, whose scores are the learner's; the policy stays. Round 2: each response is
     learnt after a line of its five values by that model, clamped to 0–4, each the whole number next to it; the score is
     their weighted sum. Held-out prompts are asked with the line of the wanted values."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": f"r{index}", "prompt": f"Say {index}.", "response": f"Here you are: {index}"}
         | {name: (index + place) % 5 for place, name in enumerate(ATTRIBUTES) if (index, place) != (3, 2)}
         for index in range(8)
