@@ -138,7 +138,7 @@ class Ledger:
         if not self.exists(*parts):
             return None
         with self.fs.open(self.path(*parts), "rb") as file:
-            return from_table(cls, pq.read_table(file))
+            return _records(cls, file.read())
 
     def write_shard(self, stage: str, shard: Shard, cls: type[T], records: Sequence[T]) -> None:
         """Finish a shard. Writing a finished shard is a bug.
@@ -174,7 +174,7 @@ class Ledger:
         """Every record of a stage, one shard in memory at a time."""
         for path in self._shard_paths(round, stage):
             with self.fs.open(path, "rb") as file:
-                yield from from_table(cls, pq.read_table(file))
+                yield from _records(cls, file.read())
 
     def _shard_paths(self, round: int, stage: str) -> list[str]:
         names = self._names(round_name(round), stage)
@@ -306,3 +306,9 @@ def _is_whole_json(line: str) -> bool:
     except json.JSONDecodeError:  # the line that was being written when the driver was killed
         return False
     return True
+
+
+def _records(cls: type[T], data: bytes) -> list[T]:
+    """Not by `pq.read_table`: its scanner's threads may still hold a Python file when the interpreter ends, which
+    aborts the process."""
+    return from_table(cls, pq.ParquetFile(pa.BufferReader(data)).read())
