@@ -162,7 +162,7 @@ class World:
     def start(self) -> str:
         """The policy that every recipe starts from: trained from scratch by our own supervised phase."""
         model = self.folder / "untrained"
-        if not model.exists():
+        if not (model / "tokenizer.json").exists():  # what is written last
             write_model(model, hidden=192, layers=4, seed=self.seed)
         words = (
             "recipe=sft", f"model.path={model}", "run.rounds=1", f"run.prompts_per_round={DEMONSTRATIONS}",

@@ -51,7 +51,7 @@ def tasks(seed: str) -> Iterator[str]:
 
     Example:
         >>> list(islice(tasks("0"), 2))
-        ['copy : l a', 'reverse : e g l d']
+        ['copy : b e f d', 'reverse : b a']
     """
     drawn = random.Random(seed)
     while True:

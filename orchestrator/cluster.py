@@ -5,6 +5,7 @@ import importlib
 import math
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -204,7 +205,11 @@ class Actor:
 
 @contextmanager
 def _keeping_sigterm() -> Iterator[None]:
-    """SIGTERM does afterwards what it did before: Ray has it abort the driver."""
+    """SIGTERM does afterwards what it did before: Ray has it abort the driver. (Not in other threads than the main one,
+    where Python sets no handlers, and Ray none either.)"""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

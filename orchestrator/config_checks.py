@@ -55,7 +55,7 @@ PAIRED_BY = {
 
 # By the kind of judge that asks a reward model: the kind of objective that trains it.
 TRAINED_BY = {"reward_model": "reward_model", "attribute_model": "attribute_regression"}
-TRAINERS = (*TRAINED_BY.values(),)
+TRAINERS = tuple(TRAINED_BY.values())
 
 # What DeepSpeed's configuration calls what has a field of its own here.
 DEEPSPEED_KEYS = {
@@ -150,7 +150,8 @@ def _check_order(config: Config) -> None:
         )
     trained = [config.in_phase(name).objective.kind for name in names or (None,)]
     for index, name in enumerate(names or (None,)):
-        phase, newest = config.in_phase(name), next(filter(TRAINERS.__contains__, reversed(trained[:index])), None)
+        phase = config.in_phase(name)
+        newest = next((kind for kind in reversed(trained[:index]) if kind in TRAINERS), None)
         for place, judge in _by_reward_models(f"phases.{name}.judge" if name else "judge", phase.judge):
             if newest != TRAINED_BY[judge]:
                 raise ConfigError(
@@ -165,10 +166,11 @@ def _check_order(config: Config) -> None:
                 "choose objective=grpo or rloo, which have no critic",
             )
     for place, judge in _by_reward_models("evaluation.judge", config.evaluation.judge):
-        if {*trained} & {*TRAINERS} != {TRAINED_BY[judge]}:
+        if (made := {*trained} & {*TRAINERS}) != {TRAINED_BY[judge]}:
             raise ConfigError(
-                f"{place}.kind={judge}, but no phase trains one (objective.kind={TRAINED_BY[judge]}), or some phase "
-                "another",
+                f"{place}.kind={judge}, but "
+                + (f"its rounds have reward models of {' and '.join(sorted(made))}" if made else "no phase trains one")
+                + f" (objective.kind={TRAINED_BY[judge]})",
                 "choose another evaluation.judge",
             )
     for place, judge in _by_reward_models("judge", config.judge) if names else ():

@@ -509,7 +509,12 @@ def test_the_policy_itself_may_annotate(play: Callable[..., Ledger], tmp_path: P
     ledger = play("sft", *ONE_PHASE, *seed, *annotate, "learner.epochs=1")
     judged_ones = list(ledger.read_stage(1, "judgments", Judgment))
     assert len(judged_ones) == 16
-    assert all(len(one.attributes) == 5 and all(0 <= value <= 4 for value in one.attributes) for one in judged_ones)
+    weights = ledger.header()["config"]["judge"]["weights"]
+    assert tuple(weights) == ATTRIBUTES
+    for one in judged_ones:
+        assert all(0 <= value <= 4 for value in one.attributes)
+        expected = sum(weight * value for weight, value in zip(weights.values(), one.attributes, strict=True))
+        assert one.score == pytest.approx(expected, abs=1e-3)
     assert ledger.manifest(1)["learn"]["pairs_trained"] == 16
 
 

@@ -1,9 +1,11 @@
 """The sandbox's truth: what is right, what is wrong, and what a model is shown of it before its rounds."""
 
+import doctest
 import random
 from itertools import islice
 
 import pytest
+import sandbox_tasks
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_tasks import (
@@ -46,6 +48,10 @@ def test_every_kind_of_task_by_hand(task: str, answer: str) -> None:
     assert solution(task) == answer
     assert is_right(task, answer) and is_right(task, f"{answer} ok ok")
     assert not is_right(task, f"ok {answer}") and not is_right(task, f"{answer} a") and not is_right(task, "")
+
+
+def test_the_examples_are_true() -> None:
+    assert doctest.testmod(sandbox_tasks) == doctest.TestResults(failed=0, attempted=2)
 
 
 @given(SEEDS)

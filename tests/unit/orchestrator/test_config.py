@@ -1131,6 +1131,16 @@ def test_an_attribute_model_judges_what_it_was_trained_on(change: dict[str, Any]
         check_combinations(config)
 
 
+def test_rounds_are_not_evaluated_by_reward_models_of_two_kinds() -> None:
+    """The newest would score the rounds after it by another scale."""
+    given = {"generation": GIVEN, "judge": NO_JUDGE, "pairing": IMITATED}
+    one = phase(rounds=1, objective=ATTRIBUTE_REGRESSION, **given)
+    two = phase(objective=REWARD_MODEL, generation=CONTRAST, judge=NO_JUDGE, pairing=BY_CONSTRUCTION)
+    config = changed(with_phases(one=one, two=two), **DESCRIBED)
+    with pytest.raises(ConfigError, match="its rounds have reward models of attribute_regression and reward_model"):
+        check_combinations(changed(config, evaluation__judge=BY_REWARD_MODEL))
+
+
 def test_ppos_critic_cannot_start_as_an_attribute_model() -> None:
     given = {"generation": GIVEN, "judge": NO_JUDGE, "pairing": IMITATED}
     rm = phase(rounds=1, objective=ATTRIBUTE_REGRESSION, **given)
