@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.records import Message
+from ..orchestrator.records import Message, TokenSequence
 
 ZERO_WIDTH_SPACE = "\u200b"
 
@@ -59,12 +59,21 @@ class ChatEncoder:
         Raises:
             ConfigError: the tokenizer has none.
         """
-        if self.tokenizer.eos_token_id is None:
-            raise ConfigError(
-                "the model's tokenizer has no eos_token, and a given response could not end",
-                "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
-            )
-        return (*self._ids(self.neutralise(text)), self.tokenizer.eos_token_id)
+        return (*self._ids(self.neutralise(text)), self._end)
+
+    def ended(self, sequence: TokenSequence) -> TokenSequence:
+        """`sequence` up to the end-of-turn token, which is put behind a response that was cut before it.
+
+        A reward model reads there: what it sees in the middle of a sentence says little of the response.
+
+        Raises:
+            ConfigError: the tokenizer has none.
+        """
+        if sequence.token_ids[-1:] == (self._end,):
+            return sequence
+        return TokenSequence(
+            prompt_token_ids=sequence.prompt_token_ids, token_ids=(*sequence.token_ids, self._end)
+        )
 
     def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """The single token with which each choice continues `assistant_prefix`.
@@ -86,6 +95,15 @@ class ChatEncoder:
         if len(set(ids)) != len(ids):
             raise ConfigError(f"the judge's {tuple(choices)} share tokens", "use judge=additive")
         return tuple(ids)
+
+    @property
+    def _end(self) -> int:
+        if self.tokenizer.eos_token_id is None:
+            raise ConfigError(
+                "the model's tokenizer has no eos_token, and a response could not end",
+                "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
+            )
+        return self.tokenizer.eos_token_id
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -239,7 +239,7 @@ class Learner:
     def update(self, examples: Sequence[TrainingExample], flush: bool) -> list[StepReport]:
         """The next examples of the round, the same on every rank; see `Update.take`."""
         with self._busy():
-            return self.update_state.take(examples, flush)
+            return self.update_state.take(self._as_read(examples), flush)
 
     def prepare(self, examples: Sequence[TrainingExample], last: bool) -> None:
         """A policy gradient's examples before the first step; see `Update.prepare`."""
@@ -249,7 +249,13 @@ class Learner:
     def measure(self, examples: Sequence[TrainingExample]) -> list[dict[str, float]]:
         """The objective's metrics on this rank's share of `examples`; see `Update.measure`."""
         with self._busy():
-            return self.update_state.measure(examples)
+            return self.update_state.measure(self._as_read(examples))
+
+    def _as_read(self, examples: Sequence[TrainingExample]) -> Sequence[TrainingExample]:
+        """A reward model reads a response at its end-of-turn token, as the scorer does."""
+        if not isinstance(self.config.objective, RewardModelObjective | AttributeRegressionObjective):
+            return examples
+        return [replace(one, sequences=tuple(map(self.encoder.ended, one.sequences))) for one in examples]
 
     # What others need of the weights ----------------------------------------------------------------------------
 
@@ -259,7 +265,8 @@ class Learner:
 
     def scores(self, sequences: Sequence[TokenSequence]) -> list[tuple[int, list[float]]]:
         """Scores of this rank's share of `sequences` under the reward model in training, with their indices."""
-        return self._of_sequences(sequences, lambda _, outputs: outputs["scores"].tolist())
+        ended = [self.encoder.ended(sequence) for sequence in sequences]
+        return self._of_sequences(ended, lambda _, outputs: outputs["scores"].tolist())
 
     def _of_sequences(
         self, sequences: Sequence[TokenSequence], read: Callable[[PackedBatch, dict[str, Tensor]], list[Any]]

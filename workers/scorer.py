@@ -16,6 +16,7 @@ from ..orchestrator.config import Config
 from ..orchestrator.judge_config import REWARD_MODEL
 from ..orchestrator.records import PolicyRef, TokenSequence
 from .completion_model import CompletionModel, ScoreModel
+from .encoding import ChatEncoder
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_model import read_model, read_reward_model
 
@@ -32,6 +33,7 @@ class Scorer:
         torch.set_num_threads(threads)
         self.config = config
         self.device = torch.device("cuda:0" if config.cluster.device == "gpu" else "cpu")
+        self.encoder = ChatEncoder(config.model.path, trust_remote_code=config.model.trust_remote_code)
         self.models: dict[str, PolicyRef] = {}
         self._loaded: dict[PolicyRef, Any] = {}
         self._busy_s = 0.0
@@ -54,8 +56,9 @@ class Scorer:
         return CompletionModel(read_model(self.config, path, self.device))
 
     def score(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
-        """A reward model's scores for each sequence, read at its last token: one, or one an attribute."""
-        return self._of_sequences(name, sequences, lambda _, outputs: outputs["scores"].tolist())
+        """A reward model's scores for each sequence, read at its end-of-turn token: one, or one an attribute."""
+        ended = [self.encoder.ended(sequence) for sequence in sequences]
+        return self._of_sequences(name, ended, lambda _, outputs: outputs["scores"].tolist())
 
     def logps(self, name: str, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         """A policy's log-probs of each sequence's response tokens."""

@@ -98,12 +98,15 @@ def trl_of(path: Path, output: Path, rows: list[dict[str, Any]], **own: Any) -> 
 
 
 def examples_of(trainer: Any) -> list[TrainingExample]:
-    """The token ids that TRL made, with its margins as scores."""
+    """The token ids that TRL made, with its margins as scores. It ends every response with the end-of-turn token, where
+    the model reads; every other example comes without, as if cut."""
+    end = trainer.processing_class.eos_token_id
     examples = []
     for index, row in enumerate(map(dict, trainer.train_dataset)):
         both = row["chosen_ids"], row["rejected_ids"]
+        assert all(ids[-1] == end for ids in both)
         shared = len(commonprefix(both))
-        sequences = tuple(sequence(ids[:shared], ids[shared:]) for ids in both)
+        sequences = tuple(sequence(ids[:shared], ids[shared : len(ids) - index % 2]) for ids in both)
         scores = (row["margin"], 0.0) if "margin" in row else ()
         examples.append(TrainingExample(id=f"p{index}", sequences=sequences, scores=scores, progress=0.0))
     return examples
@@ -122,9 +125,9 @@ def test_a_step_is_trls(
     assert 0.1 < float(before["score.weight"].std()) < 0.5
     rows = [
         {
-            "prompt": [{"role": "user", "content": question}],
-            "chosen": [{"role": "assistant", "content": chosen}],
-            "rejected": [{"role": "assistant", "content": rejected}],
+            "prompt": f"{question} ",
+            "chosen": chosen,
+            "rejected": rejected,
             **({"margin": margin} if margins else {}),
         }
         for question, chosen, rejected, margin in TEXTS

@@ -1,5 +1,6 @@
 """The models beside the policy: their log-probs are plain transformers', and each is read once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_a_reward_model_and_a_policy_stand_side_by_side(untied_model: Path, tmp_
             expected.append(float(model(torch.tensor([one.prompt_token_ids + one.token_ids])).logits))
     assert [score for (score,) in scorer.score("reward_model", SEQUENCES)] == pytest.approx(expected, abs=1e-4)
     assert scorer.logps("initial", SEQUENCES)[1] == pytest.approx(plain_logps(untied_model)[1], abs=1e-4)
+
+
+def test_a_response_that_was_cut_is_scored_as_if_it_ended_there(untied_model: Path, tmp_path: Path) -> None:
+    """In the middle of a sentence a reward model has little to read; of log-probs, none is added."""
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_pretrained(untied_model, num_labels=1).save_pretrained(tmp_path / "rm")
+    scorer = scorer_of(untied_model)
+    scorer.hold({"reward_model": ref(tmp_path / "rm"), "initial": ref(untied_model)})
+    cut = [replace(one, token_ids=one.token_ids[:-1]) for one in SEQUENCES]
+    assert scorer.score("reward_model", cut) == scorer.score("reward_model", SEQUENCES)
+    assert [len(values) for values in scorer.logps("initial", cut)] == [2, 1, 3]
 
 
 def test_files_of_another_kind_of_model_are_refused(untied_model: Path, tiny_model: Path, tmp_path: Path) -> None:
