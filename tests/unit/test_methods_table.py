@@ -18,7 +18,8 @@ RECIPES = {
 }
 TESTS = {
     node.name
-    for node in ast.parse((ROOT / "tests" / "integration" / "test_recipes.py").read_text()).body
+    for path in (ROOT / "tests" / "integration" / "recipes").glob("test_*.py")
+    for node in ast.parse(path.read_text()).body
     if isinstance(node, ast.FunctionDef)
 }
 

@@ -1,0 +1,28 @@
+"""The small runs that recipes are played in: how small, with what given, and which recipes several tests name."""
+
+import json
+from pathlib import Path
+
+SIZES = (
+    "model.max_model_len=1024",
+    "run.prompts_per_shard=4",
+    "evaluation.num_prompts=4",
+    "evaluation.sampling.max_tokens=10",
+)
+# Steps of two prompts: warmed up from zero, the first of several steps moves nothing.
+ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=2")
+IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations alone
+CRITIQUED = ("cut",)
+MIXTURES = ("self_moa", "aft")
+REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
+
+
+def given_responses(folder: Path, rows: int = 8) -> str:
+    """A file of prompts with two responses each, the better one first; the better ones grow."""
+    path = folder / "seed.jsonl"
+    lines = [
+        json.dumps({"id": f"s{n}", "prompt": f"Say {n}.", "chosen": f"It is {n}{'!' * n}", "rejected": "No."})
+        for n in range(rows)
+    ]
+    path.write_text("\n".join(lines))
+    return str(path)
