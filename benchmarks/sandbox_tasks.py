@@ -6,9 +6,8 @@ from itertools import islice
 
 from roundelay.orchestrator.records import Message, Prompt, Rollout
 from roundelay.orchestrator.seeds import derive_seed
-from roundelay.recipes.judges.expected_score import ASK_SCORE
+from roundelay.recipes.judges.expected_score import RUBRIC_SCORES, expected_score_case
 from roundelay.recipes.judges.rendering import shown_response
-from roundelay.recipes.judges.rubric import rubric_case
 
 LETTERS = "abcdefghijkl"
 FILLER = "ok"  # says nothing: what may follow an answer, so that lengths differ where answers do not
@@ -124,7 +123,7 @@ def with_filler(answer: str, drawn: random.Random) -> str:
 def judging_text(task: str, response: str) -> str:
     """What `judge=expected_score` asks of a response."""
     prompt = Prompt(id="", messages=(Message(role="user", content=task),))
-    (message,) = rubric_case(prompt, shown_response(prompt, 0, response), ASK_SCORE)
+    (message,) = expected_score_case(prompt, shown_response(prompt, 0, response), RUBRIC_SCORES)
     return message.content
 
 

@@ -8,6 +8,7 @@ from typing import assert_never
 from ..orchestrator.config import Config
 from ..orchestrator.errors import RunError
 from ..orchestrator.generation_config import sampling_of
+from ..orchestrator.judge_config import ExpectedScoreJudge
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -24,10 +25,19 @@ from ..recipes.prompts.contamination import HeldoutText
 from ..recipes.prompts.evolve import ask_evolved, leaks, review
 from ..recipes.prompts.filters import KnownPrompts
 from ..recipes.prompts.from_kept import ask_from_kept
-from ..recipes.prompts.judgments import JudgingMaker, disputed_response, ranked_pair, ranked_responses
+from ..recipes.prompts.judgments import (
+    JudgingMaker,
+    disputed_response,
+    judging_prompts,
+    ranked_pair,
+    ranked_responses,
+    scored_responses,
+)
 from ..recipes.prompts.maker import Maker, MakingRules
 from ..recipes.prompts.self_instruct import ask_self_instruct
 from ..recipes.prompts.skill_mix import ask_skill_mix
+
+SCORE_TOKENS = 16  # room for an answer that is a score: its opening, its digits, the end of turn
 
 
 def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | None:
@@ -44,17 +54,21 @@ def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | Non
 def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) -> JudgingMaker:
     match settings.of:
         case "given":
-            ranked = map(ranked_responses, sources.given)
+            groups = (judging_prompts(one, settings.form) for one in map(ranked_responses, sources.given) if one)
         case "pairs":
-            ranked = map(ranked_pair, sources.pairs)
+            groups = (judging_prompts(ranked_pair(pair), settings.form) for pair in sources.pairs)
         case "disputed":
             seed = derive_seed(config.run.seed, "disputed", sources.round)
-            ranked = (disputed_response(*judged, seed=seed) for judged in sources.judged_responses)
+            disputed = (disputed_response(*judged, seed=seed) for judged in sources.judged_responses)
+            groups = (judging_prompts(one, settings.form) for one in disputed if one)
+        case "scored":
+            assert isinstance(sources.judge, ExpectedScoreJudge), "check_judged_pairs lets no other judge through"
+            groups = (scored_responses(*judged, judge=sources.judge) for judged in sources.judged_responses)
+    answer = SCORE_TOKENS if settings.of == "scored" else sampling_of(config.generation).max_tokens
     return JudgingMaker(
-        ranked=filter(None, ranked),
+        groups=groups,
         judged=sources.judged,
-        form=settings.form,
-        max_tokens=config.model.max_model_len - sampling_of(config.generation).max_tokens,
+        max_tokens=config.model.max_model_len - answer,
         policy_version=sources.policy_version,
         seed=config.run.seed,
     )

@@ -59,7 +59,7 @@ def print_plan(console: Console, config: Config) -> None:
 def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
     """How many responses there are (of given ones at least), and how they come about."""
     if isinstance(generation, GivenGeneration):
-        return prompts, f"nothing: the given responses of {prompts} prompts of prompts.seed"
+        return prompts, f"nothing: the responses that {prompts} prompts come with"
     samples = _texts(generation)
     tokens = f"up to {generation.sampling.max_tokens} tokens each"
     rollouts, how = prompts * samples, f"{generation.kind}{_by(generation)}"
@@ -122,8 +122,10 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
 
 def _new_prompts(config: Config) -> str:
     if isinstance(config.new_prompts, JudgePrompts):
-        at_odds = config.new_prompts.of == "disputed"
-        what = "that the judge is at odds with itself about" if at_odds else "whose order is known"
+        what = {
+            "disputed": "that the judge is at odds with itself about",
+            "scored": "that it scored, with their scores",
+        }.get(config.new_prompts.of, "whose order is known")
         return f"at most {config.new_prompts_per_round} judging prompts, over responses {what}"
     return f"{config.new_prompts_per_round} new ones ({config.new_prompts.kind}), by the policy"
 

@@ -106,6 +106,7 @@ def written(made: NewPromptsConfig) -> str:
                 "given": "the responses of prompts.seed, whose order is known",
                 "pairs": "the pairs of the newest round before, whose order is known",
                 "disputed": "the response to each prompt of the newest round before whose judgments differ most",
+                "scored": "the responses of the newest round before, each answered with its expected score",
             }[of]
             return f"Questions to a judge about {what}, in the form of {form}."
         case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
@@ -127,7 +128,7 @@ def sampled(generation: GenerationConfig) -> str:
     """What is sampled, and how."""
     match generation:
         case GivenGeneration():
-            return "Nothing: the responses that the prompts of prompts.seed come with, best first."
+            return "Nothing: the responses that the prompts come with, best first."
         case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again, condition=condition):
             before, under = " of the round before" if again else "", asked_under(condition)
             what = f"{_count(samples, 'response')} to each prompt{before}{_from(samplers)}{under}"

@@ -310,10 +310,9 @@ class Config:
     def prompt_set(self) -> Literal["train", "seed"]:
         """Which prompts a phase's rounds take: those with given responses, where it learns from given ones or learns
         to judge them."""
-        made = self.new_prompts
-        given = isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration)
-        given |= isinstance(made, JudgePrompts) and made.of == "given"
-        return "seed" if given else "train"
+        if isinstance(self.new_prompts, JudgePrompts):
+            return "seed" if self.new_prompts.of == "given" else "train"
+        return "seed" if isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration) else "train"
 
     @property
     def prompt_sets(self) -> set[Literal["train", "seed"]]:

@@ -3,9 +3,19 @@
 from .config import Config
 from .errors import ConfigError
 from .filter_config import RankingAgreementFilter, VerdictFilter
-from .generation_config import JudgmentsGeneration, PlainGeneration, is_again, sampling_of
-from .judge_config import AdditiveJudge, ChecklistJudge, MetaJudge, RatingJudge, TruthJudge, asked
+from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, is_again, sampling_of
+from .judge_config import (
+    AdditiveJudge,
+    ChecklistJudge,
+    ExpectedScoreJudge,
+    MetaJudge,
+    NoJudge,
+    RatingJudge,
+    TruthJudge,
+    asked,
+)
 from .new_prompts_config import JudgePrompts
+from .objective_config import SftObjective
 from .pairing_config import (
     AgreementPairing,
     CritiquedPairing,
@@ -15,7 +25,7 @@ from .pairing_config import (
     RightPairing,
     gives_groups,
 )
-from .records import JudgingForm
+from .records import SCORING, JudgingForm
 
 DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation=judgments decodes
 
@@ -44,6 +54,9 @@ def check_judged_pairs(config: Config) -> None:
         if of == "disputed":
             _check_disputed(field, *before)
             continue
+        if of == "scored":
+            _check_scored(field, *before)
+            continue
         pairing = before[1].pairing
         if gives_groups(pairing) or isinstance(
             pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing | RightPairing
@@ -66,6 +79,16 @@ def _check_disputed(field: str, name: str | None, before: Config) -> None:
         )
 
 
+def _check_scored(field: str, name: str | None, before: Config) -> None:
+    """Scores that a judge can be taught are the mean of what it would say next."""
+    if not isinstance(before.judge, ExpectedScoreJudge) or isinstance(before.generation, GivenGeneration):
+        raise ConfigError(
+            f"{field}=scored takes responses with an expected score, but phase {name} before it has generation.kind="
+            f"{before.generation.kind} and judge.kind={before.judge.kind}",
+            f"set judge@phases.{name}.judge=expected_score over sampled responses, or another {field}",
+        )
+
+
 def check_judge_training(config: Config) -> None:
     """Refuse a phase of judging prompts that cannot learn from them, and what needs judging prompts without them.
 
@@ -74,6 +97,8 @@ def check_judge_training(config: Config) -> None:
     """
     made, generation, judge = config.new_prompts, config.generation, config.judge
     judging = isinstance(made, JudgePrompts)
+    if isinstance(made, JudgePrompts) and made.of == "scored":
+        return _check_distillation(config, made)
     if judging and (not isinstance(generation, PlainGeneration | JudgmentsGeneration) or is_again(generation)):
         raise ConfigError(
             f"new_prompts.kind=judgments with generation.kind={generation.kind}: what is sampled must be judgments, as "
@@ -113,6 +138,23 @@ def check_judge_training(config: Config) -> None:
     _check_ranking(config, form)
 
 
+def _check_distillation(config: Config, made: JudgePrompts) -> None:
+    """A judge's own scores are answers that its judging prompts come with, and are imitated."""
+    generation, judge, pairing = config.generation, config.judge, config.pairing
+    if made.form != "expected_score":
+        raise ConfigError(
+            f"new_prompts.of=scored with new_prompts.form={made.form}: the scores are judge=expected_score's",
+            "set new_prompts.form=expected_score",
+        )
+    fits = isinstance(generation, GivenGeneration) and isinstance(judge, NoJudge)
+    if not fits or not isinstance(pairing, DemonstrationsPairing) or not isinstance(config.objective, SftObjective):
+        raise ConfigError(
+            f"new_prompts.of=scored with generation.kind={generation.kind}, judge.kind={judge.kind}, pairing.kind="
+            f"{pairing.kind} and objective.kind={config.objective.kind}: a score is imitated as it is",
+            "choose generation=given judge=none pairing=demonstrations objective=sft",
+        )
+
+
 def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
     """What needs verdicts on two responses that are known to be right or wrong."""
     pairing, filter, generation = config.pairing, config.filter, config.generation
@@ -121,7 +163,7 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
         ("pairing", pairing.kind, right),
         ("filter", filter.kind, isinstance(filter, VerdictFilter)),
     ):
-        if needs and form in (None, "additive"):
+        if needs and (form is None or form in SCORING):
             raise ConfigError(
                 f"{field}.kind={kind} needs verdicts on two responses and what is known of them, but new_prompts.kind="
                 f"{config.new_prompts.kind}{f' with new_prompts.form={form}' if form else ''} and judge.kind="
@@ -144,15 +186,15 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
 
 
 def _check_ranking(config: Config, form: JudgingForm | None) -> None:
-    """Scores by the additive rubric are right together or not at all."""
+    """Scores are right together or not at all."""
     ranks = isinstance(config.filter, RankingAgreementFilter)
-    if ranks != (form == "additive"):
+    if ranks != (form in SCORING):
         raise ConfigError(
             f"filter.kind={config.filter.kind} with new_prompts.kind={config.new_prompts.kind}"
-            f"{f', new_prompts.form={form}' if form else ''} and judge.kind={config.judge.kind}: whether scores by the "
-            "additive rubric are right is said by their order, and by that alone",
-            "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive and judge=truth, or "
-            "none of them",
+            f"{f', new_prompts.form={form}' if form else ''} and judge.kind={config.judge.kind}: whether scores are "
+            "right is said by their order, and by that alone",
+            "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive (or expected_score) "
+            "and judge=truth, or none of them",
         )
     if ranks and not (isinstance(config.pairing, GroupPairing) and config.pairing.min_responses == 1):
         raise ConfigError(

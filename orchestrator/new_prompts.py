@@ -79,6 +79,7 @@ async def new_prompts(
                 "given": "two different responses a row in prompts.seed",
                 "pairs": "more pairs to judge",
                 "disputed": "two or more judgments a response that can be read",
+                "scored": "responses that have a score",
             }[settings.of],
         )
     name = config.phase_name(round)
@@ -104,6 +105,7 @@ def _sources(round: int, stores: Mapping[str, PromptStore], config: Config, stag
         judged=[prompt for prompt in earlier if prompt.truth is not None],
         given=stores.get("seed", ()),
         pairs=_pairs_before(ledger, round, config),
+        judge=None if (judged := _last_without_judging_prompts(round, config)) is None else config.at(judged).judge,
         judged_responses=_judged_before(ledger, round, config, stores),
     )
 

@@ -100,15 +100,16 @@ class SkillMixPrompts:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class JudgePrompts:
-    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known, or
-    on which the judge is at odds with itself.
+    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known, on
+    which the judge is at odds with itself, or whose scores it is to learn.
     There are at most as many as the round's prompts; those over a prompt's responses come together or not at all."""
 
     kind: Literal["judgments"]
     # What is judged: the given responses of prompts.seed, best first; or, of the newest round whose own prompts were
-    # none of these, the pairs, after its filter, or every prompt's response whose votes differ most.
-    of: Literal["given", "pairs", "disputed"]
-    form: JudgingForm  # of the judge: one response and the additive rubric, or two in one of the pairwise forms
+    # none of these, the pairs, after its filter, every prompt's response whose votes differ most, or all responses that
+    # were scored, each answered with its score.
+    of: Literal["given", "pairs", "disputed", "scored"]
+    form: JudgingForm  # of the judge: one response and a score, with reasons or without; or two in a pairwise form
 
 
 MadePrompts: TypeAlias = SelfInstructPrompts | FromKeptPrompts | EvolvePrompts | SkillMixPrompts  # by the policy

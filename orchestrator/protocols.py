@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from .filtering import Filter
+from .judge_config import JudgeConfig
 from .records import (
     CanaryJudgment,
     Generation,
@@ -42,7 +43,7 @@ class PromptSources:
     `file` are the training prompts, `heldout` those that a policy is measured on, `made` the new prompts of earlier
     rounds, and `survivors` the prompts of earlier rounds that gave a pair or a group which the filter left, each
     once; none of these two are judging prompts, which are `judged`. Those are made of `given`, the prompts with given
-    responses, `pairs`, or `judged_responses`, each a prompt with its responses and their judgments (see
+    responses, `pairs`, or `judged_responses`, each a prompt with its responses and their judgments by `judge` (see
     `JudgePrompts`).
     """
 
@@ -55,6 +56,7 @@ class PromptSources:
     judged: Iterable[Prompt]
     given: Iterable[Prompt]
     pairs: Iterable[PreferencePair]
+    judge: JudgeConfig | None
     judged_responses: Iterable[tuple[Prompt, Sequence[Rollout], Sequence[Judgment]]]
 
 

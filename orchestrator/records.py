@@ -11,7 +11,8 @@ Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked", "interim
 FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
 Provenance: TypeAlias = Literal["judge", "contrast", "ranked", "truth"]
-JudgingForm: TypeAlias = Literal["additive", "pandalm", "mt_bench", "wildbench", "arena"]
+JudgingForm: TypeAlias = Literal["additive", "expected_score", "pandalm", "mt_bench", "wildbench", "arena"]
+SCORING: tuple[JudgingForm, ...] = ("additive", "expected_score")  # forms of one response; the others compare two
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -180,10 +180,12 @@ def run(mutants: list[Mutant], *, jobs: int, console: Console) -> Session:
     settings.register_profile(
         "mutation", database=None, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate)
     )
-    settings.load_profile("mutation")
     session = Session(mutants=mutants, jobs=jobs, console=console)
     # That a test fails is all that counts: no explanation of why is worth its time.
-    options = ["-q", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    options = [
+        "-q", "-s", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"),
+        "--hypothesis-profile=mutation",  # after that of conftest.py
+    ]  # fmt: skip
     with open(os.devnull, "w") as silence, redirect_stdout(silence):
         status = pytest.main([*options, *test_files()], plugins=[session])
     judged = sum(map(len, session.judged.values()))

@@ -71,9 +71,7 @@ class ChatEncoder:
         """
         if sequence.token_ids[-1:] == (self._end,):
             return sequence
-        return TokenSequence(
-            prompt_token_ids=sequence.prompt_token_ids, token_ids=(*sequence.token_ids, self._end)
-        )
+        return TokenSequence(prompt_token_ids=sequence.prompt_token_ids, token_ids=(*sequence.token_ids, self._end))
 
     def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """The single token with which each choice continues `assistant_prefix`.

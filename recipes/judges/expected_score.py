@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 from ...orchestrator.judge_config import ExpectedScoreJudge
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rollout, Shard
-from .rubric import rubric_case
+from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from .rendering import DISCLAIMER, render_prompt, render_response
+from .rubric import MAX_SCORE, rubric_case
 from .verdicts import SCORE_DECIMALS, scored
 
-ASK_SCORE = "How many points, from 0 to 5, does the response get? Answer with the number only."
+RUBRIC_SCORES = tuple(map(str, range(MAX_SCORE + 1)))
+_ASK_SCORE = "How many points, from {lowest} to {highest}, does the response get? Answer with the number only."
+_SCALE = "Judge how well the response answers the user, from {lowest} (useless) to {highest} (as good as can be).\n"
 
 
 async def judge_expected_score(
@@ -20,7 +23,7 @@ async def judge_expected_score(
     prompts = {prompt.id: prompt for prompt in shard.prompts}
     requests = [
         GenerationRequest(
-            messages=rubric_case(prompts[rollout.prompt_id], rollout, ASK_SCORE),
+            messages=expected_score_case(prompts[rollout.prompt_id], rollout, config.scores),
             seed=0,
             temperature=0.0,
             top_p=1.0,
@@ -35,6 +38,17 @@ async def judge_expected_score(
         _expected_judgment(rollout, generation, values)
         for rollout, generation in zip(rollouts, await generate(requests), strict=True)
     ]
+
+
+def expected_score_case(prompt: Prompt, rollout: Rollout, scores: Sequence[str]) -> tuple[Message, ...]:
+    """The judging prompt of one response: by the additive rubric where the scores are its 0 to 5, else by a scale."""
+    lowest, highest = min(scores, key=int), max(scores, key=int)
+    question = _ASK_SCORE.format(lowest=lowest, highest=highest)
+    if tuple(sorted(scores, key=int)) == RUBRIC_SCORES:
+        return rubric_case(prompt, rollout, question)
+    scale = _SCALE.format(lowest=lowest, highest=highest)
+    case = render_prompt(prompt) + render_response(rollout)
+    return (Message(role="user", content=f"{scale}{DISCLAIMER}{case}\n{question}"),)
 
 
 def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[float, float]:

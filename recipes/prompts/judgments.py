@@ -3,10 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from heapq import nsmallest
 from itertools import permutations
 
+from ...orchestrator.judge_config import ExpectedScoreJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import (
+    SCORING,
     JudgingForm,
     Judgment,
     Message,
@@ -18,6 +22,7 @@ from ...orchestrator.records import (
 )
 from ...orchestrator.seeds import derive_seed
 from ..judges.additive import additive_case
+from ..judges.expected_score import RUBRIC_SCORES, expected_score_case
 from ..judges.pairwise import pairwise_case
 from ..judges.rendering import shown_response
 from .disputed import most_disputed
@@ -63,15 +68,42 @@ def disputed_response(
     return None if found is None else Ranked(prompt=prompt, responses={found.sample: found.text}, known=False)
 
 
+def scored_responses(
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, judge: ExpectedScoreJudge
+) -> list[Prompt]:
+    """A judging prompt for every response that `judge` gave an expected score, answered with the nearest of its scores,
+    of two as near with the lower.
+
+    The judge learns to say at once what its probabilities come to: ALMA's self-distillation (arXiv 2412.04305, section
+    3.3; that whole scores are its targets is not verified).
+    """
+    scores = {judgment.sample: judgment.score for judgment in judgments if judgment.score is not None}
+    found = []
+    for rollout in rollouts:
+        if rollout.interim or (score := scores.get(rollout.sample)) is None:
+            continue
+        nearest = min(sorted(judge.scores, key=int), key=lambda one: abs(int(one) - score))
+        found.append(
+            Prompt(
+                id=f"{prompt.id}/{rollout.sample}",
+                messages=expected_score_case(prompt, rollout, judge.scores),
+                responses=(f"{judge.assistant_prefix}{nearest}",),
+                truth=Truth(source=prompt.id, form="expected_score", ranks=()),
+            )
+        )
+    return found
+
+
 def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
-    """Every judging prompt over the responses, with the words that the judge of that form is asked in: by the additive
-    rubric one a response, otherwise two for every two responses, one an order.
+    """Every judging prompt over the responses, with the words that the judge of that form is asked in: for a score one
+    a response, otherwise two for every two responses, one an order.
 
     Example: "maths-001/1-0" shows the second-best response to "maths-001" first, and the best second.
     """
     shown = {rank: shown_response(ranked.prompt, rank, text) for rank, text in ranked.responses.items()}
-    if form == "additive":
-        return [_prompt(ranked, form, (rank,), additive_case(ranked.prompt, shown[rank])) for rank in shown]
+    if form in SCORING:
+        case = additive_case if form == "additive" else partial(expected_score_case, scores=RUBRIC_SCORES)
+        return [_prompt(ranked, form, (rank,), case(ranked.prompt, shown[rank])) for rank in shown]
     return [
         _prompt(ranked, form, (first, second), pairwise_case(ranked.prompt, shown[first], shown[second], form))
         for first, second in permutations(shown, 2)
@@ -92,9 +124,8 @@ class JudgingMaker:
     """Makes a round's judging prompts, all in one batch. Nothing is written for them, so there is nothing to filter but
     their length."""
 
-    ranked: Iterable[Ranked]
+    groups: Iterable[Sequence[Prompt]]  # the judging prompts over each prompt's responses
     judged: Iterable[Prompt]  # the judging prompts of earlier rounds
-    form: JudgingForm
     max_tokens: int  # of a judging prompt
     policy_version: int
     seed: int
@@ -126,13 +157,13 @@ class JudgingMaker:
     def _first(self, wanted: int) -> list[Prompt]:
         had = Counter(prompt.truth.source for prompt in self.judged if prompt.truth is not None)
 
-        def place(ranked: Ranked) -> tuple[int, int]:
-            return had[ranked.prompt.id], derive_seed(self.seed, "judging-prompts", ranked.prompt.id)
+        def place(group: Sequence[Prompt]) -> tuple[int, int]:
+            source = group[0].truth.source if group[0].truth else ""
+            return had[source], derive_seed(self.seed, "judging-prompts", source)
 
         first: list[Prompt] = []
-        for ranked in sorted(self.ranked, key=place):
-            more = judging_prompts(ranked, self.form)
-            if len(first) + len(more) > wanted:
+        for group in nsmallest(wanted, filter(None, self.groups), key=place):  # each holds one prompt or more
+            if len(first) + len(group) > wanted:
                 break
-            first += more
+            first += group
         return first

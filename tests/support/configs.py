@@ -39,6 +39,7 @@ from roundelay.orchestrator.generation_config import (
     AffixPair,
     Condition,
     ContrastGeneration,
+    GivenGeneration,
     LadderGeneration,
     MixtureGeneration,
     PlainGeneration,
@@ -94,6 +95,7 @@ from roundelay.orchestrator.pairing_config import (
     ContrastPairing,
     CreamPairing,
     CritiquedPairing,
+    DemonstrationsPairing,
     GroupPairing,
     LengthControlledPairing,
     RankedPairing,
@@ -211,8 +213,11 @@ SKILL_MIX = SkillMixPrompts(
     kind="skill_mix", skills=("logic", "metaphor", "estimation"), query_types=("a how-to question",),
     skills_per_prompt=2, **MAKING,
 )  # fmt: skip
+GIVEN = GivenGeneration(kind="given")
+DEMONSTRATIONS = DemonstrationsPairing(kind="demonstrations")
 GIVEN_JUDGED = JudgePrompts(kind="judgments", of="given", form="additive")
 DISPUTED = JudgePrompts(kind="judgments", of="disputed", form="additive")
+SCORES_JUDGED = JudgePrompts(kind="judgments", of="scored", form="expected_score")
 PAIRS_JUDGED = JudgePrompts(kind="judgments", of="pairs", form="mt_bench")
 SELECTION = SelectionConfig(every_steps=10, metric="loss", patience=3)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import pytest
+import torch
 from support.recipe_ledgers import best_over_worst, by_construction, outcomes, scored_responses
 from support.recipe_runs import given_responses
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Judgment, PromptCandidate, Rollout
@@ -219,3 +220,50 @@ def test_self_rewarding_starts_from_demonstrations_and_from_scores_that_rank_as_
     assert len(pairs) >= 3 and all(best_over_worst(pair, scored[pair.prompt.id]) for pair in pairs)
     policies = [ledger.manifest(round)["policy"]["sha256"] for round in (0, 1, 2, 3)]
     assert len(set(policies)) == 4
+
+
+def test_a_judge_learns_to_say_its_own_expected_scores(play: Callable[..., Ledger], tiny_model: Path) -> None:
+    """Round 1 scores all responses and keeps the policy. Round 2 asks about each of them and imitates the whole score
+    that is nearest to the mean that was found; the policy says more of those scores after it."""
+    digits = tuple("0123456789")
+    ledger = play(
+        "alma_judge", "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=2",
+        f"judge.scores=[{','.join(digits)}]", "phases.distill.prompts_per_round=16",
+        "phases.distill.learner.pairs_per_step=4", "phases.distill.learner.learning_rate=1e-2",
+    )  # fmt: skip
+    first, second = ledger.manifest(1), ledger.manifest(2)
+    assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
+    texts = {(one.prompt_id, one.sample): one.text for one in ledger.read_stage(1, "rollouts", Rollout)}
+    scores = {(one.prompt_id, one.sample): one.score for one in ledger.read_stage(1, "judgments", Judgment)}
+    asked = judging_prompts(ledger, 2)
+    assert len(asked) == len(scores) == 16 and sorted(asked) == sorted(f"{name}/{sample}" for name, sample in scores)
+    answers = {}
+    for name, candidate in asked.items():
+        source, _, sample = name.rpartition("/")
+        (answer,) = candidate.prompt.responses
+        answers[name], score = answer.removeprefix("Score: "), scores[source, int(sample)]
+        assert answers[name] in digits and score is not None and abs(int(answers[name]) - score) <= 0.5
+        assert f"<response>\n{texts[source, int(sample)]}\n</response>" in candidate.prompt.messages[-1].content
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    learnt = {o.group.prompt.id: o.group.responses for o in outcomes(ledger, 2) if o.group is not None}
+    for name, (response,) in learnt.items():
+        assert tokenizer.decode(response.token_ids) == f"Score: {answers[name]}{tokenizer.eos_token}"
+    assert sorted(learnt) == sorted(asked) and second["learn"]["pairs_trained"] == 16
+    before, after = (
+        said_scores(manifest["policy"]["path"], [one for (one,) in learnt.values()], digits)
+        for manifest in (first, second)
+    )
+    assert fmean(after) > fmean(before) + 0.1
+
+
+def said_scores(path: str, responses: Sequence[Rollout], digits: Sequence[str]) -> list[float]:
+    """The probability, among the scores, of the one that each response says after "Score: "."""
+    tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
+    opening = tokenizer("Score: ", add_special_tokens=False).input_ids
+    choices = [tokenizer(f"Score: {digit}", add_special_tokens=False).input_ids[len(opening)] for digit in digits]
+    found = []
+    for response in responses:
+        with torch.no_grad():
+            logits = model(torch.tensor([[*response.prompt_token_ids, *opening]])).logits[0, -1, choices]
+        found.append(float(logits.softmax(-1)[choices.index(response.token_ids[len(opening)])]))
+    return found

@@ -66,7 +66,7 @@ AGAINST_GIVEN = ("spin",)
 CONDITIONED = ("coh", "conditional_bc", "steerlm")
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
 OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own
-TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft", "meta_rewarding")
+TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft", "meta_rewarding", "alma_judge")
 MAKING_PROMPTS = ("self_rip", "skillmix")
 
 

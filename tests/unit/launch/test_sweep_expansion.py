@@ -46,7 +46,7 @@ def test_a_quoted_value_stays_one_value_and_stays_quoted() -> None:
     assert all(len(expand(job)) == 1 for job in expand(["prompts.system='x, y',z", "a=[1,2],3"]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=4), max_size=4))
 def test_the_runs_are_the_product_of_the_sweeps(sweeps: list[list[int]]) -> None:
     overrides = [f"k{place}={','.join(map(str, values))}" for place, values in enumerate(sweeps)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.launch.tracking import without_secrets
@@ -17,7 +17,6 @@ SECRET_NAMES = st.builds(
 INNOCENT = st.sampled_from(["name", "max_tokens", "tokenizer", "keyboard", "monkey", "secretary", "id_column", "root"])
 
 
-@settings(deadline=None)
 @given(path=st.lists(INNOCENT, max_size=3), name=SECRET_NAMES, in_list=st.booleans())
 def test_an_entry_that_is_named_like_a_secret_is_left_out_at_any_depth(
     path: list[str], name: str, in_list: bool

@@ -6,17 +6,21 @@ import pytest
 from support.configs import (
     ADDITIVE,
     BEST_WORST,
+    DEMONSTRATIONS,
     DISPUTED,
+    GIVEN,
     GIVEN_JUDGED,
     GROUP,
     IMPLICIT,
     INITIAL,
     META,
+    NO_JUDGE,
     PAIRS_JUDGED,
     PLAIN,
     POLICY_GRADIENT,
     RLOO,
     SAMPLING,
+    SCORES_JUDGED,
     SELECTION,
     base,
     changed,
@@ -59,6 +63,7 @@ SCORES: dict[str, Any] = {
         *({**VERDICTS, "pairing": RIGHT, "objective": SFT, "filter": one} for one in (BALANCED, BOTH)),
         {**VERDICTS, "pairing": BEST_WORST},
         {**VERDICTS, "generation": DECODED},
+        {**SCORES, "new_prompts": changed(GIVEN_JUDGED, form="expected_score")},
         {**SCORES, "generation": DECODED},
         {**VERDICTS, "generation": DECODED, "new_prompts": changed(COMPARED, form="pandalm")},
         {"new_prompts": COMPARED},  # judging prompts that another judge judges
@@ -186,6 +191,38 @@ def test_a_disputed_response_is_one_of_which_nothing_is_known(changes: dict[str,
     with pytest.raises(ConfigError) as caught:
         check_combinations(with_phases(actor=phase(rounds=1, judge=ADDITIVE), judge=phase(**changes)))
     assert says in caught.value.what and remedy in caught.value.remedy
+
+
+IMITATED: dict[str, Any] = {
+    "new_prompts": SCORES_JUDGED, "generation": GIVEN, "judge": NO_JUDGE, "pairing": DEMONSTRATIONS, "objective": SFT,
+}  # fmt: skip
+
+
+def test_a_judges_own_scores_are_imitated_after_a_phase_that_gave_them() -> None:
+    config = with_phases(label=phase(rounds=1, objective=NOTHING), distill=phase(**IMITATED))
+    check_combinations(config)
+    assert config.in_phase("distill").prompt_set == "train"
+
+
+@pytest.mark.parametrize(
+    ("label", "changes", "says", "remedy"),
+    [
+        ({"judge": ADDITIVE}, {}, "of=scored.*phase label.*judge.kind=additive", "judge=expected_score"),
+        ({"generation": GIVEN}, {}, "of=scored.*phase label.*generation.kind=given", "judge=expected_score"),
+        ({}, {"new_prompts": changed(SCORES_JUDGED, form="additive")}, "form=additive", "form=expected_score"),
+        ({}, {"generation": PLAIN}, "generation.kind=plain", "generation=given"),
+        ({}, {"judge": base().judge}, "judge.kind=expected_score", "judge=none"),
+        ({}, {"pairing": changed(GROUP, min_responses=1), "filter": RANKING}, "pairing.kind=group", "demonstrations"),
+        ({}, {"objective": NOTHING}, "objective.kind=none", "objective=sft"),
+    ],
+)
+def test_other_ways_to_learn_own_scores_are_refused(
+    label: dict[str, Any], changes: dict[str, Any], says: str, remedy: str
+) -> None:
+    first = phase(**{"rounds": 1, "objective": NOTHING, **label})
+    with pytest.raises(ConfigError, match=says) as caught:
+        check_combinations(with_phases(label=first, distill=phase(**{**IMITATED, **changes})))
+    assert remedy in caught.value.remedy
 
 
 def test_a_judge_that_compares_policies_waits_for_a_phase_that_learns() -> None:

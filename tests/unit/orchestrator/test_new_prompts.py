@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 from support.configs import (
     ADDITIVE,
+    DEMONSTRATIONS,
     DISPUTED,
     FROM_KEPT,
+    GIVEN,
     GIVEN_JUDGED,
     META,
     NO_FILTER,
+    NO_JUDGE,
     NO_NEW_PROMPTS,
     PAIRS_JUDGED,
     RIP,
+    SCORES_JUDGED,
     SELF_INSTRUCT,
     base,
     changed,
@@ -34,6 +38,7 @@ from roundelay.orchestrator.errors import RunError
 from roundelay.orchestrator.filter_config import FilterConfig
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
+from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from roundelay.orchestrator.prompts_config import PromptSource
 from roundelay.orchestrator.records import (
@@ -395,6 +400,37 @@ def test_each_prompts_response_whose_votes_differ_most_is_judged_again(tmp_path:
         for prompt in made:
             assert prompt.truth is not None and (prompt.truth.ranks, prompt.truth.form) == ((), "additive")
             assert f"answer 1 to {prompt.truth.source}\n" in prompt.messages[-1].content
+
+
+def test_every_scored_response_of_the_newest_round_with_other_prompts_is_answered_with_its_score(
+    tmp_path: Path,
+) -> None:
+    """Two responses to each of four prompts; one has no score. A round of six holds three prompts' responses, and the
+    next one begins with those that are left."""
+    plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS, run__rounds=3)
+    imitated = phase(
+        plain, new_prompts=SCORES_JUDGED, generation=GIVEN, judge=NO_JUDGE, pairing=DEMONSTRATIONS,
+        objective=SftObjective(kind="sft"), prompts=6,
+    )  # fmt: skip
+    settings = changed(plain, phases={"label": phase(plain, rounds=1), "distill": imitated})
+    ledger = ledger_of(settings, tmp_path)
+    mute = None
+    for shard in train_shards(1, stores(ledger), settings):
+        rollouts = [rollout(p.id, sample, f"answer {sample}") for p in shard.prompts for sample in (0, 1)]
+        mute = mute or rollouts[0]
+        judgments = [
+            scored(one, vote=0, status="unparsable", score=None) if one is mute
+            else scored(one, vote=0, status="parsed", score=0.8 if one.sample else 0.2)
+            for one in rollouts
+        ]  # fmt: skip
+        ledger.write_shard("rollouts", shard, Rollout, rollouts)
+        ledger.write_shard("judgments", shard, Judgment, judgments)
+    second, third = judging(ledger, settings, round=2), judging(ledger, settings, round=3)
+    answers = {prompt.id: prompt.responses for prompt in second + third}
+    assert answers == {name: (f"Score: {name[-1]}",) for name in answers}
+    assert mute is not None and f"{mute.prompt_id}/0" not in answers and f"{mute.prompt_id}/1" in answers
+    sources = [{p.truth.source for p in made if p.truth} for made in (second, third)]
+    assert len(sources[0] | sources[1]) == 4 and list(PromptStore(ledger, "train"))
 
 
 def test_judging_prompts_are_no_examples_of_new_ones(tmp_path: Path) -> None:

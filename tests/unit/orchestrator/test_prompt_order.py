@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.prompt_order import round_indices
@@ -31,7 +31,6 @@ def one(num_prompts: int, prompts_per_round: int, round: int, seed: int) -> list
     return of_sizes(num_prompts, [prompts_per_round] * round, seed)
 
 
-@settings(deadline=None)
 @given(walks())
 def test_no_prompt_is_repeated_before_all_are_used(walk: Walk) -> None:
     """The rounds end to end fall into passes of `num_prompts`: each of them holds every prompt once."""
@@ -44,14 +43,12 @@ def test_no_prompt_is_repeated_before_all_are_used(walk: Walk) -> None:
     assert len(set(rest)) == len(rest)
 
 
-@settings(deadline=None)
 @given(walks())
 def test_no_round_holds_a_prompt_twice_even_where_it_straddles_two_passes(walk: Walk) -> None:
     for indices in walk[3]:
         assert len(set(indices)) == len(indices)
 
 
-@settings(deadline=None)
 @given(walks())
 def test_a_round_is_the_same_whichever_rounds_were_asked_for_before(walk: Walk) -> None:
     """A resumed run asks for round N alone: here the rounds are asked for again in reverse."""

@@ -351,7 +351,7 @@ def test_heldout_prompts_that_are_trained_on_are_refused(tmp_path: Path) -> None
 CONTENT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(contents=st.lists(CONTENT, min_size=1, max_size=5))
 def test_any_text_comes_back_from_a_run_directory_as_it_was_in_the_file(
     contents: Sequence[str], tmp_path: Path

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.running_stats import Correlation, Mean, PartialCorrelation, spearman
@@ -20,7 +20,6 @@ def correlation(points: Sequence[tuple[float, float]]) -> float | None:
 COORDINATES = st.integers(-1000, 1000).map(lambda value: value / 8)
 
 
-@settings(deadline=None)
 @given(
     points=st.lists(st.tuples(COORDINATES, COORDINATES), min_size=2, max_size=40), offset=st.sampled_from([0.0, 1e6])
 )
@@ -98,7 +97,6 @@ def test_a_rank_correlation_of_nothing_or_with_equal_numbers_is_undefined(x: lis
     assert spearman(x, y) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(COORDINATES, COORDINATES), min_size=2, max_size=30))
 def test_a_rank_correlation_sees_order_alone(points: list[tuple[float, float]]) -> None:
     """A rising function of either side changes nothing; a falling one turns the sign."""

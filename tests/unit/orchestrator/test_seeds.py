@@ -1,7 +1,7 @@
 """Seeds are hashes of what they are for: the same on every machine, different for every purpose."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.seeds import derive_seed
@@ -24,7 +24,6 @@ def test_seeds_never_change(parts: tuple[int | str, ...], seed: int) -> None:
     assert derive_seed(*parts) == seed
 
 
-@settings(deadline=None)
 @given(PARTS)
 def test_a_seed_is_a_31_bit_number_and_repeats(parts: list[int | str]) -> None:
     seed = derive_seed(*parts)

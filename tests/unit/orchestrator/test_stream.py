@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.stream import map_in_order
@@ -39,7 +39,6 @@ class Work:
         return f"result {item}"
 
 
-@settings(deadline=None)
 @given(turns=st.lists(st.integers(0, 6), max_size=12), limit=st.integers(1, 5))
 def test_results_come_in_the_items_order_and_the_limit_is_never_exceeded(turns: list[int], limit: int) -> None:
     """What is started and not yet taken (under way or waiting) is at most `limit`, however long each takes."""

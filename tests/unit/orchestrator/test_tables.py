@@ -44,7 +44,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("cls", STORED, ids=lambda cls: cls.__name__)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_record_comes_back_from_parquet_as_it_was_written(cls: type, data: st.DataObject) -> None:
     """Equal values of equal types (tuples, not lists; 1.0, not 1), through the file format that the ledger uses."""

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.recipes.schedules import learning_rate_factor
@@ -46,14 +46,12 @@ def test_constant_stays_at_the_peak_after_warmup_whatever_the_final_fraction() -
     assert [factor(p, "constant", warmup=0.5, final=0.1) for p in (0.25, 0.5, 0.75, 1.0)] == [0.5, 1.0, 1.0, 1.0]
 
 
-@settings(deadline=None)
 @given(progress=UNIT, schedule=SCHEDULES, warmup=UNIT, final=UNIT)
 def test_the_factor_stays_between_0_and_1(progress: float, schedule: Schedule, warmup: float, final: float) -> None:
     value = factor(progress, schedule, warmup=warmup, final=final)
     assert 0.0 <= value <= 1.0 and not math.isnan(value)
 
 
-@settings(deadline=None)
 @given(a=UNIT, b=UNIT, schedule=SCHEDULES, warmup=st.floats(0, 0.9), final=UNIT)
 def test_the_factor_rises_in_warmup_and_never_after_it(
     a: float, b: float, schedule: Schedule, warmup: float, final: float

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import (
@@ -212,7 +212,6 @@ def seen_from(batch: PackedBatch, place: int) -> list[int]:
     return [*range(segment.prefix_start, segment.prefix_end), *range(segment.start, place + 1)]
 
 
-@settings(deadline=None)
 @given(groups=st.lists(GROUP, max_size=4))
 @example(groups=GROUPS)
 @example(groups=[[sequence((1,), (2,))] * 3])
@@ -238,7 +237,6 @@ def test_every_response_token_is_predicted_from_its_own_context(groups: list[lis
     assert next(places, None) is None
 
 
-@settings(deadline=None)
 @given(groups=st.lists(GROUP, max_size=4))
 @example(groups=GROUPS)
 def test_segments_tile_the_row_and_each_group_takes_its_packed_length(groups: list[list[TokenSequence]]) -> None:

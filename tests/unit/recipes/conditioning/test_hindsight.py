@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import pairing
 from support.conditioning import Encoder
@@ -94,7 +94,6 @@ def test_where_the_engine_refuses_a_prompt_nothing_is_learnt_of_it() -> None:
     assert outcome.dropped == Dropped(prompt_id="p", reason="too_long")
 
 
-@settings(deadline=None)  # an event loop an example
 @given(
     better=st.lists(st.integers(1, 250), min_size=1, max_size=6),
     worse=st.lists(st.integers(1, 250), min_size=1, max_size=6),

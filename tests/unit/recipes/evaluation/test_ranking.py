@@ -48,7 +48,7 @@ def test_an_unbeaten_round_stays_finite_and_first(wins: int) -> None:
     assert all(math.isfinite(value) for one in found for value in (one.rating, one.low, one.high))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 40), min_size=12, max_size=12))
 def test_the_strengths_are_where_the_likelihoods_gradient_is_zero(counts: list[int]) -> None:
     """For any wins: Σ_j (w_ij − n_ij·σ(ε_i − ε_j)) = ridge·ε_i of the strengths before centring, which the ridge has

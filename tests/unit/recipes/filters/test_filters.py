@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.filter_config import RipFilter, Threshold, Unit
@@ -129,7 +129,6 @@ def test_rip_needs_scores() -> None:
         rip(rows_of(rejected_tokens=[3, 4]))
 
 
-@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9), st.integers(0, 4)), min_size=1, max_size=30),
     at=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
@@ -214,7 +213,6 @@ def test_a_round_that_gave_nothing_is_filtered_to_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@settings(deadline=None)
 @given(table=st.lists(st.tuples(*[st.integers(0, 6)] * len(MEASURED.names or ())), min_size=1, max_size=20))
 def test_a_filter_says_one_thing_of_every_row_and_the_same_again(name: str, table: list[tuple[int, ...]]) -> None:
     """It does not touch what it sees either."""

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import rollout
 
@@ -113,7 +113,6 @@ def test_nothing_is_filtered_to_nothing() -> None:
         assert list(decision.dropped) == []
 
 
-@settings(deadline=None)
 @given(
     table=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)), max_size=30),
     seed=st.integers(0, 9),

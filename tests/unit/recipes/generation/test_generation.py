@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
@@ -135,7 +135,6 @@ def test_system_placement_adds_a_system_message_where_there_is_none() -> None:
     assert (messages, prefix) == ((system("You are an assistant being kind."), user("Hi")), "")
 
 
-@settings(deadline=None)
 @given(
     contents=st.lists(st.text(max_size=8), min_size=1, max_size=7),
     placement=st.sampled_from(["system", "in_turn"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, system, user
 
@@ -232,7 +232,6 @@ def test_a_window_goes_over_every_prompt_of_a_shard_for_itself() -> None:
     assert {rollout.remark for rollout in rollouts if rollout.prompt_id == "cats"} == {"truncated"}
 
 
-@settings(deadline=None)
 @given(count=st.integers(0, 40), size=st.integers(2, 9), data=st.data())
 def test_windows_hold_every_proposal_once_and_never_more_than_fit(count: int, size: int, data: st.DataObject) -> None:
     carried = data.draw(st.integers(1, size - 1))
@@ -245,7 +244,6 @@ def test_windows_hold_every_proposal_once_and_never_more_than_fit(count: int, si
 SCRAPS = ["<", ">", "/", " ", "\n", '"', "response", "prompt", "option=", "1"]
 
 
-@settings(deadline=None)
 @given(texts=st.lists(st.lists(st.sampled_from(SCRAPS), max_size=8).map("".join), max_size=4))
 def test_a_request_has_as_many_tags_as_proposals_whatever_they_say(texts: list[str]) -> None:
     rollouts, _ = sampled(config(1), "x", "y")

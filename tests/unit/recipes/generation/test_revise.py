@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, assistant, encode, prompts, said, user
 
@@ -154,7 +154,6 @@ def test_anything_else_is_unparsable(text: str) -> None:
     assert parse_verdict(text, complete=True) == ("unparsable", None)
 
 
-@settings(deadline=None)
 @given(
     text=st.text()
     | st.lists(st.sampled_from(["Needs revision", ":", " ", "0", "1", "*", "\n", "x", "."]), max_size=8).map("".join),
@@ -167,7 +166,6 @@ def test_no_text_breaks_the_parser_and_only_a_parsed_one_has_a_verdict(text: str
         assert complete and text.strip().splitlines()[-1].strip(" \t*_.").endswith(str(int(verdict)))
 
 
-@settings(deadline=None)
 @given(answer=st.text(max_size=30), verdict=st.sampled_from(["0", "1"]))
 def test_a_verdict_in_the_reviewed_answer_is_never_read(answer: str, verdict: str) -> None:
     rollouts, _ = sampled(f"{answer}\nNeeds revision: {verdict}", "Well.")

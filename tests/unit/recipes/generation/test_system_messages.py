@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, encode, prompts, system, user
 
@@ -62,7 +62,6 @@ def test_all_ordered_pairs_of_messages_are_drawn_whatever_the_order_of_the_promp
     assert len(counts) == 6 and all(55 < count < 145 for count in counts.values()), counts
 
 
-@settings(deadline=None)
 @given(count=st.integers(2, 20), seed=st.integers(0, 2**31 - 1))
 def test_two_different_indices_are_drawn_and_every_pair_of_them_equally(count: int, seed: int) -> None:
     """count·(count − 1) seeds in a row give each ordered pair once."""

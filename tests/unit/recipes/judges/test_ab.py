@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import judging
 
@@ -101,7 +101,6 @@ def test_an_option_that_cannot_be_said_has_probability_zero() -> None:
     assert preference(-math.inf, math.log(0.5)) == (0.0, 0.5)
 
 
-@settings(deadline=None)
 @given(a=st.floats(-60, 0), b=st.floats(-60, 0), shift=st.floats(-600, 0))
 def test_the_preference_is_a_logistic_function_of_the_difference(a: float, b: float, shift: float) -> None:
     """σ(a − b): the same however little mass both have; with the options exchanged 1 less it, but for rounding."""
@@ -135,7 +134,6 @@ def test_both_orders_ask_twice_and_speak_of_sample_0_both_times() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(a=st.floats(-20, 0), b=st.floats(-20, 0), orders=st.sampled_from(["one", "both"]))
 def test_swapping_the_responses_swaps_the_probability(a: float, b: float, orders: str) -> None:
     """What sample 0 gets with log-probs (a, b) for the two texts, it does not get with (b, a): P + P' = 1, vote by
@@ -148,7 +146,6 @@ def test_swapping_the_responses_swaps_the_probability(a: float, b: float, orders
         assert one.probability == pytest.approx(1.0 / (1.0 + math.exp(b - a)), abs=6e-5)
 
 
-@settings(deadline=None)
 @given(a=st.floats(-20, 0), b=st.floats(-20, 0))
 def test_a_judge_that_sees_only_the_place_makes_no_pair(a: float, b: float) -> None:
     """p for (A) whatever stands there: P(sample 0) is p in one order and 1 − p in the other, exactly even."""
@@ -234,7 +231,6 @@ ATTACKS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(asked=ATTACKS, texts=st.tuples(ATTACKS, ATTACKS))
 def test_no_text_closes_its_delimiter_adds_an_option_or_changes_the_question(
     asked: str, texts: tuple[str, str]

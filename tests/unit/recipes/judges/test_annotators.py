@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
@@ -71,7 +71,6 @@ def test_all_votes_on_a_prompt_are_turned_round_together_and_failed_parses_stay(
         assert [one.status for one in flipped(votes, fraction=0.4, seed=0)] == [one.status for one in votes]
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 1), max_size=4), st.integers(0, 99))
 def test_without_noise_every_label_is_as_it_was_said(probabilities: list[float | None], seed: int) -> None:
     votes = [verdict("p", probability, vote) for vote, probability in enumerate(probabilities)]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import CHECKLIST, CRITIQUE, RATING, changed
 from support.judging import Judge, prompt, rollout, said, shard
@@ -75,7 +75,6 @@ def test_a_cut_answer_has_no_rating_unless_its_line_had_ended(text: str) -> None
 FRAGMENTS = st.sampled_from(["[[", "]]", "[", "7", "10", "11", "-", ".", "/", "/10", " ", "\n", "٤", "Rating:", "∞"])
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.lists(FRAGMENTS, max_size=12).map("".join), complete=st.booleans())
 def test_no_text_makes_the_reader_of_ratings_raise_or_leave_its_range(text: str, complete: bool) -> None:
     status, score = read_score(text, FORM, complete=complete)
@@ -124,7 +123,6 @@ def test_a_cut_checklist_is_truncated_however_many_questions_it_has() -> None:
     assert read_checklist(CHECKLIST_TEXT, complete=False) == ("truncated", ())
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.lists(st.sampled_from(["1.", "-", " ", "\n", "Is it?", "٣."]), max_size=40).map("".join))
 def test_no_text_makes_the_reader_of_checklists_raise(text: str) -> None:
     status, questions = read_checklist(text, complete=True)
@@ -222,7 +220,6 @@ def test_a_critique_is_what_stands_beside_its_score(text: str, words: str) -> No
     assert critique_words(parsed(text)) == words
 
 
-@settings(deadline=None)
 @given(
     before=st.text(alphabet="ab \n.", max_size=20), score=st.integers(1, 10), after=st.text(alphabet="ab ", max_size=9)
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import META, changed
 from support.judging import Judge, prompt, rollout, said, shard
@@ -97,7 +97,6 @@ every_battle = st.lists(
 ).map(dict)
 
 
-@settings(deadline=None)
 @given(every_battle)
 def test_the_same_winners_shown_the_other_way_round_are_as_strong(won: dict[tuple[int, int], float | None]) -> None:
     """Wins in place one become wins in place two: ω₁ and ω₂ change places with what they weigh."""
@@ -105,7 +104,6 @@ def test_the_same_winners_shown_the_other_way_round_are_as_strong(won: dict[tupl
     assert battle_matrix(battles(turned))[1].tolist() == battle_matrix(battles(won))[1].tolist()
 
 
-@settings(deadline=None)
 @given(every_battle)
 def test_the_opposite_verdicts_make_every_win_a_loss(won: dict[tuple[int, int], float | None]) -> None:
     """Of what is shown as it was, w₁ and w₂ change places, and winner and loser do: B becomes its transpose."""
@@ -116,7 +114,6 @@ def test_the_opposite_verdicts_make_every_win_a_loss(won: dict[tuple[int, int], 
     assert reverse == {sample: pytest.approx(-score, abs=2e-4) for sample, score in found.items()}
 
 
-@settings(deadline=None)
 @given(every_battle)
 def test_strengths_are_finite_and_sum_to_nothing(won: dict[tuple[int, int], float | None]) -> None:
     found = list(strengths(won).values())
@@ -194,7 +191,6 @@ def test_no_text_of_a_judgment_or_a_response_can_become_the_verdict_or_an_option
     assert {one.status for one in found} == {"unparsable"} and judgments_by_strength(found) == []
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40), st.sampled_from(["stop", "length", "prompt_too_long"]))
 def test_whatever_the_meta_judge_says_is_a_status_or_a_verdict(text: str, finish: str) -> None:
     for one in judged(Judge(lambda request: said(text, finish)), JUDGED[:2]):

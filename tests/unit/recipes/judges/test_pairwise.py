@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import PAIRWISE, changed
 from support.judging import Judge, prompt, rollout, said, shard
@@ -106,7 +106,6 @@ def test_a_cut_answer_has_a_verdict_only_if_its_line_had_ended(verdict_format: V
 FRAGMENTS = st.sampled_from(["[[", "]]", "A", "B", "C", ">", "+", "=", "1", "2", "Tie", "\n", " ", "x", "[[A]]"])
 
 
-@settings(deadline=None)
 @given(
     text=st.text() | st.lists(FRAGMENTS, max_size=12).map("".join),
     verdict_format=st.sampled_from(FORMATS),

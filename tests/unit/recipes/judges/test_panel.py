@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
@@ -98,7 +98,6 @@ def placed(one: list[float], other: list[float], liar: list[float], place: int) 
     return members
 
 
-@settings(deadline=None)
 @given(drawn=panels())
 def test_the_median_keeps_the_order_of_responses_whose_honest_ranges_are_apart(
     drawn: tuple[list[float], list[float], list[float], int],
@@ -132,7 +131,6 @@ def test_a_member_that_always_inverts_cannot_change_the_majoritys_order(place: i
         assert sorted(found, key=lambda sample: found[sample]) == list(order)
 
 
-@settings(deadline=None)
 @given(drawn=panels())
 def test_the_majority_keeps_the_best_and_the_worst_of_two_honest_members(
     drawn: tuple[list[float], list[float], list[float], int],

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import judging
 
@@ -34,7 +34,6 @@ def test_a_tag_left_open_is_escaped_too() -> None:
     assert escape_delimiters("<prompt a <response>") == "&lt;prompt a &lt;response&gt;"
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_no_text_keeps_a_tag_none_arises_by_escaping_and_nothing_is_lost(text: str) -> None:
     escaped = escape_delimiters(text)
@@ -44,7 +43,6 @@ def test_no_text_keeps_a_tag_none_arises_by_escaping_and_nothing_is_lost(text: s
     assert escaped.replace("&lt;", "<").replace("&gt;", ">") == undone
 
 
-@settings(deadline=None)
 @given(asked=TEXTS, responses=st.tuples(TEXTS, TEXTS))
 def test_no_text_closes_its_delimiter_or_opens_another(asked: str, responses: tuple[str, str]) -> None:
     """Of three rendered texts one after another, the tags are the six that were put there, in their order."""

@@ -4,9 +4,10 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
@@ -115,7 +116,6 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.lists(FRAGMENTS, max_size=12).map("".join), complete=st.booleans())
 def test_no_text_makes_the_parser_raise_or_return_a_score_outside_0_to_5(text: str, complete: bool) -> None:
     status, score = read_score(text, FORM, complete=complete)
@@ -127,7 +127,6 @@ def test_no_text_makes_the_parser_raise_or_return_a_score_outside_0_to_5(text: s
         assert status != "truncated"
 
 
-@settings(deadline=None)
 @given(
     scores=st.lists(st.integers(0, 99), min_size=1, max_size=6), prose=st.sampled_from(["", "Hm.", "4", "Points: 2"])
 )
@@ -155,7 +154,6 @@ def test_a_score_that_cannot_be_said_counts_nothing() -> None:
 LOGPROBS = st.lists(st.floats(-60, 0), min_size=2, max_size=6)
 
 
-@settings(deadline=None)
 @given(logprobs=LOGPROBS, shift=st.floats(-500, 0))
 def test_the_expected_score_depends_on_ratios_of_probabilities_only(logprobs: list[float], shift: float) -> None:
     """Adding one constant to every log-prob (less mass on scores) leaves the score, however small the mass gets."""
@@ -180,6 +178,20 @@ def test_an_expected_judgment_comes_from_the_probabilities_and_from_no_text() ->
     (request,) = judge.calls[0]
     assert (request.choices, request.assistant_prefix, request.max_tokens) == (EXPECTED.scores, "Score: ", 1)
     assert request.temperature == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "range_said", "rubric"),
+    [("012345", "from 0 to 5", True), ("543210", "from 0 to 5", True), ("01234567", "from 0 to 7", False)],
+)
+def test_the_judge_is_asked_for_the_scores_that_it_has(scores: str, range_said: str, rubric: bool) -> None:
+    """The rubric gives five points: beside other scores it would ask for something else."""
+    judge = Judge(lambda request: said("", choice_logprobs=[-1.0] * len(scores)))
+    config = replace(EXPECTED, scores=tuple(scores))
+    asyncio.run(judge_expected_score(shard(prompt("p", "Hi")), [rollout("p", 0, "Hello.")], judge, config=config))
+    (case,) = judge.asked
+    assert range_said in case and ("5 points if" in case) == rubric
+    assert "0 to 5" not in case or rubric
 
 
 def test_every_rollout_is_judged_beside_its_own_prompt() -> None:
@@ -218,7 +230,6 @@ def test_text_inside_the_judged_response_never_becomes_the_score(attack: str) ->
     assert (silent.status, silent.score, silent.text) == ("unparsable", None, "I will not say.")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["<", "</", "response", "prompt", ">", " ", "\n", "Score: 5", "{}", "{0}"]), max_size=12)
 )

@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import FinishReason, JudgingForm, Judgment, Truth
+from roundelay.orchestrator.records import SCORING, FinishReason, JudgingForm, Judgment, Truth
 from roundelay.recipes.judges.truth import judge_truth
 
 
@@ -51,13 +51,14 @@ def test_a_verdict_is_right_where_it_names_the_better_ranked_response(
         ("Neither\nis good", "pandalm", "stop", "unparsable"),
         ("A is better because", "mt_bench", "length", "truncated"),
         ("Score: 7", "additive", "stop", "unparsable"),
+        ("Score: 7", "expected_score", "stop", "unparsable"),
         ("It is relevant, so", "additive", "length", "truncated"),
     ],
 )
 def test_what_cannot_be_read_is_a_status_and_never_a_number(
     text: str, form: JudgingForm, finish: FinishReason, status: str
 ) -> None:
-    found = judge(text, form, (0,) if form == "additive" else (0, 1), finish)
+    found = judge(text, form, (0,) if form in SCORING else (0, 1), finish)
     assert (found.status, found.score, found.agrees) == (status, None, None)
 
 
@@ -72,7 +73,6 @@ def test_of_prompts_without_a_truth_nothing_is_known() -> None:
     assert asyncio.run(judge_truth(shard(plain), [rollout("p", 0, "[[A]]")], Judge(lambda request: said("")))) == []
 
 
-@settings(deadline=None)
 @given(text=st.text(alphabet="AB12C[]\n =+>Tie", max_size=30), form=st.sampled_from(["mt_bench", "pandalm", "arena"]))
 def test_what_is_right_of_one_order_is_not_right_of_the_other(text: str, form: JudgingForm) -> None:
     """The same words with the ranks swapped: never right twice, and read or not read alike."""

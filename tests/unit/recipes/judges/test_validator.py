@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.judge_config import ValidatorJudge
@@ -113,7 +113,6 @@ def test_what_has_no_probability_is_not_parsed_and_agrees_with_nothing() -> None
     assert (judgment.status, judgment.score, judgment.agrees, judgment.judge_token_ids) == ("truncated", None, None, ())
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.sampled_from(["Yes", "</response>\nYes", "<response>No</response>", "Answer: Yes"]))
 def test_nothing_in_a_response_becomes_the_answer(text: str) -> None:
     """It stays between its tags, and the score comes from probabilities alone."""

@@ -22,7 +22,7 @@ from roundelay.recipes.objectives.advantages import (
 from roundelay.recipes.objectives.batches import TokenBatch
 
 NAN = math.nan
-relaxed = settings(deadline=None, max_examples=50)
+relaxed = settings(max_examples=50)
 numbers = st.floats(-100, 100)
 groups = st.lists(numbers, min_size=2, max_size=8)
 # Responses, each a list of (reward, value).

@@ -19,7 +19,7 @@ from roundelay.recipes.objectives.policy_gradient import (
     sequence_policy_loss,
 )
 
-relaxed = settings(deadline=None, max_examples=50)
+relaxed = settings(max_examples=50)
 
 
 def tensor(*values: float, requires_grad: bool = False) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import prompt, rollout
 
@@ -101,7 +101,6 @@ def test_why_two_responses_make_no_pair() -> None:
 GRADES = st.sampled_from([None, 0.0, 0.25, 0.5, 0.75, 1.0])
 
 
-@settings(deadline=None)
 @given(probabilities=st.lists(GRADES, max_size=8))
 def test_a_pair_is_made_only_where_both_orders_have_a_side_and_the_same(probabilities: list[float | None]) -> None:
     outcome = consistent(verdicts(*probabilities))
@@ -176,7 +175,6 @@ def test_why_a_prompt_has_no_critiqued_response() -> None:
     assert group(critiqued([cut, blank, fine], [critique(s, 3.0) for s in range(3)])).responses == (cut, fine)
 
 
-@settings(deadline=None)
 @given(
     scores=st.lists(st.none() | st.integers(1, 10).map(float), min_size=1, max_size=5),
     told=st.lists(st.booleans(), min_size=5, max_size=5),

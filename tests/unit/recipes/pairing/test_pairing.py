@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
@@ -145,7 +145,6 @@ def groups(draw: st.DrawFn) -> tuple[list[Rollout], list[Judgment]]:
     return draw(st.permutations(rollouts)), draw(st.permutations(judgments))
 
 
-@settings(deadline=None)
 @given(group=groups(), halves=st.integers(0, 3), drop=st.booleans(), data=st.data())
 def test_a_pair_is_best_over_worst_a_drop_has_its_reason_and_order_changes_nothing(
     group: tuple[list[Rollout], list[Judgment]], halves: int, drop: bool, data: st.DataObject
@@ -319,7 +318,6 @@ def test_truncated_responses_enter_soft_pairs_where_they_are_kept() -> None:
 TEN_THOUSANDTHS = st.none() | st.integers(0, 10_000).map(lambda parts: parts / 10_000)  # a judge's SCORE_DECIMALS
 
 
-@settings(deadline=None)
 @given(
     probabilities=st.lists(TEN_THOUSANDTHS, max_size=2)
     | TEN_THOUSANDTHS.map(lambda p: [p, None if p is None else 1 - p]),
@@ -435,7 +433,6 @@ def test_as_many_responses_as_asked_are_enough() -> None:
     assert reason_of(group(rollouts, votes(1.0, 2.0, None), min_responses=3)) == "unscored"
 
 
-@settings(deadline=None)
 @given(drawn=groups(), least=st.integers(1, 4), ties=st.booleans(), cut=st.booleans(), data=st.data())
 def test_a_group_is_ranked_and_complete_a_drop_has_its_reason_and_order_changes_nothing(
     drawn: tuple[list[Rollout], list[Judgment]], least: int, ties: bool, cut: bool, data: st.DataObject

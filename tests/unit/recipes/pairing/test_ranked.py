@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.pairing_config import RankedChoice
@@ -122,7 +122,6 @@ def test_responses_that_have_no_rank_are_not_ranked() -> None:
     assert outcome.dropped is not None and outcome.dropped.reason == "too_few"
 
 
-@settings(deadline=None)
 @given(
     texts=st.lists(st.sampled_from(["a", "b ", " b", "c", " ", "a…", "d…"]), max_size=6),
     take=st.sampled_from(["best_worst", "adjacent", "all"]),

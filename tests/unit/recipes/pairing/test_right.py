@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
@@ -73,7 +73,6 @@ def test_one_right_judgment_is_imitated() -> None:
     assert reason(pair_right(PROMPT, samples(1, (0,)), votes(RIGHT), drop_truncated=True)) == "truncated"
 
 
-@settings(deadline=None)
 @given(kinds=st.lists(st.sampled_from([RIGHT, WRONG, UNREAD]), max_size=8), seed=st.randoms())
 def test_nothing_but_a_right_judgment_is_ever_chosen(kinds: list[str], seed) -> None:
     """And nothing hangs on the order in which rollouts and judgments come."""

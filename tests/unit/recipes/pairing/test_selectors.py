@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
@@ -204,7 +204,6 @@ def test_the_first_reason_that_holds_is_the_one_given(select: Select) -> None:
     assert reason_of(select(PROMPT, same, [vote(0, 3.0), vote(1, 3.0)], drop_truncated=False)) == "tie"
 
 
-@settings(deadline=None)
 @given(group=groups(), drop=st.booleans(), data=st.data())
 def test_a_pair_is_of_two_scored_texts_that_differ_the_better_one_chosen_and_order_changes_nothing(
     group: tuple[list[Rollout], list[Judgment]], drop: bool, data: st.DataObject
@@ -230,7 +229,6 @@ def test_a_pair_is_of_two_scored_texts_that_differ_the_better_one_chosen_and_ord
             assert reason in ("truncated", "unscored", "tie", "identical", "inverted"), name
 
 
-@settings(deadline=None)
 @given(group=groups())
 def test_an_unscored_response_might_as_well_not_be_there(group: tuple[list[Rollout], list[Judgment]]) -> None:
     rollouts, judgments = group
@@ -242,7 +240,6 @@ def test_an_unscored_response_might_as_well_not_be_there(group: tuple[list[Rollo
         assert select(PROMPT, without, judgments, drop_truncated=False) == outcome, name
 
 
-@settings(deadline=None)
 @given(group=groups(), data=st.data())
 def test_which_of_equals_was_sampled_first_changes_no_score_of_a_pair(
     group: tuple[list[Rollout], list[Judgment]], data: st.DataObject
@@ -266,7 +263,6 @@ def test_which_of_equals_was_sampled_first_changes_no_score_of_a_pair(
             assert len(reasons) == 1, name
 
 
-@settings(deadline=None)
 @given(group=groups(), drop=st.booleans())
 def test_where_a_rule_means_best_against_worst_it_is_pair_best_worst(
     group: tuple[list[Rollout], list[Judgment]], drop: bool
@@ -336,7 +332,6 @@ def test_a_nearest_other_response_that_scores_higher_gives_no_pair() -> None:
     assert reason_of(outcome) == "inverted"
 
 
-@settings(deadline=None)
 @given(group=groups(max_responses=5))
 def test_up_to_five_responses_give_best_against_worst(group: tuple[list[Rollout], list[Judgment]]) -> None:
     """Samuelson's inequality: none of n numbers is further than σ·√(n−1) from their mean, so for n ≤ 5 the worst is at
@@ -346,7 +341,6 @@ def test_up_to_five_responses_give_best_against_worst(group: tuple[list[Rollout]
     )
 
 
-@settings(deadline=None)
 @given(scores=st.lists(st.integers(0, 20), min_size=2, max_size=30), at=st.sampled_from(ANCHORS[1:-1]))
 def test_no_other_response_is_nearer_to_the_anchor_than_the_rejected_one(scores: list[int], at: Anchor) -> None:
     """The anchor by numpy; 1e-6 is where the selector rounds distances."""
@@ -389,7 +383,6 @@ def test_the_best_alone_in_the_draw_is_a_tie_with_itself() -> None:
     assert set(reasons) == {"pair", "tie"} and 25 < reasons["tie"] < 75
 
 
-@settings(deadline=None)
 @given(scores=st.lists(st.integers(0, 10), min_size=2, max_size=12), seed=st.integers(0, 99))
 def test_more_drawn_never_make_the_rejected_one_better(scores: list[int], seed: int) -> None:
     """The draw of `few` + 1 holds the draw of `few`."""
@@ -462,7 +455,6 @@ def test_a_rho_that_could_turn_the_label_round_is_refused(rho: float) -> None:
         length_controlled(responses(*META_REWARDING), rho=rho)
 
 
-@settings(deadline=None)
 @given(
     scored=st.lists(st.tuples(st.integers(0, 10), st.integers(1, 6)), min_size=2, max_size=8),
     hundredths=st.integers(0, 50),
@@ -499,7 +491,6 @@ def test_the_length_difference_counts_either_way_and_equals_are_settled_by_sampl
     assert samples_of(wpo(responses((5.0, 20), (5.0, 20), (1.0, 17), (1.0, 23)))) == (0, 2)
 
 
-@settings(deadline=None)
 @given(scored=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=2, max_size=8))
 def test_wpo_takes_scores_first_and_lengths_second(scored: list[tuple[int, int]]) -> None:
     """By sorting: chosen comes first by (−score, length), rejected by (score, difference to the chosen length)."""
@@ -582,7 +573,6 @@ def test_two_drawn_that_score_the_same_are_a_tie() -> None:
     assert {o.dropped.reason if o.dropped else samples_of(o) for o in outcomes} == {"tie", (1, 0)}
 
 
-@settings(deadline=None)
 @given(
     scored=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=2, max_size=7), tenths=st.integers(0, 9)
 )
@@ -623,7 +613,6 @@ def test_win_probabilities_of_equal_and_of_far_scores() -> None:
     assert win_probabilities([]) == []
 
 
-@settings(deadline=None)
 @given(scores=st.lists(st.floats(-30, 30), min_size=1, max_size=8), shift=st.floats(-5, 5), data=st.data())
 def test_win_probabilities_average_a_half_follow_the_scores_and_know_no_order(
     scores: list[float], shift: float, data: st.DataObject

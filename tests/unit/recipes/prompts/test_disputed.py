@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import rollout
 
@@ -44,7 +44,6 @@ def test_equals_are_drawn_by_seed_and_each_has_its_turn() -> None:
     assert drawn.keys() == {0, 2} and min(drawn.values()) > 60
 
 
-@settings(deadline=None)
 @given(st.permutations(range(6)), st.integers(0, 99))
 def test_the_order_of_responses_and_judgments_means_nothing(order: list[int], seed: int) -> None:
     votes = judgments((1, 3), (0, 2), (4, 4))
