@@ -31,6 +31,7 @@ from .build_locks import remove_stale_build_locks
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder
 from .lora import add_adapters, full_weights
+from .memory import give_back
 from .mixing import write_mixture
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_model import (
@@ -180,6 +181,7 @@ class Learner:
         _free(self.engine)
         self.engine = self._update = None
         gc.collect()
+        give_back()
         learner = self.config.learner
         model = self._model(loaded)
         if tensors is not None:
@@ -346,6 +348,7 @@ class Learner:
             return weights_hash(directory)
 
     def _save(self, model: Any, path: str, *, adapters: bool = True) -> str | None:
+        give_back()  # the update is over, and what its passes needed is free
         weights = self._whole(model)
         if self.rank != 0:
             return _exhaust(weights)
