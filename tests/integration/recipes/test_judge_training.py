@@ -1,5 +1,6 @@
 """Policies that learn to judge."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -228,8 +229,9 @@ def test_a_judge_learns_to_say_its_own_expected_scores(play: Callable[..., Ledge
     digits = tuple("0123456789")
     ledger = play(
         "alma_judge", "run.rounds=2", "run.prompts_per_round=8", "generation.samples_per_prompt=2",
-        f"judge.scores=[{','.join(digits)}]", "phases.distill.prompts_per_round=16",
-        "phases.distill.learner.pairs_per_step=4", "phases.distill.learner.learning_rate=1e-2",
+        f"judge.scores={json.dumps(digits)}", "phases.distill.prompts_per_round=16",
+        "phases.distill.learner.pairs_per_step=4", "phases.distill.learner.epochs=10",
+        "phases.distill.learner.learning_rate=2e-3",
     )  # fmt: skip
     first, second = ledger.manifest(1), ledger.manifest(2)
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
@@ -248,7 +250,7 @@ def test_a_judge_learns_to_say_its_own_expected_scores(play: Callable[..., Ledge
     learnt = {o.group.prompt.id: o.group.responses for o in outcomes(ledger, 2) if o.group is not None}
     for name, (response,) in learnt.items():
         assert tokenizer.decode(response.token_ids) == f"Score: {answers[name]}{tokenizer.eos_token}"
-    assert sorted(learnt) == sorted(asked) and second["learn"]["pairs_trained"] == 16
+    assert sorted(learnt) == sorted(asked) and second["learn"]["pairs_trained"] == 160
     before, after = (
         said_scores(manifest["policy"]["path"], [one for (one,) in learnt.values()], digits)
         for manifest in (first, second)
