@@ -80,18 +80,22 @@ def scored_responses(
     scores = {judgment.sample: judgment.score for judgment in judgments if judgment.score is not None}
     found = []
     for rollout in rollouts:
-        if rollout.interim or (score := scores.get(rollout.sample)) is None:
+        if rollout.interim or rollout.sample not in scores:
             continue
-        nearest = min(sorted(judge.scores, key=int), key=lambda one: abs(int(one) - score))
+        answer = f"{judge.assistant_prefix}{_nearest(scores[rollout.sample], judge.scores)}"
         found.append(
             Prompt(
                 id=f"{prompt.id}/{rollout.sample}",
                 messages=expected_score_case(prompt, rollout, judge.scores),
-                responses=(f"{judge.assistant_prefix}{nearest}",),
+                responses=(answer,),
                 truth=Truth(source=prompt.id, form="expected_score", ranks=()),
             )
         )
     return found
+
+
+def _nearest(score: float, scores: Sequence[str]) -> str:
+    return min(sorted(scores, key=int), key=lambda one: abs(int(one) - score))
 
 
 def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
