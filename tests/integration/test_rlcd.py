@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.runs import finish, has, kill_in, shards, start
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout
@@ -55,7 +55,7 @@ def calm(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return Ledger(str(root / "calm"))
 
 
-def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger) -> None:
+def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger, tiny_model: Path) -> None:
     """The policy of the reward model's round is the initial one; every PPO response has the score that the written
     reward model gives it in plain transformers; of critics and optimizers only the last are left."""
     first, second, third = (calm.manifest(round) for round in (1, 2, 3))
@@ -71,9 +71,12 @@ def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger) -> None:
     rollouts = list(calm.read_stage(2, "rollouts", Rollout))
     judgments = {(j.prompt_id, j.sample): j.score for j in calm.read_stage(2, "judgments", Judgment)}
     assert len(rollouts) == len(judgments) == 8
+    end = AutoTokenizer.from_pretrained(tiny_model).eos_token_id
+    assert any(rollout.token_ids[-1] != end for rollout in rollouts), "some were cut: they are read at an end too"
     for rollout in rollouts:
+        ended = rollout.token_ids if rollout.token_ids[-1] == end else (*rollout.token_ids, end)
         with torch.no_grad():
-            score = model(torch.tensor([rollout.prompt_token_ids + rollout.token_ids])).logits.item()
+            score = model(torch.tensor([rollout.prompt_token_ids + ended])).logits.item()
         assert judgments[rollout.prompt_id, rollout.sample] == pytest.approx(score, abs=1e-4)
 
 
