@@ -37,8 +37,6 @@ from ..recipes.prompts.maker import Maker, MakingRules
 from ..recipes.prompts.self_instruct import ask_self_instruct
 from ..recipes.prompts.skill_mix import ask_skill_mix
 
-SCORE_TOKENS = 16  # room for an answer that is a score: its opening, its digits, the end of turn
-
 
 def prompt_maker(config: Config) -> Callable[[PromptSources], PromptMaker] | None:
     """What makes a round's new prompts, with the configuration bound; None where the training file gives all."""
@@ -64,7 +62,8 @@ def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) 
         case "scored":
             assert isinstance(sources.judge, ExpectedScoreJudge), "check_judged_pairs lets no other judge through"
             groups = (scored_responses(*judged, judge=sources.judge) for judged in sources.judged_responses)
-    answer = SCORE_TOKENS if settings.of == "scored" else sampling_of(config.generation).max_tokens
+    # A score is part of its prompt's length already: only the end of turn comes after it.
+    answer = 1 if settings.of == "scored" else sampling_of(config.generation).max_tokens
     return JudgingMaker(
         groups=groups,
         judged=sources.judged,

@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from heapq import nsmallest
 from itertools import permutations
 
 from ...orchestrator.judge_config import ExpectedScoreJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import (
-    SCORING,
     JudgingForm,
     Judgment,
     Message,
@@ -22,9 +20,10 @@ from ...orchestrator.records import (
 )
 from ...orchestrator.seeds import derive_seed
 from ..judges.additive import additive_case
-from ..judges.expected_score import RUBRIC_SCORES, expected_score_case
+from ..judges.expected_score import expected_score_case
 from ..judges.pairwise import pairwise_case
 from ..judges.rendering import shown_response
+from ..pairing.candidates import kept, scored_candidates
 from .disputed import most_disputed
 from .fitting import fitting
 
@@ -77,21 +76,15 @@ def scored_responses(
     The judge learns to say at once what its probabilities come to: ALMA's self-distillation (arXiv 2412.04305, section
     3.3; that whole scores are its targets is not verified).
     """
-    scores = {judgment.sample: judgment.score for judgment in judgments if judgment.score is not None}
-    found = []
-    for rollout in rollouts:
-        if rollout.interim or rollout.sample not in scores:
-            continue
-        answer = f"{judge.assistant_prefix}{_nearest(scores[rollout.sample], judge.scores)}"
-        found.append(
-            Prompt(
-                id=f"{prompt.id}/{rollout.sample}",
-                messages=expected_score_case(prompt, rollout, judge.scores),
-                responses=(answer,),
-                truth=Truth(source=prompt.id, form="expected_score", ranks=()),
-            )
+    return [
+        Prompt(
+            id=f"{prompt.id}/{scored.rollout.sample}",
+            messages=expected_score_case(prompt, scored.rollout, judge.scores),
+            responses=(f"{judge.assistant_prefix}{_nearest(scored.score, judge.scores)}",),
+            truth=Truth(source=prompt.id, form="expected_score", ranks=()),
         )
-    return found
+        for scored in scored_candidates(kept(rollouts, drop_truncated=False), judgments)
+    ]
 
 
 def _nearest(score: float, scores: Sequence[str]) -> str:
@@ -99,15 +92,15 @@ def _nearest(score: float, scores: Sequence[str]) -> str:
 
 
 def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
-    """Every judging prompt over the responses, with the words that the judge of that form is asked in: for a score one
-    a response, otherwise two for every two responses, one an order.
+    """Every judging prompt over the responses, with the words that the judge of that form is asked in: by the additive
+    rubric one a response, otherwise two for every two responses, one an order.
 
     Example: "maths-001/1-0" shows the second-best response to "maths-001" first, and the best second.
     """
     shown = {rank: shown_response(ranked.prompt, rank, text) for rank, text in ranked.responses.items()}
-    if form in SCORING:
-        case = additive_case if form == "additive" else partial(expected_score_case, scores=RUBRIC_SCORES)
-        return [_prompt(ranked, form, (rank,), case(ranked.prompt, shown[rank])) for rank in shown]
+    assert form != "expected_score", "scored responses come with their answers: see scored_responses"
+    if form == "additive":
+        return [_prompt(ranked, form, (rank,), additive_case(ranked.prompt, shown[rank])) for rank in shown]
     return [
         _prompt(ranked, form, (first, second), pairwise_case(ranked.prompt, shown[first], shown[second], form))
         for first, second in permutations(shown, 2)
@@ -130,7 +123,7 @@ class JudgingMaker:
 
     groups: Iterable[Sequence[Prompt]]  # the judging prompts over each prompt's responses
     judged: Iterable[Prompt]  # the judging prompts of earlier rounds
-    max_tokens: int  # of a judging prompt
+    max_tokens: int  # of a judging prompt, with its answer where it comes with one
     policy_version: int
     seed: int
 
@@ -144,7 +137,10 @@ class JudgingMaker:
         """
         assert batch == 0, "judging prompts are made in one batch"
         prompts = self._first(wanted)
-        fit = await fitting([(prompt.messages, "") for prompt in prompts], self.max_tokens, generate)
+        asked = [
+            (prompt.messages, "".join(prompt.responses)) for prompt in prompts
+        ]  # of those answered, the answer too
+        fit = await fitting(asked, self.max_tokens, generate)
         return [
             PromptCandidate(
                 prompt=prompt,
@@ -162,7 +158,8 @@ class JudgingMaker:
         had = Counter(prompt.truth.source for prompt in self.judged if prompt.truth is not None)
 
         def place(group: Sequence[Prompt]) -> tuple[int, int]:
-            source = group[0].truth.source if group[0].truth else ""
+            assert group[0].truth is not None
+            source = group[0].truth.source
             return had[source], derive_seed(self.seed, "judging-prompts", source)
 
         first: list[Prompt] = []
