@@ -606,11 +606,26 @@ def test_the_responses_of_all_rlcd_baselines_are_equally_long() -> None:
     assert {sampling_of(config.at(1).generation).max_tokens for config in configs} == {300}
 
 
-def test_a_word_on_sampling_is_refused_where_responses_are_given() -> None:
-    """A model's own scaling of their length is left out; the user's word on it would be lost silently."""
-    load("recipe=sft", "model=smollm2_135m")
-    with pytest.raises(ConfigError, match=r"generation\.sampling\.max_tokens=10 would do nothing"):
-        load("recipe=sft", "model=smollm2_135m", "generation.sampling.max_tokens=10")
+GIVEN_PAIRS = ("recipe=coh", "generation=given", "pairing=ranked", "judge=none")
+
+
+def test_given_responses_take_the_place_of_a_recipes_samples_by_one_word() -> None:
+    """coh says how many samples it takes and how; of given pairs there is nothing to say. What is misspelt stays an
+    error."""
+    assert dataclasses.asdict(load("recipe=coh").generation).keys() >= {"samples_per_prompt", "sampling", "truncated"}
+    assert dataclasses.asdict(load(*GIVEN_PAIRS).generation) == {"kind": "given"}
+    with pytest.raises(ConfigError, match=r"unknown key generation\.samples"):
+        load(*GIVEN_PAIRS, "+generation.samples=2")
+
+
+@pytest.mark.parametrize(
+    "override", ["generation.sampling.max_tokens=10", "generation.samples_per_prompt=2", "++generation.truncated=drop"]
+)
+def test_a_word_on_sampling_is_refused_where_responses_are_given(override: str) -> None:
+    """What a model or a recipe says of samples is left out; the user's word on it would be lost silently."""
+    with pytest.raises(ConfigError) as error:
+        load(*GIVEN_PAIRS, override)
+    assert error.value.what.startswith(f"{override} would do nothing: generation.kind=given")
 
 
 def test_spa_learns_gold_pairs_first_and_labels_against_the_model_before_them() -> None:
