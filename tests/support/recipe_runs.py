@@ -15,13 +15,8 @@ IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations al
 CRITIQUED = ("cut",)
 MIXTURES = ("self_moa", "aft")
 ALPACAFARM = ("alpacafarm", "alpacafarm_expert_iteration", "alpacafarm_best_of_n")
-WHOLE = (
-    "rlcd",
-    "rlcd_rescore",
-    "rlaif",
-    "rlcd_dpo",
-    "context_distillation",
-)  # a tiny model's responses are nearly all cut
+# These drop responses that are cut, as a tiny model's nearly all are.
+WHOLE = ("rlcd", "rlcd_rescore", "rlaif", "rlcd_dpo", "context_distillation")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 
 

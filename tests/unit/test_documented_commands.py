@@ -61,8 +61,8 @@ COMMANDS = list(dict.fromkeys(documented()))
 
 @pytest.fixture
 def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that commands name and this repository does not hold: the config directory of "Add your paper". Prompts, models
-    and runs that they name are looked at when a run begins, after what is checked here."""
+    """All that commands name and this repository does not hold: the config directory of "Add your paper". Prompts and
+    models that they name are looked at when a run begins, after what is checked here."""
     ((recipe,),) = [re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "adding-a-method.md").read_text(), re.DOTALL)]
     (tmp_path / "mine" / "configs" / "recipe").mkdir(parents=True)
     (tmp_path / "mine" / "configs" / "recipe" / "my_paper.yaml").write_text(recipe)
