@@ -85,6 +85,7 @@ CONTESTANTS: Mapping[str, Contestant] = {
         recipe="rlcd",
         words=(
             LONGER, f"generation.affixes=[{{positive: {RIGHT}, negative: {WRONG}}}]", f"generation.sampling={SAMPLING}",
+            "generation.truncated=keep",
             f"phases.reward_model.prompts_per_round={ROUNDS * PROMPTS}",
             "phases.reward_model.learner.learning_rate=3.0e-4", "phases.reward_model.learner.pairs_per_step=32",
             f"phases.ppo.prompts_per_round={PROMPTS}", f"phases.ppo.generation.samples_per_prompt={SAMPLES}",

@@ -30,6 +30,7 @@ GROUPS = (
     "recipe", "model", "prompts", "new_prompts", "generation", "judge", "pairing", "filter", "conditioning",
     "objective", "learner", "evaluation", "cluster", "tracking",
 )  # fmt: skip
+OF_SAMPLES = ("samples_per_prompt", "sampling", "truncated")  # fields of the generation group: how it samples
 _ADAPTER = TypeAdapter(Config)
 _JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])
 
@@ -99,7 +100,7 @@ def compose_dict(
     assert isinstance(container, dict)
     values = {str(key): value for key, value in container.items()}
     _check_effect(values, overrides)
-    return _with_whole_phases(_without_scaled_sampling(values, overrides))
+    return _with_whole_phases(_without_sampling_of_given(values, overrides))
 
 
 def _addable(override: str) -> str:
@@ -141,22 +142,23 @@ def _check_effect(values: Mapping[str, Any], overrides: Sequence[str]) -> None:
             raise ConfigError(f"{override} would do nothing: every phase sets its own", f"set {' or '.join(places)}")
 
 
-def _without_scaled_sampling(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Given responses are not sampled: a model's scaling of the responses' length says nothing to them.
+def _without_sampling_of_given(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Given responses are not sampled: how many and how long a recipe or a model has them says nothing to them.
 
     Raises:
-        ConfigError: the user sets it all the same.
+        ConfigError: the user says it all the same.
     """
     generation = values["generation"]
     if not isinstance(generation, Mapping) or generation.get("kind") != "given":
         return values
     for override in overrides:
-        if override.startswith("generation.sampling"):
+        group, _, field = override.partition("=")[0].lstrip("+").partition(".")
+        if group == "generation" and field.partition(".")[0] in OF_SAMPLES:
             raise ConfigError(
                 f"{override} would do nothing: generation.kind=given takes its responses from prompts.seed",
                 "leave it out, or choose generation=plain",
             )
-    return {**values, "generation": {key: value for key, value in generation.items() if key != "sampling"}}
+    return {**values, "generation": {key: value for key, value in generation.items() if key not in OF_SAMPLES}}
 
 
 def _own(phase: Mapping[str, Any], key: str, values: Mapping[str, Any]) -> str | None:

@@ -26,5 +26,6 @@ def check_sources(config: Config, model_path: str) -> None:
             raise ConfigError(
                 f"generation.samplers: {path} differs from the policy in {', '.join(different)}: the rollout engines "
                 "cannot take its weights, or its token ids mean other text",
-                "sample from it elsewhere, and give its responses with the prompts",
+                "name a model of the policy's architecture and tokenizer; responses of others can be given with the "
+                "prompts (generation=given), but not to a mixture or pairing=with_source",
             )

@@ -35,6 +35,7 @@ def overrides(model: Path, root: Path, name: str, *more: str) -> list[str]:
         "run.rounds=3",
         "run.prompts_per_shard=2",
         "generation.sampling.max_tokens=12",
+        "generation.truncated=keep",  # of so few tokens nearly all
         "evaluation.num_prompts=6",
         "evaluation.sampling.max_tokens=12",
         "phases.reward_model.prompts_per_round=12",

@@ -14,6 +14,9 @@ ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=
 IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations alone
 CRITIQUED = ("cut",)
 MIXTURES = ("self_moa", "aft")
+ALPACAFARM = ("alpacafarm", "alpacafarm_expert_iteration", "alpacafarm_best_of_n")
+# These drop responses that are cut, as a tiny model's nearly all are.
+WHOLE = ("rlcd", "rlcd_rescore", "rlaif", "rlcd_dpo", "context_distillation")
 REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,15 @@ def test_a_row_says_what_the_recipe_says_and_names_what_exists(row: list[str]) -
     assert test.strip("`") in TESTS
     found = re.findall(r"`(recipes/[\w/]+\.py)`", modules)
     assert found and all((ROOT / module).is_file() for module in found)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipes_header_says_in_three_lines_what_it_is_and_how_far_it_is_the_papers(name: str) -> None:
+    """The paper; what differs; what is faithful, what only inspired, or not verified."""
+    first, *lines = (ROOT / "configs" / "recipe" / f"{name}.yaml").read_text().splitlines()
+    header = list(takewhile(lambda line: line.startswith("#"), lines))
+    assert first == "# @package _global_" and len(header) == 3
+    assert max(map(len, header)) <= 120
+    said = " ".join(line.removeprefix("# ") for line in header)
+    assert RECIPES[name]["paper"].removeprefix("arXiv ") in said.partition("Differs:")[0]
+    assert re.search(r"\b(Faithful|Inspired by|Not verified): \w|Inspired by \w", said)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from support.one_engine import OneEngine
-from support.recipe_runs import IMITATING, SIZES
+from support.recipe_runs import IMITATING, SIZES, WHOLE
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.ledger import Ledger
 
 GUIDE = Path(__file__).parents[3] / "docs" / "adding-a-method.md"
 SAMPLED = "generation.sampling.max_tokens=10"
+KEPT = "generation.truncated=keep"
 
 
 @pytest.fixture(scope="package")
@@ -45,6 +46,8 @@ def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., L
         words = ["model=local", f"model.path={tiny_model}", f"recipe={recipe}", *SIZES, *overrides]
         if recipe not in (*IMITATING, "steerlm"):  # these sample nothing
             words.insert(0, SAMPLED)
+        if recipe in WHOLE:
+            words.insert(0, KEPT)
         return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"], config_dir=config_dir))
 
     return run

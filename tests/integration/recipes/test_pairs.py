@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 from support.recipe_ledgers import Scored, best_over_worst, by_construction, outcomes, scored_responses
-from support.recipe_runs import CRITIQUED, IMITATING, MIXTURES, ONE_PHASE, REWARD_MODELS
+from support.recipe_runs import ALPACAFARM, CRITIQUED, IMITATING, MIXTURES, ONE_PHASE, REWARD_MODELS
 
 from roundelay.launch.config_loading import group_members
 from roundelay.orchestrator.ledger import Ledger
@@ -65,7 +65,7 @@ OTHER_PHASES = ("autopm", "janus")
 AGAINST_GIVEN = ("spin",)
 CONDITIONED = ("coh", "conditional_bc", "steerlm")
 SEVERAL_SAMPLERS = ("alma", "wrpo", "temporal_self_rewarding")
-OF_THEIR_OWN = ("rip", "gv_consistency", "alpacafarm")  # recipes that have a test of their own
+OF_THEIR_OWN = ("rip", "gv_consistency", *ALPACAFARM)  # recipes that have a test of their own
 TRAINING_JUDGES = ("self_taught_evaluator", "pandalm", "self_rewarding_eft", "meta_rewarding", "alma_judge")
 MAKING_PROMPTS = ("self_rip", "skillmix")
 

@@ -1,11 +1,14 @@
 """A reward model learns labels, and judges the phase after it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import pytest
-from support.recipe_ledgers import by_construction, outcomes
+import torch
+from support.recipe_ledgers import by_construction, outcomes, sampled
 from support.recipe_runs import REWARD_MODELS
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair
@@ -19,6 +22,10 @@ TWO_PHASES = (
     "phases.ppo.generation.sampling.max_tokens=10",
     "phases.ppo.learner.pairs_per_step=4",
 )
+
+ALPACAFARM_SIZES = tuple(size.replace("phases.ppo", "phases.train") for size in TWO_PHASES[1:])
+# A tiny model's verdicts in words are none.
+WITHOUT_WORDS = tuple(f"~judge.members.{name}" for name in ("explains_first", "answers_first", "decides_first"))
 
 
 @pytest.mark.parametrize("recipe", REWARD_MODELS)
@@ -55,10 +62,9 @@ def test_simulated_annotators_take_turns_and_a_reward_model_learns_their_noisy_l
     """Two annotators here, told apart by whether both orders are asked (a tiny model's verdicts in words are none). A
     prompt has one of them, and its label is his or, of some prompts and not all, the opposite; what was said is in the
     ledger as it was said, and held-out pairs have it. PPO then learns by the reward model."""
-    words = ("explains_first", "answers_first", "decides_first")
-    members = (*(f"~judge.members.{name}" for name in words), "judge.members.careful.orders=both")
-    sizes = [size.replace("phases.ppo", "phases.train").replace("=8", "=24") for size in TWO_PHASES]
-    ledger = play("alpacafarm", *sizes, *members, "judge.flipped_fraction=0.4")
+    sizes = [size.replace("=8", "=24") for size in ALPACAFARM_SIZES]
+    members = (*WITHOUT_WORDS, "judge.members.careful.orders=both")
+    ledger = play("alpacafarm", "run.rounds=2", *sizes, *members, "judge.flipped_fraction=0.4")
 
     def said(round: int, stage: str) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
@@ -85,3 +91,44 @@ def test_simulated_annotators_take_turns_and_a_reward_model_learns_their_noisy_l
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
     assert second["judged_by"] == {"reward_model": first["reward_model"]}
     assert second["data"]["groups"] == 24 and "objective/scores" in second["learn"]
+
+
+@pytest.mark.parametrize(("recipe", "rounds"), [("alpacafarm_expert_iteration", 3), ("alpacafarm_best_of_n", 2)])
+def test_the_best_response_by_the_reward_model_of_annotators_is_imitated(
+    recipe: str, rounds: int, play: Callable[..., Ledger], tiny_model: Path
+) -> None:
+    """Of a prompt's four responses the one that the written reward model, in plain transformers, scores highest is what
+    is learnt, and it is no tie. Expert iteration samples its second round from what the first one made; best of n has
+    one round. All of them are judged by the one reward model, whose own round leaves the policy as it is."""
+    few = ("phases.train.generation.samples_per_prompt=4", f"run.rounds={rounds}")
+    # A head that starts at zero would score all alike, and ties are dropped.
+    apart = ("phases.reward_model.learner.learning_rate=1e-2", "phases.reward_model.learner.pairs_per_step=2")
+    ledger = play(recipe, *ALPACAFARM_SIZES, *WITHOUT_WORDS, *few, *apart)
+    first = ledger.manifest(1)
+    assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"]
+    model = AutoModelForSequenceClassification.from_pretrained(first["reward_model"]["path"])
+    end = AutoTokenizer.from_pretrained(tiny_model).eos_token_id
+
+    def reward(prompt_token_ids: tuple[int, ...], token_ids: tuple[int, ...]) -> float:
+        ended = token_ids if token_ids[-1] == end else (*token_ids, end)
+        with torch.no_grad():
+            return model(torch.tensor([prompt_token_ids + ended])).logits.item()
+
+    policies = [first["policy"]["sha256"]]
+    for round in range(2, rounds + 1):
+        manifest, rollouts = ledger.manifest(round), sampled(ledger, round)
+        rewards: dict[str, dict[int, float]] = {}
+        for rollout in rollouts:
+            own = rewards.setdefault(rollout.prompt_id, {})
+            own[rollout.sample] = reward(rollout.prompt_token_ids, rollout.token_ids)
+        pairs = [outcome.pair for outcome in outcomes(ledger, round) if outcome.pair is not None]
+        assert len(pairs) >= 4
+        for pair in pairs:
+            own = rewards[pair.prompt.id]
+            assert len(own) == 4 and own[pair.chosen.sample] > min(own.values())
+            assert own[pair.chosen.sample] == pytest.approx(max(own.values()), abs=1e-4)
+        assert manifest["judged_by"] == {"reward_model": first["reward_model"]}
+        assert {rollout.policy_version for rollout in rollouts} == {0 if round == 2 else round - 1}
+        assert manifest["learn"]["pairs_trained"] == 3 * len(pairs)
+        policies.append(manifest["policy"]["sha256"])
+    assert len(set(policies)) == rounds

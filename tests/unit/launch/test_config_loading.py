@@ -26,8 +26,8 @@ from roundelay.launch.config_loading import (
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import sampling_of
-from roundelay.orchestrator.judge_config import ImplicitRewardJudge
+from roundelay.orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration, sampling_of
+from roundelay.orchestrator.judge_config import AbJudge, ImplicitRewardJudge
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
@@ -39,6 +39,7 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     SimpoObjective,
 )
+from roundelay.orchestrator.pairing_config import BestWorstPairing
 
 RECIPES = sorted(path.stem for path in (CONFIG_ROOT / "recipe").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONFIG_ROOT / "model").glob("*.yaml"))
@@ -544,6 +545,12 @@ PPO_RECIPES = {
 }
 
 
+def of_cut_ones(generation: GenerationConfig) -> str:
+    """What becomes of responses that the token limit cut."""
+    assert not isinstance(generation, GivenGeneration)
+    return generation.truncated
+
+
 @pytest.mark.parametrize("recipe", PPO_RECIPES)
 def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     """A reward model on 40,000 pairs (lr 3e-6, cosine, warm-up 0.03, 16 pairs a step, one epoch), then PPO on batches
@@ -558,6 +565,7 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert first.objective.kind == "reward_model"
     assert first.run.prompts_per_round == 40_000
+    assert of_cut_ones(first.generation) == "drop"
     assert (sampling_of(first.generation).temperature, sampling_of(first.generation).top_p) == (1.0, 1.0)
     learner = first.learner
     assert (learner.learning_rate, learner.schedule, learner.warmup_fraction) == (3e-6, "cosine", 0.03)
@@ -566,6 +574,7 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     ppo = config.at(2)
     assert (ppo.judge.kind, ppo.pairing.kind, ppo.run.prompts_per_round) == ("reward_model", "group", 512)
     assert ppo.generation.kind == "plain" and ppo.generation.samples_per_prompt == 1
+    assert of_cut_ones(ppo.generation) == "keep", "they have a reward of their own"
     sampling = sampling_of(ppo.generation)
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (1.0, 1.0, 300)
     learner = ppo.learner
@@ -593,6 +602,7 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     assert (first.learner.learning_rate, first.learner.pairs_per_step, first.learner.epochs) == (5e-5, 8, 3)
     assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (3e-5, 16, 2)
     assert {sampling_of(part.generation).max_tokens for part in (config.at(0), first, ppo)} == {48}
+    assert {of_cut_ones(part.generation) for part in (config.at(0), first, ppo)} == {"keep"}
     assert (sampling_of(ppo.generation).temperature, sampling_of(ppo.generation).top_p) == (1.0, 1.0)
     objective = ppo.objective
     assert isinstance(objective, PpoObjective)
@@ -606,11 +616,26 @@ def test_the_responses_of_all_rlcd_baselines_are_equally_long() -> None:
     assert {sampling_of(config.at(1).generation).max_tokens for config in configs} == {300}
 
 
-def test_a_word_on_sampling_is_refused_where_responses_are_given() -> None:
-    """A model's own scaling of their length is left out; the user's word on it would be lost silently."""
-    load("recipe=sft", "model=smollm2_135m")
-    with pytest.raises(ConfigError, match=r"generation\.sampling\.max_tokens=10 would do nothing"):
-        load("recipe=sft", "model=smollm2_135m", "generation.sampling.max_tokens=10")
+GIVEN_PAIRS = ("recipe=coh", "generation=given", "pairing=ranked", "judge=none")
+
+
+def test_given_responses_take_the_place_of_a_recipes_samples_by_one_word() -> None:
+    """coh says how many samples it takes and how; of given pairs there is nothing to say. What is misspelt stays an
+    error."""
+    assert dataclasses.asdict(load("recipe=coh").generation).keys() >= {"samples_per_prompt", "sampling", "truncated"}
+    assert dataclasses.asdict(load(*GIVEN_PAIRS).generation) == {"kind": "given"}
+    with pytest.raises(ConfigError, match=r"unknown key generation\.samples"):
+        load(*GIVEN_PAIRS, "+generation.samples=2")
+
+
+@pytest.mark.parametrize(
+    "override", ["generation.sampling.max_tokens=10", "generation.samples_per_prompt=2", "++generation.truncated=drop"]
+)
+def test_a_word_on_sampling_is_refused_where_responses_are_given(override: str) -> None:
+    """What a model or a recipe says of samples is left out; the user's word on it would be lost silently."""
+    with pytest.raises(ConfigError) as error:
+        load(*GIVEN_PAIRS, override)
+    assert error.value.what.startswith(f"{override} would do nothing: generation.kind=given")
 
 
 def test_spa_learns_gold_pairs_first_and_labels_against_the_model_before_them() -> None:
@@ -634,6 +659,46 @@ def test_spa_learns_gold_pairs_first_and_labels_against_the_model_before_them() 
     assert (first.judge.kind, first.learner.epochs) == ("expected_score", 3) and own.at(2) == papers.at(2)
 
 
+@pytest.mark.parametrize(("recipe", "rounds"), [("spa", (2, 3, 4)), ("cdr", (1,))])
+def test_rewards_by_log_probs_are_labelled_by_sign_however_close(recipe: str, rounds: tuple[int, ...]) -> None:
+    """SPA's and Dr.SoW's labels are hard; equal rewards alone are no label."""
+    config = load(f"recipe={recipe}", *NEEDS.get(("recipe", recipe), ()))
+    for pairing in (config.at(round).pairing for round in rounds):
+        assert isinstance(pairing, BestWorstPairing) and pairing.min_margin == 0.0
+
+
+@pytest.mark.parametrize(("name", "rounds"), [("expert_iteration", 3), ("best_of_n", 2)])
+@pytest.mark.parametrize("model", [("model=local", "model.path=/m"), ("model=smollm2_135m",)])
+def test_alpacafarms_reference_methods_share_their_reward_model(name: str, rounds: int, model: tuple[str, ...]) -> None:
+    """Its labels and its update are the same; what is learnt by it are the best responses (arXiv 2305.14387, whose
+    code fine-tunes for three epochs at 2e-5 with a warm-up of 0.03)."""
+    ppo, other = load("recipe=alpacafarm", *model), load(f"recipe=alpacafarm_{name}", *model)
+    assert [getattr(other.at(1), group) for group in PHASE_GROUPS] == [
+        getattr(ppo.at(1), group) for group in PHASE_GROUPS
+    ]
+    assert other.run.rounds == rounds
+    train = other.at(rounds)
+    assert (train.judge.kind, train.pairing, train.objective.kind) == (
+        "reward_model", BestWorstPairing(kind="best_worst", min_margin=0.0), "sft"
+    )  # fmt: skip
+    learner = train.learner
+    assert (learner.learning_rate, learner.epochs, learner.warmup_fraction) == (2e-5, 3, 0.03)
+    assert (learner.schedule, learner.optimizer, learner.start) == ("cosine", "fresh", "previous")
+
+
+def test_every_affix_pair_has_an_instruction_of_its_own_index() -> None:
+    """RLCD-Rescore asks about the attribute that the prompt's affixes differ in: both are drawn by one seed."""
+    for task in ("", "_helpful", "_harmless"):
+        config = load("recipe=rlcd_rescore", f"generation=contrast{task}", f"judge=ab{task}")
+        assert isinstance(config.generation, ContrastGeneration) and isinstance(config.judge, AbJudge)
+        assert len(config.generation.affixes) == len(config.judge.instructions)
+    papers = load("recipe=rlcd", "generation=contrast_helpful").generation
+    assert isinstance(papers, ContrastGeneration)
+    assert [(one.positive, one.negative) for one in papers.affixes] == [
+        ("giving a helpful response", "giving an unhelpful response")
+    ]
+
+
 def test_creams_two_consistencies_are_one_override_apart() -> None:
     mean, each = load("recipe=cream"), load("recipe=cream", "filter=none")
     assert mean.filter.kind == "mean_label_probability"
@@ -647,8 +712,10 @@ def test_context_distillation_has_the_papers_numbers() -> None:
     assert (config.run.rounds, config.run.prompts_per_round, config.phases) == (1, 40_000, {})
     learner = config.learner
     assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (2e-5, 3, 128)
+    assert of_cut_ones(config.generation) == "drop"
     small = load("recipe=context_distillation", "model=smollm2_135m")
     assert (small.run.rounds, small.run.prompts_per_round) == (1, 320)
+    assert of_cut_ones(small.generation) == "keep"
     assert (small.learner.learning_rate, small.learner.epochs, small.learner.pairs_per_step) == (2e-5, 3, 16)
 
 

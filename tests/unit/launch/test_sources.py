@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.configs import base, changed
+from support.configs import MIXTURE, base, changed
 from support.tiny_model import write_moved, write_tiny_model
 from transformers import PreTrainedTokenizerFast
 
@@ -52,6 +52,14 @@ def test_another_tokenizer_is_refused(what: str, tiny_model: Path, tmp_path: Pat
         tokenizer.add_tokens(["roundelay"])
     tokenizer.save_pretrained(other)
     assert "differs from the policy in tokenizer" in refused(other, tiny_model)
+
+
+def test_a_mixtures_proposers_are_looked_at_too(tiny_model: Path, untied_model: Path) -> None:
+    """And nobody is sent to where it cannot go: proposals are sampled, they are never given."""
+    mixture = changed(MIXTURE, samplers=("policy", str(untied_model)))
+    with pytest.raises(ConfigError) as caught:
+        check_sources(changed(base(), generation=mixture), str(tiny_model))
+    assert str(untied_model) in caught.value.what and "not to a mixture" in caught.value.remedy
 
 
 def test_what_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
