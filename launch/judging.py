@@ -15,6 +15,7 @@ from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_checks import check_judge, gives_probabilities
 from ..orchestrator.judge_config import (
     AbJudge,
+    AnnotatorsJudge,
     EndpointJudge,
     FunctionJudge,
     JudgeConfig,
@@ -152,9 +153,14 @@ def _check_outside(judge: JudgeConfig) -> None:
     Raises:
         ConfigError: naming the field, its value and the remedy.
     """
-    for field, one in reversed(judges_in(judge).items()):  # a panel's members before the panel
+    for field, one in judges_in(judge).items():
         if isinstance(one, NoJudge | TruthJudge | MetaJudge):
             raise ConfigError(f"{field}.kind={one.kind} says nothing of two responses to a user's prompt", CHOOSE)
+        if isinstance(one, AnnotatorsJudge):
+            raise ConfigError(
+                f"{field}.kind=annotators: a member drawn by lot answers for each prompt, to give labels to learn from",
+                "let one member judge by itself, such as judge=ab",
+            )
         if isinstance(one, FunctionJudge):
             raise ConfigError(
                 f"{field}.kind=function: answers are kept by all that they hang on, and a function's code is not known",

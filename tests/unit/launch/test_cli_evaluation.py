@@ -211,6 +211,7 @@ def test_a_run_that_a_reward_model_evaluates_can_be_compared(
         (["{run}:1", "{run}:0", "judge=reward_model"], ("judge.kind=reward_model asks reward_model", "judge=ab")),
         (["{run}:1", "{run}:0", "judge=implicit_reward"], ("asks policy, initial beside", "judge=expected_score")),
         (["{run}:1", "{run}:0", "judge=function", "judge.function=a:b"], ("judge.kind=function", "in Python")),
+        (["{run}:1", "{run}:0", "judge=annotators"], ("judge.kind=annotators: a member drawn by lot", "judge=ab")),
         (["{run}:1", "{run}:0", "judge=panel", "judge.aggregate=mean"], ("on different scales", "aggregate=majority")),
         (["{run}:1", "{run}:0", "judge=endpoint", "judge@judge.judge=pairwise", "judge.judge.orders=one",
           "judge.base_url=http://localhost/v1", "judge.model=m"], ("judge.judge.orders=one", "orders=both")),
