@@ -59,7 +59,9 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: recipe=… model=… any.key=value")]
-Policies = Annotated[list[str], typer.Argument(metavar="RUN[:ROUND]", help="Policies, then overrides.")]
+Policies = Annotated[
+    list[str], typer.Argument(metavar="RUN[:ROUND]", help="Policies (one may be a file of responses), then overrides.")
+]
 Draw = Annotated[int, typer.Option(min=0, help="Which part: parts do not overlap until all are used.")]
 ConfigDir = Annotated[Path | None, typer.Option(help="Your own config groups, searched before the shipped ones.")]
 
@@ -148,13 +150,27 @@ def compare(
     third_party: Annotated[str | None, typer.Option(help="A model of another family that judges too.")] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="Judge a part of the prompts only.")] = None,
     draw: Draw = 0,
+    keep_truncated: Annotated[
+        bool, typer.Option("--keep-truncated", help="Judge responses that the token limit cut, too.")
+    ] = False,
+    length_rule: Annotated[
+        int | None, typer.Option(min=-1, help="WB-Reward: by how many more characters a slight win is a tie; -1: off.")
+    ] = None,
+    difficulties: Annotated[
+        Path | None, typer.Option(help="A file of rows with id (or instruction) and difficulty, for length control.")
+    ] = None,
     config_dir: ConfigDir = None,
 ) -> None:
     """Win rate of two policies on the held-out prompts that both answered; of one RUN, all its rounds on one scale.
 
-    The overrides name the judge and its engine: judge=… cluster.…=…
+    One side may be another model's responses: a .json, .jsonl or .parquet file whose rows have id and response, or
+    instruction and output, as AlpacaEval's. The overrides name the judge and its engine: judge=… cluster.…=…
 
     Example: roundelay compare runs/demo:2 runs/demo:0 judge=ab
+
+    Example: roundelay compare runs/demo:2 other.json judge=pairwise judge.format=wildbench --length-rule -1
+
+    Example: roundelay compare runs/demo:2 runs/demo:0 judge=expected_score --difficulties difficulties.jsonl
     """
     overrides = [word for word in policies if is_override(word)]
     with TerminalProgress(err, 0) as progress:
@@ -166,6 +182,9 @@ def compare(
             config_dir=config_dir,
             num_prompts=num_prompts,
             draw=draw,
+            keep_truncated=keep_truncated,
+            length_rule=length_rule,
+            difficulties=difficulties,
             observer=progress,
         )
     print_parts(parts)
@@ -185,6 +204,8 @@ def judge_accuracy(
     """A round's policy as judge of labelled pairs: accuracy, consistency, Cohen's κ.
 
     Example: roundelay judge-accuracy runs/demo:2 dataset.json --format llmbar
+
+    Example: roundelay judge-accuracy runs/demo:2 filtered.parquet --format rewardbench judge=additive
     """
     with TerminalProgress(err, 0) as progress:
         parts = judge_labels(

@@ -245,6 +245,11 @@ def config_values(config: Config) -> dict[str, Any]:
     return _ADAPTER.dump_python(config, mode="json")
 
 
+def judge_values(judge: JudgeConfig) -> dict[str, Any]:
+    """A judge as plain containers."""
+    return _JUDGE_ADAPTER.dump_python({"judge": judge}, mode="json")["judge"]
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted keys of nested mappings.
 

@@ -18,9 +18,9 @@ from ..recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
 from ..recipes.evaluation.subset import fresh_subset
 from .judging import ResponsePair, judge_setup
 from .kept_comparisons import judged_once
-from .labelled_files import labelled_rows
 from .reports import decimal, figures, number, percent, signed
 from .rounds import finished_round, kept_policy
+from .row_files import file_rows
 from .table import one_line
 
 DIRECTORY = "judge-accuracy"
@@ -37,7 +37,7 @@ def judge_labels(
     draw: int,
     observer: Observer,
 ) -> list[Text | Table]:
-    """Let a round's policy judge the pairs of a file, and keep its answers in the run's directory.
+    """Let a round's policy (or an endpoint) judge the pairs of a file, and keep its answers in the run's directory.
 
     Returns:
         how they agree with the labels, to be printed.
@@ -49,7 +49,7 @@ def judge_labels(
         raise ConfigError(f"--format {format}: no such format", f"known: {', '.join(sorted(FORMATS))}")
     side = finished_round(of)
     judge = judge_setup(side.ledger, overrides, weights=kept_policy(side), config_dir=config_dir)
-    labelled = _chosen(read_labelled(labelled_rows(file), format), num_pairs, draw)
+    labelled = _chosen(read_labelled(file_rows(file), format), num_pairs, draw)
     pairs = [
         ResponsePair(prompt=Prompt(id=identity, messages=(Message(role="user", content=one.prompt),)), a=one.a, b=one.b)
         for identity, one in labelled.items()
@@ -60,8 +60,13 @@ def judge_labels(
         return {"judge": side.name, "file": file.name, "format": format, "accuracy": asdict(result) if result else None}
 
     (comparisons,) = judged_once([pairs], judge, observer, ledger=side.ledger, directory=DIRECTORY, report=report)
-    head = Text(f"judge: {side.name} ({judge.config.judge.kind})\npairs: {file} ({format})")
-    return [head, _figures(comparisons, labelled), Text(f"every comparison: {side.ledger.url}/{DIRECTORY}")]
+    who = f"{side.name} ({judge.config.judge.kind})" if judge.needs_engine else judge.description
+    head = Text(f"judge: {who}\npairs: {file} ({format})")
+    return [
+        head,
+        _figures(comparisons, labelled, compares=judge.compares),
+        Text(f"every comparison: {side.ledger.url}/{DIRECTORY}"),
+    ]
 
 
 def _chosen(pairs: Sequence[LabelledPair], num_pairs: int | None, draw: int) -> dict[str, LabelledPair]:
@@ -81,22 +86,27 @@ def _accuracy(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPai
     return judge_accuracy(comparisons, [pair.label for pair in pairs], [pair.subset for pair in pairs])
 
 
-def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair]) -> Text | Table:
+def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair], *, compares: bool) -> Text | Table:
+    """A judge that scores stands in no order: nothing is said of orders then."""
     result = _accuracy(comparisons, labelled)
     if result is None:
         return Text(f"none of {len(comparisons)} answers could be read: choose another judge")
     texts = {identity: (pair.a, pair.b) for identity, pair in labelled.items()}
     subsets = result.by_subset if len(result.by_subset) > 1 else {}
+    orders = [
+        ("same both ways round", percent(result.swap_consistency)),
+        ("prefers the first", signed(result.prefers_first)),
+    ]
+    mean = "mean of both orders" if compares else "the judge's ties half"
     rows = [
         ("pairs", number(result.pairs)),
         ("accuracy", percent(result.accuracy)),
         *((f"  {one_line(name)}", percent(share)) for name, share in subsets.items()),
-        ("accuracy, mean of both orders, ties in the labels left out", percent(result.order_accuracy)),
+        (f"accuracy, {mean}, ties in the labels left out", percent(result.answer_accuracy)),
         ("Cohen's κ", decimal(result.kappa)),
         ("parse rate", percent(result.parse_rate)),
-        ("same both ways round", percent(result.swap_consistency)),
         ("ties: judge, labels", f"{percent(result.tie_rate)}, {percent(result.label_tie_rate)}"),
-        ("prefers the first", signed(result.prefers_first)),
+        *(orders if compares else []),
         ("prefers the longer", percent(length_preference(comparisons))),
         ("prefers the list", percent(list_preference(comparisons, texts))),
     ]

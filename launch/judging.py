@@ -1,9 +1,10 @@
-"""Judging outside a run: one engine, for pairs of responses that exist already, and results that are kept."""
+"""Judging outside a run: one engine at most, for pairs of responses that exist already."""
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,46 @@ from typing import Any
 from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import AbJudge, PairwiseJudge, asked
+from ..orchestrator.judge_checks import check_judge, gives_probabilities
+from ..orchestrator.judge_config import (
+    AbJudge,
+    AnnotatorsJudge,
+    EndpointJudge,
+    FunctionJudge,
+    JudgeConfig,
+    MetaJudge,
+    NoJudge,
+    PairwiseJudge,
+    PanelJudge,
+    TruthJudge,
+    asked,
+    is_policy,
+    judges_in,
+    models_of,
+    votes_of,
+)
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, weights_hash
 from ..orchestrator.protocols import Generate, Judge, Observer
-from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, Prompt, Shard
+from ..orchestrator.records import Generation, GenerationRequest, Judgment, PolicyRef, Prompt, Shard
 from ..orchestrator.stream import map_in_order
 from ..recipes.evaluation.comparisons import Comparison, probabilities_of_first
+from ..recipes.judges.panel import panel_judgments
 from ..recipes.judges.rendering import shown_response
+from ..recipes.pairing.candidates import mean_scores
 from .composition import start_rollouts
-from .config_loading import compose_overrides, load_judge, parse_config
+from .config_loading import compose_overrides, judge_values, load_judge, parse_config
+from .judges import build_judge
 from .models import ensure_model
-from .phases import build_phase
 from .preflight import check_packages
 
 DEFAULT_JUDGE = ("judge=ab", "judge.instructions=[better]")
+CHOOSE = "choose a judge that compares, such as judge=ab, or one that scores, such as judge=expected_score"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeSetup:
-    """A judge of two responses, the policy whose weights judge, and the configuration of the engine that holds it.
+    """A judge, the policy whose weights judge (if any do), and the configuration of the engine that holds it.
 
     Example:
         JudgeSetup(config=config, policy=policy)
@@ -38,6 +59,24 @@ class JudgeSetup:
 
     config: Config
     policy: PolicyRef
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is shown two responses, in both orders; else it scores each by itself."""
+        return gives_probabilities(self.config.judge)
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether a policy judges, at least in part, and not an endpoint alone."""
+        return is_policy(self.config.judge)
+
+    @property
+    def description(self) -> str:
+        """Who judges, in words."""
+        judge = self.config.judge
+        if isinstance(judge, EndpointJudge):
+            return f"{judge.judge.kind}, {judge.model} at {judge.base_url}"
+        return f"{judge.kind}, weights of {self.policy.path}" if self.needs_engine else judge.kind
 
     @property
     def graded(self) -> bool:
@@ -50,8 +89,8 @@ class JudgeSetup:
         """What its answers hang on, in plain containers."""
         model = self.config.model
         return {
-            "config": asdict(self.config.judge),  # pyright: ignore[reportArgumentType]
-            "policy_sha256": self.policy.sha256,
+            "config": judge_values(self.config.judge),
+            "policy_sha256": self.policy.sha256 if self.needs_engine else None,
             "dtype": model.dtype,
             "max_model_len": model.max_model_len,
             "seed": self.config.run.seed,
@@ -84,20 +123,16 @@ def judge_setup(
     What judges are the `weights` of a policy of the run, or those of the model at a path.
 
     Raises:
-        ConfigError: an override is wrong, the judge does not compare two responses in both orders, or there is no such
-            model.
+        ConfigError: an override is wrong, the judge can say nothing of two responses here, or there is no such model.
     """
-    of_judge = [text for text in overrides if text.partition("=")[0].partition(".")[0] == "judge"]
+    of_judge = [text for text in overrides if re.match(r"[+~]*judge[.@=]", text)]
     named = any(text.startswith("judge=") for text in of_judge)
     judge = load_judge([*(() if named else DEFAULT_JUDGE), *of_judge], config_dir=config_dir)
-    if not isinstance(judge, AbJudge | PairwiseJudge):
+    _check_outside(judge)
+    if isinstance(weights, str) and not is_policy(judge):
         raise ConfigError(
-            f"judge.kind={judge.kind} does not compare two responses", "choose judge=ab, or judge=pairwise"
-        )
-    if judge.orders == "one":
-        raise ConfigError(
-            "judge.orders=one: a comparison asked once says nothing of the judge's bias for what stands first",
-            "set judge.orders=both",
+            f"judge.kind={judge.kind} asks no model of ours: that of {weights} would do nothing",
+            "leave --judge-model and --third-party out, or choose a judge that a policy is, such as judge=ab",
         )
     rest = [text for text in overrides if text not in of_judge]
     config = parse_config(compose_overrides(ledger.header()["config"], rest))
@@ -107,16 +142,40 @@ def judge_setup(
     else:
         path, policy = initial_policy(ledger).path, weights
     one_engine = replace(config.cluster, rollout=replace(config.cluster.rollout, actors=1))
-    return JudgeSetup(
-        config=replace(
-            config,
-            judge=judge,
-            evaluation=replace(config.evaluation, judge=judge),
-            model=replace(config.model, path=path),
-            cluster=one_engine,
-        ),
-        policy=policy,
-    )
+    config = replace(config, judge=judge, model=replace(config.model, path=path), cluster=one_engine)
+    check_judge("judge", config, judge)
+    return JudgeSetup(config=config, policy=policy)
+
+
+def _check_outside(judge: JudgeConfig) -> None:
+    """Refuse a judge that says nothing of two given responses, or of which more is needed than an engine.
+
+    Raises:
+        ConfigError: naming the field, its value and the remedy.
+    """
+    for field, one in judges_in(judge).items():
+        if isinstance(one, NoJudge | TruthJudge | MetaJudge):
+            raise ConfigError(f"{field}.kind={one.kind} says nothing of two responses to a user's prompt", CHOOSE)
+        if isinstance(one, AnnotatorsJudge):
+            raise ConfigError(
+                f"{field}.kind=annotators: a member drawn by lot answers for each prompt, to give labels to learn from",
+                "let one member judge by itself, such as judge=ab",
+            )
+        if isinstance(one, FunctionJudge):
+            raise ConfigError(
+                f"{field}.kind=function: answers are kept by all that they hang on, and a function's code is not known",
+                f"call it in Python (docs/evaluation.md), or {CHOOSE}",
+            )
+        if models := models_of(one, own_logps=False):
+            raise ConfigError(
+                f"{field}.kind={one.kind} asks {', '.join(models)} beside the policy, and here one engine alone starts",
+                CHOOSE,
+            )
+        if isinstance(one, AbJudge | PairwiseJudge) and one.orders == "one":
+            raise ConfigError(
+                f"{field}.orders=one: a comparison asked once says nothing of the judge's bias for what stands first",
+                f"set {field}.orders=both",
+            )
 
 
 def judge_batches(
@@ -125,9 +184,9 @@ def judge_batches(
     observer: Observer,
     finished: Callable[[int, list[Comparison]], None],
 ) -> None:
-    """Compare every batch's pairs in both orders by one engine; `finished` takes each batch as soon as it is through.
+    """Judge every batch's pairs by one engine; `finished` takes each batch as soon as it is through.
 
-    Identical texts need no judge, and where there is nothing else no engine is started.
+    Identical texts need no judge. Where there is nothing else, or another's endpoint judges, no engine is started.
     """
     asyncio.run(_judge_batches(batches, setup, observer, finished))
 
@@ -138,10 +197,10 @@ async def _judge_batches(
     observer: Observer,
     finished: Callable[[int, list[Comparison]], None],
 ) -> None:
-    judge = build_phase(setup.config, scorers=None).judge
-    assert judge is not None, "a judge of two responses is a judge"
-    asked = any(not pair.identical for batch in batches for pair in batch)
-    async with engine(setup, observer) if asked else contextlib.nullcontext(_nobody) as generate:
+    judge = build_judge(setup.config.judge, setup.config, None, "judge", own_logps=False)
+    assert judge is not None, "who judges nothing is refused"
+    starts = setup.needs_engine and any(not pair.identical for batch in batches for pair in batch)
+    async with engine(setup, observer) if starts else contextlib.nullcontext(_nobody) as generate:
         size, limit = setup.config.run.prompts_per_shard, setup.config.cluster.shards_in_flight
         shards = [
             (index, batch[start : start + size])
@@ -150,7 +209,7 @@ async def _judge_batches(
         ]
 
         async def compare(shard: tuple[int, Sequence[ResponsePair]]) -> tuple[int, list[Comparison]]:
-            return shard[0], await _compare(shard[1], judge, generate)
+            return shard[0], await _compare(shard[1], setup.config.judge, judge, generate)
 
         compared: list[list[Comparison]] = [[] for _ in batches]
         done = 0
@@ -164,42 +223,44 @@ async def _judge_batches(
 
 
 async def _nobody(requests: Sequence[GenerationRequest]) -> list[Generation]:
-    assert not requests, "identical texts are not judged"
+    assert not requests, "without an engine nobody here is asked"
     return []
 
 
-async def _compare(pairs: Sequence[ResponsePair], judge: Judge, generate: Generate) -> list[Comparison]:
-    asked = [pair for pair in pairs if not pair.identical]
-    shard = Shard(round=0, index=0, prompts=tuple(pair.prompt for pair in asked), split="heldout")
-    rollouts = [shown_response(pair.prompt, i, text) for pair in asked for i, text in enumerate((pair.a, pair.b))]
-    judgments = await judge(shard, rollouts, generate)
-    by_prompt: dict[str, dict[int, float]] = {
-        pair.prompt.id: probabilities_of_first([one for one in judgments if one.prompt_id == pair.prompt.id])
-        for pair in asked
-    }
-    return [
-        _tie(pair)
-        if pair.identical
-        else Comparison(
-            prompt_id=pair.prompt.id,
-            shown_first=by_prompt[pair.prompt.id].get(0),
-            shown_second=by_prompt[pair.prompt.id].get(1),
-            chars_a=len(pair.a),
-            chars_b=len(pair.b),
-        )
-        for pair in pairs
-    ]
+async def _compare(
+    pairs: Sequence[ResponsePair], config: JudgeConfig, judge: Judge, generate: Generate
+) -> list[Comparison]:
+    differ = [pair for pair in pairs if not pair.identical]
+    shard = Shard(round=0, index=0, prompts=tuple(pair.prompt for pair in differ), split="heldout")
+    rollouts = [shown_response(pair.prompt, i, text) for pair in differ for i, text in enumerate((pair.a, pair.b))]
+    said: dict[str, list[Judgment]] = {}
+    for judgment in await judge(shard, rollouts, generate):
+        said.setdefault(judgment.prompt_id, []).append(judgment)
+    return [_comparison(pair, said.get(pair.prompt.id, []), config) for pair in pairs]
 
 
-def _tie(pair: ResponsePair) -> Comparison:
+def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: JudgeConfig) -> Comparison:
+    """What the judgments on a pair come to; nobody is asked about identical texts."""
+    scored = not pair.identical and not gives_probabilities(config)
+    orders, scores = probabilities_of_first(judgments), _scores(judgments, config) if scored else {}
     return Comparison(
         prompt_id=pair.prompt.id,
-        shown_first=None,
-        shown_second=None,
+        shown_first=orders.get(0),
+        shown_second=orders.get(1),
         chars_a=len(pair.a),
         chars_b=len(pair.b),
-        identical=True,
+        identical=pair.identical,
+        scores=(scores.get(0), scores.get(1)) if scored else None,
     )
+
+
+def _scores(judgments: Sequence[Judgment], config: JudgeConfig) -> dict[int, float]:
+    """The score of each response, by its place in the pair: the mean of the parsed votes, or what a panel makes of its
+    members'. One without any has none."""
+    if isinstance(config, PanelJudge):
+        votes = [votes_of(member) for member in config.members.values()]
+        judgments = panel_judgments(judgments, votes=votes, aggregate=config.aggregate)
+    return mean_scores(judgments)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a judge of two responses said about one prompt, asked both ways round: the data of every statistic here."""
+"""What a judge made of two responses to one prompt: the data of every statistic here."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ Verdict: TypeAlias = Literal["a", "b", "tie"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Two responses a and b to one prompt, and the probabilities of a being the better one.
+    """Two responses a and b to one prompt, and what a judge said of them.
 
-    `shown_first` was given when a stood first, `shown_second` when it stood second; None where the judge said nothing
-    that could be read. `identical` texts are a tie that no judge is asked about. Lengths are in characters.
+    A judge of two responses gives the probabilities of a being the better one: `shown_first` when a stood first,
+    `shown_second` when it stood second. A judge of single responses gives a and b their `scores` (None of a judge that
+    compares): they stand in no order. A probability or a score is None where the judge said nothing that could be
+    read. `identical` texts are a tie that no judge is asked about. Lengths are in characters.
 
     Example:
         Comparison(prompt_id="maths-001", shown_first=0.75, shown_second=0.5, chars_a=120, chars_b=98)
@@ -26,6 +28,7 @@ class Comparison:
     chars_a: int
     chars_b: int
     identical: bool = False
+    scores: tuple[float | None, float | None] | None = None
 
     @property
     def orders(self) -> tuple[float, float] | None:
@@ -37,18 +40,31 @@ class Comparison:
         return self.shown_first, self.shown_second
 
     @property
+    def answers(self) -> tuple[Verdict, ...]:
+        """What each order says by itself, or the scores: the higher one wins, and equal ones are a tie. Nothing of what
+        could not be read."""
+        if self.orders is not None:
+            return tuple(preferred(probability) for probability in self.orders)
+        a, b = self.scores or (None, None)
+        if a is None or b is None:
+            return ()
+        return ("a" if a > b else "b" if a < b else "tie",)
+
+    @property
     def probability(self) -> float | None:
-        """The mean of both orders."""
-        return None if self.orders is None else sum(self.orders) / 2
+        """The mean of both orders. Scores have no probabilities: theirs are 1, a half and 0."""
+        if self.orders is not None:
+            return sum(self.orders) / 2
+        return None if self.verdict is None else points(self.verdict)
 
     @property
     def verdict(self) -> Verdict | None:
-        """The response that is preferred in both orders; a tie where they disagree or neither prefers any."""
-        if self.orders is None:
+        """The response that is preferred in both orders, or scores higher; a tie where orders disagree or neither
+        response is preferred."""
+        said = set(self.answers)
+        if not said:
             return None
-        if min(self.orders) > 0.5:
-            return "a"
-        return "b" if max(self.orders) < 0.5 else "tie"
+        return said.pop() if len(said) == 1 else "tie"
 
 
 def preferred(probability: float) -> Verdict:

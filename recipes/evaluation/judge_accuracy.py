@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .comparisons import Comparison, Verdict, preferred
+from .comparisons import Comparison, Verdict
 from .win_rate import first_preference, swap_consistency
 
 
@@ -12,19 +12,20 @@ from .win_rate import first_preference, swap_consistency
 class JudgeAccuracy:
     """A judge against labels. All but the counts are shares, over the comparisons that could be read.
 
-    `accuracy` asks for the label itself, ties included, of the verdict over both orders. `order_accuracy` is the mean
-    of both orders, over pairs whose label is no tie: LLMBar's accuracy, where contradicting orders score a half.
-    `kappa` is Cohen's, None where it is undefined.
+    `accuracy` asks for the label itself, ties included, of the verdict. `answer_accuracy` is over pairs whose label is
+    no tie, where a judge's tie counts half: of both orders' answers (LLMBar's accuracy: contradicting orders score a
+    half), or of the scores (as RewardBench's). `swap_consistency` and `prefers_first` are None of a judge that scores,
+    which is asked in no order. `kappa` is Cohen's, None where it is undefined.
 
     Example:
-        JudgeAccuracy(pairs=10, unparsable=0, accuracy=0.7, order_accuracy=0.75, swap_consistency=0.8,
+        JudgeAccuracy(pairs=10, unparsable=0, accuracy=0.7, answer_accuracy=0.75, swap_consistency=0.8,
                       prefers_first=0.1, tie_rate=0.2, label_tie_rate=0.1, kappa=0.5, by_subset={"natural": 0.7})
     """
 
     pairs: int
     unparsable: int
     accuracy: float
-    order_accuracy: float | None
+    answer_accuracy: float | None
     swap_consistency: float | None
     prefers_first: float | None
     tie_rate: float
@@ -42,8 +43,8 @@ def judge_accuracy(
 ) -> JudgeAccuracy | None:
     """A judge's comparisons against their `labels`, with the accuracy of every subset. None if nothing could be read.
 
-    The verdict on a pair is the response preferred in both orders, a tie where they disagree. What could not be read is
-    left out and counted, and is never a tie.
+    The verdict on a pair is the response preferred in both orders (a tie where they disagree), or the one that scores
+    higher. What could not be read is left out and counted, and is never a tie.
     """
     rows = [
         (one, verdict, label, subset)
@@ -57,17 +58,17 @@ def judge_accuracy(
         right.setdefault(subset, []).append(verdict == label)
     given = [(verdict, label) for _, verdict, label, _ in rows]
     decided = [
-        (float(preferred(order) == label) if preferred(order) != "tie" else 0.5)
+        float(answer == label) if answer != "tie" else 0.5
         for one, _, label, _ in rows
         if label != "tie"
-        for order in one.orders or ()
+        for answer in one.answers
     ]
     asked = [one.orders for one, *_ in rows if one.orders is not None and not one.identical]
     return JudgeAccuracy(
         pairs=len(comparisons),
         unparsable=len(comparisons) - len(rows),
         accuracy=_share([verdict == label for verdict, label in given]),
-        order_accuracy=sum(decided) / len(decided) if decided else None,
+        answer_accuracy=sum(decided) / len(decided) if decided else None,
         swap_consistency=swap_consistency(asked),
         prefers_first=first_preference(asked),
         tie_rate=_share([verdict == "tie" for verdict, _ in given]),

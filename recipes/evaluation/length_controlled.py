@@ -9,6 +9,7 @@ from .comparisons import Comparison
 
 FOLDS = 5
 STRENGTHS = np.logspace(-4, 4, 10)  # inverse strengths of the L1 penalty (liblinear's C) that the folds choose among
+LEAST_WEIGHT = 1e-9  # of a row in the fit: too little to move a coefficient
 SEED = 0  # of liblinear's order of coordinates
 
 
@@ -95,7 +96,9 @@ def _fitted(features: np.ndarray, labels: np.ndarray, strength: float) -> np.nda
         C=strength, l1_ratio=1, solver="liblinear", fit_intercept=False, random_state=SEED, max_iter=1000
     )
     outcomes = np.repeat([1, 0], len(labels))
-    model.fit(np.concatenate([features, features]), outcomes, np.concatenate([labels, 1.0 - labels]))
+    # liblinear drops rows of weight 0, and complains on stderr, past Python, where a class has no others.
+    weights = np.maximum(np.concatenate([labels, 1.0 - labels]), LEAST_WEIGHT)
+    model.fit(np.concatenate([features, features]), outcomes, weights)
     return model.coef_[0]
 
 

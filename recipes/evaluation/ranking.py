@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...orchestrator.seeds import derive_seed
 from .win_rate import INTERVAL
 
 RIDGE = 0.01  # on Bradley-Terry's strengths: an unbeaten player's would be infinite
@@ -30,22 +31,28 @@ class Battle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rating:
-    """A player's Bradley-Terry strength on Elo's scale (the mean player has 1000), with a 95% interval.
+    """A player's Bradley-Terry strength on Elo's scale (the mean player has 1000), and its sequential Elo, each with a
+    95% interval.
 
     Example:
-        Rating(player="round 1", rating=1032.0, low=1010.5, high=1060.0)
+        Rating(player="round 1", rating=1032.0, low=1010.5, high=1060.0, elo=1015.0, elo_low=1004.0, elo_high=1026.5)
     """
 
     player: str
     rating: float
     low: float
     high: float
+    elo: float
+    elo_low: float
+    elo_high: float
 
 
 def rate(battles: Sequence[Battle], *, ridge: float = RIDGE, bootstraps: int = 200, seed: int = 0) -> list[Rating]:
-    """Every player's Bradley-Terry rating, the strongest first.
+    """Every player's ratings, the strongest by Bradley-Terry first.
 
-    The interval is of a bootstrap over groups: all battles on a prompt are drawn together, since they share responses.
+    The intervals are of one bootstrap over groups: all battles on a prompt are drawn together, since they share
+    responses. Elo hangs on the order of battles, which means nothing here: it is by lot, the same each time, and in a
+    draw that of the groups as they are drawn.
     """
     players = sorted({name for battle in battles for name in (battle.a, battle.b)})
     groups = sorted({battle.group for battle in battles})
@@ -59,8 +66,24 @@ def rate(battles: Sequence[Battle], *, ridge: float = RIDGE, bootstraps: int = 2
     draws = np.random.default_rng(seed).integers(len(groups), size=(bootstraps, len(groups)))
     sampled = [_scaled(bradley_terry(wins[draw].sum(axis=0), ridge=ridge)) for draw in draws]
     low, high = np.percentile(sampled, INTERVAL, axis=0)
+    by_lot = sorted(battles, key=lambda one: derive_seed(seed, "elo", one.group, one.a, one.b))
+    of_group: list[list[Battle]] = [[] for _ in groups]
+    for battle in by_lot:
+        of_group[place[battle.group]].append(battle)
+    final = elo(by_lot)
+    redrawn = [elo([battle for group in draw for battle in of_group[group]]) for draw in draws]
+    elos = [[ratings_of_draw.get(name, ELO_START) for name in players] for ratings_of_draw in redrawn]
+    elo_low, elo_high = np.percentile(elos, INTERVAL, axis=0)
     rows = [
-        Rating(player=name, rating=float(ratings[i]), low=float(low[i]), high=float(high[i]))
+        Rating(
+            player=name,
+            rating=float(ratings[i]),
+            low=float(low[i]),
+            high=float(high[i]),
+            elo=final[name],
+            elo_low=float(elo_low[i]),
+            elo_high=float(elo_high[i]),
+        )
         for name, i in index.items()
     ]
     return sorted(rows, key=lambda row: (-row.rating, row.player))

@@ -13,7 +13,6 @@ REWARDS: dict[Grade, float] = {"A++": 1.0, "A+": 0.5, "A=B": 0.0, "B+": -0.5, "B
 GRADES: Mapping[float, Grade] = {(1 + reward) / 2: grade for grade, reward in REWARDS.items()}
 LENGTH_RULE_CHARS = 500
 MIN_RATING, MAX_RATING = 1, 10
-DRAW_MARGIN = 1.0  # ratings this near are a draw in its Elo
 
 
 def wb_reward(grade: Grade, *, chars_a: int, chars_b: int, max_extra_chars: int | None = LENGTH_RULE_CHARS) -> float:
@@ -31,7 +30,9 @@ def wb_reward(grade: Grade, *, chars_a: int, chars_b: int, max_extra_chars: int 
     return reward
 
 
-def mean_wb_reward(comparisons: Sequence[Comparison]) -> float | None:
+def mean_wb_reward(
+    comparisons: Sequence[Comparison], *, max_extra_chars: int | None = LENGTH_RULE_CHARS
+) -> float | None:
     """WB-Reward of a, with the length rule: the mean over all comparisons that could be read, of both orders (WildBench
     asks in one, by lot). None of none; identical texts are a tie.
 
@@ -44,7 +45,7 @@ def mean_wb_reward(comparisons: Sequence[Comparison]) -> float | None:
         0.75
     """
     rewards = [
-        wb_reward(_grade(probability), chars_a=one.chars_a, chars_b=one.chars_b)
+        wb_reward(_grade(probability), chars_a=one.chars_a, chars_b=one.chars_b, max_extra_chars=max_extra_chars)
         for one in comparisons
         for probability in one.orders or ()
     ]
@@ -70,15 +71,3 @@ def wb_score(rating: float) -> float:
     if not MIN_RATING <= rating <= MAX_RATING:
         raise ValueError(f"a rating goes from {MIN_RATING} to {MAX_RATING}, but this one is {rating}")
     return (rating - 5) * 2
-
-
-def elo_points(rating_a: float, rating_b: float) -> float:
-    """What a gets in WildBench's Elo: a win 1, a loss 0, and half where the ratings differ by at most 1.
-
-    Example:
-        >>> elo_points(8, 7), elo_points(8, 6)
-        (0.5, 1.0)
-    """
-    if abs(rating_a - rating_b) <= DRAW_MARGIN:
-        return 0.5
-    return 1.0 if rating_a > rating_b else 0.0

@@ -14,9 +14,10 @@ INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
 class WinRate:
     """A win rate of a against b with its 95% bootstrap interval over prompts, all as shares (not percent).
 
-    `mean_probability` is the mean of the judge's probabilities, as AlpacaEval 2 counts. `swap_consistency` is the share
-    of comparisons whose verdict is the same in both orders; `prefers_first` the mean probability of what stands first,
-    less a half. Both are None where every comparison was of identical texts.
+    `mean_probability` is the mean of the judge's probabilities, as AlpacaEval 2 counts; of a judge that scores it is
+    the win rate. `swap_consistency` is the share of comparisons whose verdict is the same in both orders;
+    `prefers_first` the mean probability of what stands first, less a half. Both are None where no texts that differ
+    were compared in both orders.
 
     Example:
         WinRate(comparisons=10, unparsable=1, wins=5, ties=2, losses=2, win_rate=2/3, low=0.4, high=0.9,
@@ -38,9 +39,9 @@ class WinRate:
 
 def win_rate(comparisons: Sequence[Comparison], *, seed: int = 0, bootstraps: int = 1000) -> WinRate | None:
     """The share of wins, ties counting half: MT-bench's rule (arXiv 2306.05685), where a response wins only if it is
-    preferred in both orders, and contradicting orders are a tie.
+    preferred in both orders, and contradicting orders are a tie. Of scores the higher one wins.
 
-    What could not be read in both orders is left out and counted. None if nothing could be read.
+    What could not be read, in both orders or of both responses, is left out and counted. None if nothing could be read.
     """
     read = verdicts(comparisons)
     if not read:

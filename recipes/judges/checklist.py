@@ -17,6 +17,7 @@ from ...orchestrator.records import (
     Shard,
 )
 from ...orchestrator.seeds import derive_seed
+from ..evaluation.wildbench import wb_score
 from ..generation.requests import request_for
 from .reasoned import judge_in_words, score_line
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
@@ -117,5 +118,5 @@ def _case(prompt: Prompt, rollout: Rollout, questions: Sequence[str]) -> tuple[M
 
 
 def _reported(vote: Judgment, checklists: Mapping[str, Generation]) -> Judgment:
-    score = None if vote.score is None else (vote.score - 5) * 2
+    score = None if vote.score is None else wb_score(vote.score)
     return replace(vote, score=score, text=f"{checklists[vote.prompt_id].text}\n\n{vote.text}")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.finished_runs import make_run
+from support.finished_runs import PROMPTS, make_run
 from support.runs import finish, start
 
 from roundelay.orchestrator.ledger import Ledger
@@ -50,6 +50,26 @@ def test_two_rounds_are_compared_once_and_a_policy_judges_labelled_pairs(run: Le
     judged = finish(start("judge-accuracy", run.url, str(FIXTURES / "mt_bench.jsonl"), "--format", "mt_bench"))
     assert re.search(r"parse rate\s+│ 100.0%", judged)
     assert Path(run.root, "judge-accuracy").is_dir()
+
+
+def test_a_judge_that_scores_measures_labelled_pairs_and_compares_a_policy_with_a_file(
+    run: Ledger, tmp_path: Path
+) -> None:
+    """By probabilities of scores every response gets one: all labelled pairs can be read, and all prompts but the one
+    that both answer the same have two scores."""
+    judged = finish(
+        start("judge-accuracy", run.url, str(FIXTURES / "llmbar.json"), "--format", "llmbar", "judge=expected_score")
+    )
+    assert re.search(r"parse rate\s+│ 100.0%", judged) and "both ways round" not in judged
+    file = tmp_path / "other.jsonl"
+    rows = [{"instruction": text, "output": "the same" if text.endswith(" 0") else "Else"} for text in PROMPTS]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    compared = finish(start("compare", f"{run.url}:1", str(file), "judge=expected_score"))
+    assert f"b: {file}" in compared and "mean scores a, b" in compared
+    (kept,) = Path(run.root, "comparisons").glob("*.json")
+    comparisons = json.loads(kept.read_text())["comparisons"]
+    scores = [score for one in comparisons if not one["identical"] for score in one["scores"]]
+    assert len(scores) == 22 and all(0.0 <= score <= 5.0 for score in scores)
 
 
 TASK = """\

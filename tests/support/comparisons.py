@@ -26,3 +26,12 @@ def comparison(
 def with_verdict(verdict: Verdict, *, prompt_id: str = "p", chars: tuple[int, int] = (100, 100)) -> Comparison:
     """A comparison that comes out as `verdict`."""
     return comparison(*ORDERS[verdict], prompt_id=prompt_id, chars=chars)
+
+
+def scored(
+    a: float | None, b: float | None, *, prompt_id: str = "p", chars: tuple[int, int] = (100, 100)
+) -> Comparison:
+    """What a judge that scores makes of two responses."""
+    return Comparison(
+        prompt_id=prompt_id, shown_first=None, shown_second=None, chars_a=chars[0], chars_b=chars[1], scores=(a, b)
+    )

@@ -1,7 +1,7 @@
 """Run directories of evaluated rounds, written as a driver would leave them: no engine has seen them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from roundelay.launch.config_loading import config_values, load_config
@@ -23,9 +23,11 @@ def make_run(
     asked: Sequence[str] = PROMPTS,
     more: Sequence[str] = (),
     model: Path | None = None,
+    truncated: Sequence[Set[int]] = (),
 ) -> str:
     """A run whose rounds, the initial policy's first, have answered the held-out prompts. Without a `model` that all of
-    its policies are, every round has another policy of no files."""
+    its policies are, every round has another policy of no files. `truncated` says of every round which responses, by
+    their prompt's place, the token limit cut."""
     prompts = directory / f"{name}.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in asked))
     config = load_config([f"run.name={name}", "run.prompts_per_shard=5", "prompts=file", "prompts.train.path=x",
@@ -47,15 +49,16 @@ def make_run(
         policy = {"version": round, "path": str(path), "sha256": f"{name}-{round}"}
         if round:
             ledger.write_json({"policy": policy}, round_name(round), "learn.json")
-        rollouts = [_response(prompt.id, round, texts(prompt.messages[-1].content))
-                    for prompt in PromptStore(ledger, "heldout")]  # fmt: skip
+        cut = truncated[round] if truncated else ()
+        rollouts = [_response(prompt.id, round, texts(prompt.messages[-1].content), cut=place in cut)
+                    for place, prompt in enumerate(PromptStore(ledger, "heldout"))]  # fmt: skip
         shard = Shard(round=round, index=0, prompts=(), split="heldout")
         ledger.write_shard("eval-rollouts", shard, Rollout, rollouts)
         ledger.commit_round(round, {"round": round, "policy": policy})
     return ledger.url
 
 
-def _response(prompt_id: str, round: int, text: str) -> Rollout:
+def _response(prompt_id: str, round: int, text: str, *, cut: bool) -> Rollout:
     return Rollout(
         prompt_id=prompt_id,
         sample=0,
@@ -65,7 +68,7 @@ def _response(prompt_id: str, round: int, text: str) -> Rollout:
         token_ids=(2,),
         logprobs=(-0.5,),
         text=text,
-        finish_reason="stop",
+        finish_reason="length" if cut else "stop",
         policy_version=round,
         seed=1,
     )

@@ -42,6 +42,7 @@ WITH_EXAMPLES = {
     "roundelay.launch.cli",
     "roundelay.launch.config_loading",
     "roundelay.launch.kept_comparisons",
+    "roundelay.launch.matches",
     "roundelay.launch.reports",
     "roundelay.launch.rounds",
     "roundelay.launch.sweeps",

@@ -1,116 +1,33 @@
 """`compare`, `judge-accuracy` and `lm-eval` on run directories made by hand; the engine is a script."""
 
-import asyncio
-import contextlib
-import json
 import math
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 from support.configs import base
+from support.evaluation_commands import (
+    Call,
+    ScriptedEngine,
+    bad,
+    good,
+    half,
+    kept,
+    row,
+)
 from support.finished_runs import PROMPTS, make_run
 
-from roundelay.launch import cli, harness, judging
+from roundelay.launch import harness, judging
 from roundelay.launch.rounds import finished_round
 from roundelay.orchestrator.cluster import bundles_of
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import Generation, GenerationRequest
+from roundelay.orchestrator.records import Generation
 
 FIXTURES = Path(__file__).parents[2] / "support" / "labelled"
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-class ScriptedEngine:
-    """Answers every comparison by `logits` of the two texts, and counts what it is asked and how often it starts."""
-
-    def __init__(self, logit: Callable[[str], float]):
-        self.logit, self.starts, self.asked = logit, 0, 0
-
-    @contextlib.asynccontextmanager
-    async def __call__(self, setup: judging.JudgeSetup, observer: object) -> AsyncIterator[Generate]:
-        self.starts += 1
-        self.setup = setup
-        yield self.generate
-
-    async def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        await asyncio.sleep(0)
-        self.asked += len(requests)
-        return [self.answer(request) for request in requests]
-
-    def answer(self, request: GenerationRequest) -> Generation:
-        texts = re.findall(r'<response option="[AB]">\n(.*?)\n</response>', request.messages[0].content, re.DOTALL)
-        likings = [self.logit(text) for text in texts]
-        return Generation(
-            prompt_token_ids=(1,),
-            plain_token_ids=(),
-            token_ids=(2,),
-            logprobs=(),
-            text="" if request.choices else f"[[{'A' if likings[0] > likings[1] else 'B'}]]",
-            finish_reason="length" if request.choices else "stop",
-            choice_logprobs=tuple(-math.log1p(math.exp(-liking)) for liking in likings) if request.choices else (),
-        )
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
-    """A judge that likes the word "good"."""
-    scripted = ScriptedEngine(lambda text: 2.0 * text.count("good") - 1.0)
-    monkeypatch.setattr(judging, "engine", scripted)
-    return scripted
-
-
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
-    """The command: exit code, stdout, stderr."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["roundelay", *words])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        return (int(str(code or 0)), printed.out, printed.err)
-
-    monkeypatch.setattr(cli.out, "width", 200)
-    monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    yield run
-    signal.signal(signal.SIGTERM, before)
-
-
-def bad(prompt: str) -> str:
-    return f"a bad answer to {prompt}"
-
-
-def good(prompt: str) -> str:
-    return f"a good answer to {prompt}"
-
-
-def half(prompt: str) -> str:
-    return good(prompt) if int(prompt.split()[-1]) % 2 else f"{bad(prompt)}!"
-
-
-def row(output: str, first: str) -> list[str]:
-    rows = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in output.splitlines()]
-    (found,) = (cells for cells in rows if cells and cells[0] == first)
-    return found[1:]
-
-
-def kept(run: str) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted(Path(run, "comparisons").glob("*.json"))]
-
-
-# ------------------------------------------------------------------------------------------------------------- compare
 
 
 def test_two_rounds_are_judged_in_both_orders_on_the_prompts_that_both_answered(
@@ -169,9 +86,11 @@ def test_all_rounds_of_a_run_are_put_on_one_scale(call: Call, engine: ScriptedEn
     assert ratings[0] > ratings[1] > ratings[2]
     lines = [line for line in out.splitlines() if re.search("round|initial", line) and "│" in line]
     assert [re.split("[│┃]", line)[1].strip() for line in lines] == ["round 2", "round 1", "initial"]
-    assert row(out, "round 2")[3] == "100.0%"
-    assert row(out, "initial")[3:] == ["–", "–"]
-    assert "36 comparisons, 0 unparsable" in out
+    elos = [int(row(out, name)[2]) for name in ("round 2", "round 1", "initial")]
+    assert elos[0] > elos[1] > elos[2]
+    assert row(out, "round 2")[4] == "100.0%"
+    assert row(out, "initial")[4:] == ["–", "–"]
+    assert "36 comparisons, 0 unparsable, 0 left out" in out
 
 
 def test_identical_responses_need_no_engine_and_a_policy_is_even_with_itself(
@@ -289,7 +208,21 @@ def test_a_run_that_a_reward_model_evaluates_can_be_compared(
         (["{run}/nowhere"], ("holds no run", "check the path")),
         (["{single}"], ("only the initial policy of {single} is evaluated", "finish a round")),
         (["{run}", "{strange}"], ("answered no held-out prompt in common", "same prompts.heldout")),
-        (["{run}:1", "{run}:0", "judge=additive"], ("judge.kind=additive does not compare", "choose judge=ab")),
+        (["{run}:1", "{run}:0", "judge=reward_model"], ("judge.kind=reward_model asks reward_model", "judge=ab")),
+        (["{run}:1", "{run}:0", "judge=implicit_reward"], ("asks policy, initial beside", "judge=expected_score")),
+        (["{run}:1", "{run}:0", "judge=function", "judge.function=a:b"], ("judge.kind=function", "in Python")),
+        (["{run}:1", "{run}:0", "judge=annotators"], ("judge.kind=annotators: a member drawn by lot", "judge=ab")),
+        (["{run}:1", "{run}:0", "judge=panel", "judge.aggregate=mean"], ("on different scales", "aggregate=majority")),
+        (["{run}:1", "{run}:0", "judge=endpoint", "judge@judge.judge=pairwise", "judge.judge.orders=one",
+          "judge.base_url=http://localhost/v1", "judge.model=m"], ("judge.judge.orders=one", "orders=both")),
+        (["{run}:1", "{run}:0", "--judge-model", "/no/where", "judge=endpoint", "judge.base_url=http://localhost/v1",
+          "judge.model=m"], ("judge.kind=endpoint asks no model of ours: that of /no/where", "leave --judge-model")),
+        (["{run}:1", "{run}:0", "--length-rule", "300"], ("--length-rule 300 would do nothing", "judge=pairwise")),
+        (["{run}", "--length-rule", "300"], ("--length-rule 300 with the rounds of one run", "name two policies")),
+        (["{run}", "--third-party", "m"], ("--third-party m with the rounds of one run", "name two policies")),
+        (["a.jsonl", "b.json"], ("a.jsonl b.json: cannot be compared", "a policy and a file")),
+        (["a.jsonl"], ("a.jsonl: cannot be compared", "a policy and a file")),
+        (["{run}", "absent.jsonl"], ("absent.jsonl does not exist", "check the path")),
         (["{run}:1", "{run}:0", "judge=ab", "judge.orders=one"], ("judge.orders=one", "set judge.orders=both")),
         (["{run}:1", "{run}:0", "judge.ordres=one"], ("unknown key judge.ordres=one", "did you mean judge.")),
         (["{run}:1", "{run}:0", "judge.orders=three"], ("judge.orders='three'", "'one' or 'both'")),
@@ -375,7 +308,7 @@ def test_every_format_is_judged_and_told_by_its_subsets(
         (["{run}", "{llmbar}", "--format", "pandalm"], ("llmbar.json, row 1: 'annotator1' is absent", "pandalm")),
         (["{run}", "absent.json", "--format", "llmbar"], ("absent.json does not exist", "working directory")),
         (["{run}", "{llmbar}", "--format", "llmbar", "--num-pairs", "3"], ("--num-pairs 3", "holds 2")),
-        (["{run}", "{llmbar}", "judge=none", "--format", "llmbar"], ("judge.kind=none does not compare", "judge=ab")),
+        (["{run}", "{llmbar}", "judge=none", "--format", "llmbar"], ("judge.kind=none says nothing", "judge=ab")),
         (["{run}:1", "{llmbar}", "--format", "llmbar"], ("the policy of {run}:1 is gone", "run.keep_policies")),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.comparisons import comparison
+from support.comparisons import comparison, scored
 
 from roundelay.recipes.evaluation.comparisons import Comparison, Verdict, probabilities_of_first
 from roundelay.recipes.judges.verdicts import compared
@@ -56,3 +56,21 @@ def test_the_votes_of_an_order_are_averaged_and_those_not_parsed_left_out() -> N
         compared("p", 0, 1, vote=1, status="unparsable", probability=None),
     ]
     assert probabilities_of_first(judgments) == {0: pytest.approx(0.7)}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict", "probability"), [(3.5, 3.0, "a", 1.0), (-2.0, 0.0, "b", 0.0), (4.0, 4.0, "tie", 0.5)]
+)
+def test_the_higher_score_wins_and_equal_scores_are_a_tie(
+    a: float, b: float, verdict: Verdict, probability: float
+) -> None:
+    """There is no order to speak of, and no probability but that of the verdict."""
+    one = scored(a, b)
+    assert (one.verdict, one.probability, one.orders) == (verdict, probability, None)
+
+
+@pytest.mark.parametrize(("a", "b"), [(None, 3.0), (0.0, None), (None, None)])
+def test_a_response_without_a_score_leaves_no_verdict(a: float | None, b: float | None) -> None:
+    """An unread answer is no zero, which would lose or tie."""
+    one = scored(a, b)
+    assert (one.verdict, one.probability, one.answers) == (None, None, ())

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.comparisons import comparison, with_verdict
+from support.comparisons import comparison, scored, with_verdict
 
 from roundelay.recipes.evaluation.comparisons import Verdict
 from roundelay.recipes.evaluation.judge_accuracy import cohens_kappa, judge_accuracy
@@ -22,7 +22,7 @@ def test_the_figures_of_a_small_set_are_those_counted_by_hand() -> None:
     assert found is not None
     assert (found.pairs, found.unparsable, found.parse_rate) == (5, 1, 0.8)
     assert found.accuracy == 0.75
-    assert found.order_accuracy == pytest.approx(4 / 6)
+    assert found.answer_accuracy == pytest.approx(4 / 6)
     assert found.kappa == pytest.approx(7 / 11)
     assert (found.tie_rate, found.label_tie_rate) == (0.25, 0.25)
     assert found.by_subset == {"x": 1.0, "y": 0.0}
@@ -33,19 +33,30 @@ def test_a_judge_that_always_prefers_the_first_is_right_half_the_time_by_order_a
     """Its verdicts are all ties; by order it is right once a pair."""
     found = judge_accuracy([comparison(1.0, 0.0)] * 4, ["a", "b", "a", "b"], [""] * 4)
     assert found is not None
-    assert (found.accuracy, found.order_accuracy, found.swap_consistency) == (0.0, 0.5, 0.0)
+    assert (found.accuracy, found.answer_accuracy, found.swap_consistency) == (0.0, 0.5, 0.0)
     assert found.prefers_first == 0.5
     assert found.kappa == 0.0
 
 
+def test_scores_are_measured_against_labels_without_orders() -> None:
+    """Right on the first; a tie against label a, half of an answer but not the label; the third wrong; the fourth a
+    tie that is labelled so; the fifth unread. Labels: 2 of 4 right; without the label tie 1, ½ and 0 of 3."""
+    comparisons = [scored(4, 2), scored(3, 3), scored(1, 2), scored(0, 0), scored(None, 5)]
+    found = judge_accuracy(comparisons, ["a", "a", "a", "tie", "b"], [""] * 5)
+    assert found is not None
+    assert (found.accuracy, found.answer_accuracy, found.unparsable) == (0.5, pytest.approx(0.5), 1)
+    assert (found.swap_consistency, found.prefers_first) == (None, None)
+    assert (found.tie_rate, found.label_tie_rate) == (0.5, 0.25)
+
+
 def test_an_answer_that_is_even_counts_half_by_order() -> None:
     found = judge_accuracy([comparison(0.5, 0.9)], ["a"], [""])
-    assert found is not None and found.order_accuracy == 0.75
+    assert found is not None and found.answer_accuracy == 0.75
 
 
 def test_labels_that_are_all_ties_have_no_accuracy_by_order() -> None:
     found = judge_accuracy([with_verdict("a")], ["tie"], [""])
-    assert found is not None and found.order_accuracy is None
+    assert found is not None and found.answer_accuracy is None
 
 
 def test_nothing_readable_has_no_accuracy() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.launch.labelled_files import labelled_rows
+from roundelay.launch.row_files import file_rows
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
 
@@ -19,7 +19,7 @@ FIXTURES = Path(__file__).parents[3] / "support" / "labelled"
 
 
 def read(name: str, format: str) -> list[LabelledPair]:
-    return read_labelled(labelled_rows(FIXTURES / name), format)
+    return read_labelled(file_rows(FIXTURES / name), format)
 
 
 def row_of(format: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def row_of(format: str) -> dict[str, Any]:
         "pandalm": "pandalm.json", "llmbar": "llmbar.json", "mt_bench": "mt_bench.jsonl",
         "rewardbench": "rewardbench.jsonl",
     }  # fmt: skip
-    rows = [row for _, row in labelled_rows(FIXTURES / names[format])]
+    rows = [row for _, row in file_rows(FIXTURES / names[format])]
     return dict(rows[-1])
 
 
@@ -87,9 +87,9 @@ def test_rewardbenchs_chosen_response_stands_on_either_side_and_the_label_follow
 @pytest.mark.parametrize("format", ["mt_bench", "rewardbench"])
 def test_parquet_holds_what_jsonl_holds(format: str, tmp_path: Path) -> None:
     """As the hub serves these two."""
-    rows = [row for _, row in labelled_rows(FIXTURES / f"{format}.jsonl")]
+    rows = [row for _, row in file_rows(FIXTURES / f"{format}.jsonl")]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    assert read_labelled(labelled_rows(tmp_path / "rows.parquet"), format) == read(f"{format}.jsonl", format)
+    assert read_labelled(file_rows(tmp_path / "rows.parquet"), format) == read(f"{format}.jsonl", format)
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_whatever_stands_in_a_row_it_is_a_pair_or_a_refusal(format: str, changes
 def test_a_file_that_cannot_be_read_is_refused_by_name(name: str, content: str, says: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError) as caught:
-        list(labelled_rows(tmp_path / name))
+        list(file_rows(tmp_path / name))
     assert name in caught.value.what and says in caught.value.what
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
-        list(labelled_rows(tmp_path / "absent.json"))
+        list(file_rows(tmp_path / "absent.json"))
 
 
 def test_rows_are_named_by_their_place(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps({"a": 1}) + "\n\n" + json.dumps({"a": 2}) + "\n")
-    assert [where.rpartition(", ")[2] for where, _ in labelled_rows(tmp_path / "x.jsonl")] == ["line 1", "line 3"]
+    assert [where.rpartition(", ")[2] for where, _ in file_rows(tmp_path / "x.jsonl")] == ["line 1", "line 3"]

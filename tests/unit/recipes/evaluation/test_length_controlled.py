@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.comparisons import comparison
 
 from roundelay.recipes.evaluation.comparisons import Comparison
@@ -100,6 +102,31 @@ def test_a_policy_against_itself_is_exactly_a_half() -> None:
     assert found.win_rate == 0.5
 
 
+PROBABILITY = st.floats(0.0, 1.0)
+CHARS = st.integers(0, 3000)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(PROBABILITY, PROBABILITY, CHARS, CHARS, st.floats(-3.0, 3.0)), min_size=3, max_size=30),
+    st.booleans(),
+)
+def test_a_policy_that_meets_itself_is_even_by_the_fit_too(
+    judged: list[tuple[float, float, int, int, float]], with_difficulties: bool
+) -> None:
+    """Every comparison comes with its exchange, as two samples of one policy would: (φ, ψ) and (−φ, −ψ) then fit
+    equally well at every θ. The penalised loss is convex, so that its minimum has φ = ψ = 0, whatever the judge's
+    liking for length, and the rate is σ(0)."""
+    comparisons, difficulty = [], {}
+    for i, (first, second, chars_a, chars_b, gamma) in enumerate(judged):
+        exchanged = comparison(1 - second, 1 - first, prompt_id=f"{i}'", chars=(chars_b, chars_a))
+        comparisons += [comparison(first, second, prompt_id=str(i), chars=(chars_a, chars_b)), exchanged]
+        difficulty |= {str(i): gamma, f"{i}'": gamma}
+    found = length_controlled(comparisons, difficulty=difficulty if with_difficulties else None)
+    assert found is not None and found.strength is not None
+    assert found.win_rate == pytest.approx(0.5, abs=1e-3)
+
+
 def test_exchanged_sides_have_rates_that_add_up_to_one() -> None:
     comparisons, _ = biased(300, theta=-1.0, phi=0.4)
     exchanged = [
@@ -118,8 +145,10 @@ def test_what_cannot_be_read_changes_nothing_and_too_little_gives_nothing() -> N
     assert length_controlled([]) is None
 
 
-def test_a_clean_sweep_is_finite() -> None:
-    """Every comparison won with certainty, by the shorter response or not: no coefficient runs away."""
+def test_a_clean_sweep_is_finite_and_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """Every comparison won with certainty, by the shorter response or not: no coefficient runs away, and liblinear
+    does not complain on the terminal that nothing was lost."""
     found = length_controlled([comparison(1.0, 1.0, prompt_id=str(i), chars=(50, 100 + i)) for i in range(30)])
     assert found is not None
     assert 0.9 < found.win_rate <= 1.0
+    assert capfd.readouterr() == ("", "")

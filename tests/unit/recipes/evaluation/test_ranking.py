@@ -80,3 +80,26 @@ def test_elo_moves_by_k_times_the_surprise() -> None:
 
 def test_a_draw_of_equals_moves_nobody() -> None:
     assert elo([Battle(a="x", b="y", points=0.5)], k=32, start=1500) == {"x": 1500.0, "y": 1500.0}
+
+
+def test_elos_interval_is_over_the_same_prompts_in_the_order_of_their_draws() -> None:
+    """Two prompts, x wins one and y the other: a draw is win-win, win-loss, loss-win or loss-loss. By hand, at K = 4:
+    two wins give 1000 + 2 + 4·(1 − .505756) = 1003.977; one each gives ∓.02302 around 1000, as the last one decides."""
+    (x, y) = rate([Battle(a="x", b="y", points=1.0, group="1"), Battle(a="x", b="y", points=0.0, group="2")])
+    if x.player != "x":
+        x, y = y, x
+    assert abs(x.elo - 1000.0) == pytest.approx(0.02302, abs=1e-5)
+    assert (x.elo_low, x.elo_high) == (pytest.approx(996.023, abs=1e-3), pytest.approx(1003.977, abs=1e-3))
+    assert x.elo + y.elo == pytest.approx(2000.0)
+
+
+def test_a_player_that_no_drawn_prompt_knows_keeps_its_first_elo() -> None:
+    """z meets nobody but on one prompt of two: in draws without it z has 1000, and 1002 at least in those with it."""
+    battles = [Battle(a="x", b="y", points=0.5, group="1"), Battle(a="z", b="y", points=1.0, group="2")]
+    z = next(row for row in rate(battles) if row.player == "z")
+    assert (z.elo, z.elo_low) == (1002.0, 1000.0)
+
+
+def test_elo_does_not_hang_on_the_order_that_battles_come_in() -> None:
+    given = [*battles("x", "y", 5, 3), *battles("y", "z", 2, 6)]
+    assert rate(given, bootstraps=20) == rate(given[::-1], bootstraps=20)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.recipes.evaluation.comparisons import Comparison
-from roundelay.recipes.evaluation.wildbench import REWARDS, Grade, elo_points, mean_wb_reward, wb_reward, wb_score
+from roundelay.recipes.evaluation.wildbench import REWARDS, Grade, mean_wb_reward, wb_reward, wb_score
 
 GRADES = st.sampled_from(list(REWARDS))
 CHARS = st.integers(0, 5000)
@@ -57,6 +57,13 @@ def test_a_match_is_the_mean_of_both_orders_of_all_that_could_be_read() -> None:
     assert mean_wb_reward(comparisons[2:3]) is None
 
 
+@pytest.mark.parametrize(("max_extra_chars", "reward"), [(500, 0.25), (499, 0.0), (None, 0.25)])
+def test_the_length_rule_of_a_match_is_the_one_that_is_given(max_extra_chars: int | None, reward: float) -> None:
+    """A slight win of one order (the other even) by 500 characters more: ½ and 0, whose mean is ¼; a tie by K = 499."""
+    slight = compared("one", 0.75, 0.5, chars_a=600, chars_b=100)
+    assert mean_wb_reward([slight], max_extra_chars=max_extra_chars) == reward
+
+
 def test_the_mean_of_several_votes_is_no_grade() -> None:
     with pytest.raises(ValueError, match=r"0\.875 is the probability of no grade"):
         mean_wb_reward([compared("one", 0.875, 0.5)])
@@ -77,7 +84,3 @@ def test_a_score_has_its_zero_at_five() -> None:
 def test_a_rating_off_the_scale_is_refused(rating: float) -> None:
     with pytest.raises(ValueError, match="from 1 to 10"):
         wb_score(rating)
-
-
-def test_ratings_within_one_of_each_other_are_a_draw() -> None:
-    assert [elo_points(a, b) for a, b in ((8, 7), (7, 8), (8, 6.9), (3, 5))] == [0.5, 0.5, 1.0, 0.0]

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.comparisons import comparison, with_verdict
+from support.comparisons import comparison, scored, with_verdict
 
 from roundelay.recipes.evaluation.comparisons import Verdict
 from roundelay.recipes.evaluation.win_rate import win_rate
@@ -26,6 +26,14 @@ def test_the_judges_bias_for_what_stands_first_is_seen() -> None:
     assert rate is not None
     assert rate.prefers_first == pytest.approx(0.175)
     assert rate.swap_consistency == 0.5
+
+
+def test_scores_win_tie_and_lose_and_say_nothing_of_orders() -> None:
+    rate = win_rate([scored(5, 1), scored(2, 2), scored(0, 1), scored(None, 1)])
+    assert rate is not None
+    assert (rate.wins, rate.ties, rate.losses, rate.unparsable) == (1, 1, 1, 1)
+    assert (rate.win_rate, rate.mean_probability) == (0.5, 0.5)
+    assert (rate.swap_consistency, rate.prefers_first) == (None, None)
 
 
 def test_identical_texts_say_nothing_about_the_judge() -> None:

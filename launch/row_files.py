@@ -1,4 +1,4 @@
-"""Rows of the files that benchmarks of judges are published in: .json (a list), .jsonl and .parquet."""
+"""Rows of files, of benchmarks and of other models' responses: .json (a list), .jsonl and .parquet."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 
 from ..orchestrator.errors import ConfigError
 
+REMEDY = "give the file as it was published, or write one JSON object a line"
 
-def labelled_rows(path: Path) -> Iterator[tuple[str, Any]]:
+
+def file_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """(place in words, row) for every row of a file.
 
     Raises:
@@ -19,7 +21,7 @@ def labelled_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """
     readers = {".json": _json_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
-        raise ConfigError(f"{path} is no .json, .jsonl or .parquet file", "give the benchmark's own file")
+        raise ConfigError(f"{path} is no .json, .jsonl or .parquet file", REMEDY)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist", f"check the path (working directory: {Path.cwd()})")
     try:
@@ -31,7 +33,7 @@ def labelled_rows(path: Path) -> Iterator[tuple[str, Any]]:
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
     rows = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(rows, list):
-        raise ConfigError(f"{path} holds a {type(rows).__name__}, not a list of rows", "give the benchmark's own file")
+        raise ConfigError(f"{path} holds a {type(rows).__name__}, not a list of rows", REMEDY)
     for number, row in enumerate(rows, 1):
         yield f"{path}, row {number}", row
 
