@@ -7,7 +7,7 @@ What the canaries say is the recipes'; here they are judged, shard by shard, and
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .protocols import JudgeCanaries
+from .protocols import Conclude, JudgeCanaries
 from .records import CanaryJudgment, Judgment, Rollout, Shard
 from .running_stats import Mean
 from .shards import RoundShards
@@ -28,7 +28,7 @@ async def judge_canaries(shards: RoundShards, *, stages: Stages, in_flight: int)
     found: list[CanaryJudgment] = []
     async for judgments in map_in_order(lambda s: _judge_shard(s, len(shards), stages, judge), shards, limit=in_flight):
         found.extend(judgments)
-    return canary_summary(found)
+    return canary_summary(found, conclude=stages.phase.reading.conclude)
 
 
 async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCanaries) -> Sequence[CanaryJudgment]:
@@ -44,17 +44,17 @@ async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCan
     )
 
 
-def canary_summary(judgments: Iterable[CanaryJudgment]) -> dict[str, Any]:
+def canary_summary(judgments: Iterable[CanaryJudgment], *, conclude: Conclude = list) -> dict[str, Any]:
     """By canary: on how many prompts it was judged, and whether it wins.
 
     Where the judge gives scores, by a higher mean than the policy's on the same prompts; where it compares, by more
     than half of the comparisons (an even one is half a win). A prompt on which an answer that is needed did not parse
-    says nothing. `wins` is None where no prompt is left.
+    says nothing. `wins` is None where no prompt is left. `conclude` says what the judge's votes come to.
     """
     by_canary: dict[str, dict[str, list[Judgment]]] = {}
     for one in judgments:
         by_canary.setdefault(one.canary, {}).setdefault(one.judgment.prompt_id, []).append(one.judgment)
-    return {name: _summary(by_prompt.values()) for name, by_prompt in by_canary.items()}
+    return {name: _summary(map(conclude, by_prompt.values())) for name, by_prompt in by_canary.items()}
 
 
 def _summary(prompts: Iterable[Sequence[Judgment]]) -> dict[str, Any]:
