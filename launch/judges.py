@@ -33,7 +33,7 @@ from ..orchestrator.judge_config import (
     score_points,
     votes_of,
 )
-from ..orchestrator.protocols import Generate, Judge, Reading, Scorers
+from ..orchestrator.protocols import Generate, Judge, Opinion, Reading, Scorers
 from ..orchestrator.records import Judgment, Rollout, Shard
 from ..orchestrator.user_functions import load_function
 from ..recipes.judges.ab import judge_ab
@@ -147,6 +147,19 @@ def build_moving_judge(judge: JudgeConfig, config: Config, scorers: Scorers | No
     if not is_policy(judge) or not _can_ask(judge, config):
         return None
     return build_judge(judge, config, scorers, *purpose, own_logps=False)
+
+
+def build_opinions(config: Config, scorers: Scorers | None) -> tuple[Opinion, Opinion] | None:
+    """The policy's, and that of a judge that is not the policy: where one of the round's judge and the evaluation's is
+    each, and both can judge any response."""
+    found: dict[bool, Opinion] = {}
+    for judge in map(asked_both_ways, (config.judge, config.evaluation.judge)):
+        if isinstance(judge, NoJudge | TruthJudge | MetaJudge) or not _can_ask(judge, config):
+            continue
+        built = build_judge(judge, config, scorers, "self_preference", own_logps=False)
+        assert built is not None
+        found[is_policy(judge)] = Opinion(judge=built, reading=judge_reading(judge))
+    return (found[True], found[False]) if len(found) == 2 else None
 
 
 def _can_ask(judge: JudgeConfig, config: Config) -> bool:

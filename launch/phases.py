@@ -97,7 +97,7 @@ from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
 from .filters import round_filter
-from .judges import build_canary_judge, build_judge, build_moving_judge, judge_reading
+from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions, judge_reading
 from .new_prompts import prompt_maker
 
 
@@ -124,6 +124,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
         rejudge=build_moving_judge(evaluation.judge, config, scorers, "evaluate"),
         rejudge_pairs=build_moving_judge(config.judge, config, scorers, "judge"),
+        opinions=build_opinions(config, scorers),
     )
 
 

@@ -257,6 +257,7 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("labels' drift: rank correlation", _number("evaluation", "labels_judge_drift", "spearman", digits=2)),
     ("labels' drift: shift of mean", _number("evaluation", "labels_judge_drift", "mean_shift", digits=2)),
     ("labels' drift: same verdicts", _number("evaluation", "labels_judge_drift", "agreement", percent=True)),
+    ("judge: self-preference", _number("evaluation", "self_preference", "self_preference", percent=True)),
     (None, None),
     ("held-out: judge score", _number("evaluation", "judge", "score_mean")),
     ("held-out: judge agrees", _number("evaluation", "judge", "agreement_rate", percent=True)),

@@ -60,8 +60,8 @@ def canary_summary(judgments: Iterable[CanaryJudgment], *, conclude: Conclude = 
 def _summary(prompts: Iterable[Sequence[Judgment]]) -> dict[str, Any]:
     policy, canary, won, judged = Mean(), Mean(), Mean(), 0
     for judgments in prompts:
-        own, planted = (_mean_score(judgments, sample) for sample in (POLICY, CANARY))
-        shares = [_share_won(judgment) for judgment in judgments if judgment.other is not None]
+        own, planted = (mean_score(judgments, sample) for sample in (POLICY, CANARY))
+        shares = [share_won(judgment, CANARY) for judgment in judgments if judgment.other is not None]
         answered = [share for share in shares if share is not None]
         if own is not None and planted is not None:
             judged += 1
@@ -85,7 +85,8 @@ def _summary(prompts: Iterable[Sequence[Judgment]]) -> dict[str, Any]:
     }
 
 
-def _mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
+def mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
+    """Of a response's parsed votes; None where there is none."""
     scores = Mean()
     for judgment in judgments:
         if judgment.sample == sample and judgment.score is not None:
@@ -93,9 +94,9 @@ def _mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
     return scores.value
 
 
-def _share_won(judgment: Judgment) -> float | None:
-    """1, ½ or 0 by the canary; None where the comparison has no answer."""
+def share_won(judgment: Judgment, sample: int) -> float | None:
+    """1, ½ or 0 by `sample`, one of the two that are compared; None where the comparison has no answer."""
     if judgment.probability is None:
         return None
-    canary = judgment.probability if judgment.sample == CANARY else 1 - judgment.probability
-    return 0.5 if canary == 0.5 else float(canary > 0.5)
+    won = judgment.probability if judgment.sample == sample else 1 - judgment.probability
+    return 0.5 if won == 0.5 else float(won > 0.5)

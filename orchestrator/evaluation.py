@@ -17,6 +17,7 @@ from .metrics import DistinctN
 from .protocols import Learner
 from .records import Judgment, PairingOutcome, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
 from .running_stats import Mean
+from .self_preference import measure_self_preference
 from .shards import RoundShards
 from .stages import Stages
 from .stream import map_in_order
@@ -49,6 +50,7 @@ async def evaluate(
     canaries = await judge_canaries(planted, stages=stages, in_flight=in_flight)
     drift = await measure_drift(again, stages=stages, in_flight=in_flight)
     labels_drift = await measure_labels_drift(again, config=config, stages=stages, in_flight=in_flight)
+    preference = await measure_self_preference(again, stages=stages, in_flight=in_flight)
     row = {
         "prompts": len(shards.indices),
         "length_mean": lengths.value,
@@ -60,6 +62,7 @@ async def evaluate(
         "pairs_judge": pairs_judge.summary(),
         "judge_drift": drift,
         "labels_judge_drift": labels_drift,
+        "self_preference": preference,
         "canaries": canaries,
     }
     return row | implicit_reward(

@@ -89,6 +89,14 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """A judge that can be asked about any two responses to a prompt, and how it is read."""
+
+    judge: Judge
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
     """A recipe's science: which prompts are made, what is sampled and by whom, how it is judged, which pairs come of
     it, and which are learnt from."""
@@ -111,6 +119,7 @@ class Phase:
     # `judge_heldout` and `judge` for round 0's responses, which another policy sampled; None where they do not move.
     rejudge: Judge | None
     rejudge_pairs: Judge | None
+    opinions: tuple[Opinion, Opinion] | None  # the policy's, and that of a judge that is not the policy
 
 
 class Rollouts(Protocol):

@@ -193,4 +193,5 @@ class ScriptedRound:
             judge_canaries=None,
             rejudge=None,
             rejudge_pairs=None,
+            opinions=None,
         )

@@ -406,6 +406,7 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         evaluation={
             "canaries": {"null": winner}, "judge_drift": {"responses": 8, "spearman": 0.875, "mean_shift": -0.5},
             "labels_judge_drift": {"spearman": 0.375, "mean_shift": 0.25, "agreement": 0.75},
+            "self_preference": {"prompts": 8, "own_win_rate": 0.5, "other_win_rate": 0.625, "self_preference": -0.125},
         },
         data={"duplicates": 0.25, "prefers_longer": 0.625, "judge": {
             **ledger.manifest(1)["data"]["judge"], "score_concentration": 0.5, "score_length_partial": 0.0625,
@@ -429,6 +430,7 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         "labels' drift: rank correlation": ["–", "0.38"],
         "labels' drift: shift of mean": ["–", "0.25"],
         "labels' drift: same verdicts": ["–", "75.0%"],
+        "judge: self-preference": ["–", "-12.5%"],
         "held-out: same across prompts": ["12.5%", "–"],
     }
     assert {label: cells(out, label) for label in expected} == expected
