@@ -51,8 +51,8 @@ def check_filter(config: Config) -> None:
         )
     if isinstance(filter, ScoredFilter) and isinstance(pairing, FutureGuidedPairing):
         raise ConfigError(
-            f"filter.kind={filter.kind} goes by the scores of the round, but of a pair of pairing.kind=future_guided the "
-            "rejected response was judged in the round before",
+            f"filter.kind={filter.kind} goes by the scores of the round, but of a pair of pairing.kind=future_guided "
+            "the rejected response was judged in the round before",
             "choose filter=none",
         )
     if isinstance(filter, ResponseFilter) and grouped and config.objective.kind != "sft":

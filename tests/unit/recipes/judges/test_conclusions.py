@@ -1,5 +1,6 @@
 """What a judge says, wherever its scores count: in pairs, filters, canaries, and the figures of its health."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from support.configs import (
 from support.judging import rollout
 from support.rounds import comparison, judgment
 from support.scripted_engine import prompts
+from support.scripted_run import ScriptedRun
 
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.canaries import canary_summary
@@ -181,3 +183,19 @@ def test_health_counts_a_panels_votes_and_describes_its_scores() -> None:
     assert (summary["votes"], summary["unparsable"], summary["parse_rate"]) == (25, 1, 0.96)
     assert summary["score_mean"] == 0.5 and summary["score_length_correlation"] == pytest.approx(1.0)
     assert summary["score_histogram"] is None
+
+
+def test_a_runs_figures_are_of_what_its_panels_say(tmp_path: Path) -> None:
+    """The round's panel goes by the majority: of any two responses the shares have the mean ½, in round 0's held-out
+    pairs too. The evaluation's goes by the median of two members: a score for each of the four held-out responses."""
+    expected = MEMBERS["honest"]
+    by_majority = changed(PANEL, members={"one": EXPECTED, "other": expected}, aggregate="majority")
+    by_median = changed(PANEL, members={"one": expected, "other": expected}, aggregate="median")
+    run = ScriptedRun(changed(base(), judge=by_majority, evaluation__judge=by_median, run__rounds=1), tmp_path)
+    run.go_on()
+    pairs_judge, judge = run.ledger.manifest(0)["evaluation"]["pairs_judge"], run.ledger.manifest(1)["data"]["judge"]
+    for figures in (pairs_judge, judge):
+        assert figures["score_mean"] == pytest.approx(0.5) and figures["score_histogram"] is None
+    heldout = run.ledger.manifest(1)["evaluation"]["judge"]
+    assert heldout["votes"] == 8 and sum(heldout["score_histogram"]) == 4
+    assert heldout["score_points"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
