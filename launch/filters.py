@@ -1,6 +1,9 @@
 """A phase's filter: which of the recipes' rules stands for which configuration."""
 
+from collections.abc import Sequence
 from functools import partial
+
+import numpy as np
 
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import (
@@ -17,6 +20,8 @@ from ..orchestrator.filter_config import (
     WholeRoundFilter,
 )
 from ..orchestrator.filtering import Filter
+from ..orchestrator.judge_config import JudgeConfig
+from ..orchestrator.records import Judgment, PairingOutcome
 from ..orchestrator.seeds import derive_seed
 from ..recipes.filters.judgments import filter_balanced_verdicts, filter_both_orders, filter_ranking_agreement
 from ..recipes.filters.length_margin import filter_length_margin
@@ -26,6 +31,7 @@ from ..recipes.filters.measured import measure
 from ..recipes.filters.rip import filter_rip
 from ..recipes.filters.score_threshold import filter_score_threshold
 from ..recipes.filters.top_fraction import filter_top_fraction
+from ..recipes.judges.conclusions import conclusions
 
 
 def round_filter(config: Config) -> Filter | None:
@@ -52,4 +58,13 @@ def round_filter(config: Config) -> Filter | None:
             decide = filter_both_orders
         case MeanLabelFilter():
             decide = filter_mean_label
-    return Filter(whole_round=isinstance(config.filter, WholeRoundFilter), measure=measure, decide=decide)
+    return Filter(
+        whole_round=isinstance(config.filter, WholeRoundFilter),
+        measure=partial(_measure, judge=config.judge),
+        decide=decide,
+    )
+
+
+def _measure(outcomes: Sequence[PairingOutcome], judgments: Sequence[Judgment], *, judge: JudgeConfig) -> np.ndarray:
+    """By the scores that pairing went by."""
+    return measure(outcomes, conclusions(judgments, judge=judge))

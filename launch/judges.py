@@ -28,10 +28,12 @@ from ..orchestrator.judge_config import (
     TruthJudge,
     ValidatorJudge,
     asked_both_ways,
+    is_policy,
     models_of,
+    score_points,
     votes_of,
 )
-from ..orchestrator.protocols import Generate, Judge, Scorers
+from ..orchestrator.protocols import Generate, Judge, Opinion, Reading, Scorers
 from ..orchestrator.records import Judgment, Rollout, Shard
 from ..orchestrator.user_functions import load_function
 from ..recipes.judges.ab import judge_ab
@@ -39,6 +41,7 @@ from ..recipes.judges.additive import judge_additive
 from ..recipes.judges.annotators import judge_annotators
 from ..recipes.judges.attributes import judge_attributes
 from ..recipes.judges.checklist import judge_checklist
+from ..recipes.judges.conclusions import conclusions
 from ..recipes.judges.critique import judge_critique
 from ..recipes.judges.density_ratio import judge_density_ratio
 from ..recipes.judges.endpoint import Endpoint, api_key, judge_by_endpoint
@@ -124,13 +127,44 @@ def build_judge(
             return partial(judge_meta, config=judge, seed_parts=seed_parts)
 
 
+def judge_reading(judge: JudgeConfig) -> Reading:
+    """How the judgments of `judge` are read."""
+    return Reading(conclude=partial(conclusions, judge=judge), points=score_points(judge))
+
+
 def build_canary_judge(config: Config, scorers: Scorers | None) -> Judge | None:
     """The judge of planted responses, which nobody sampled: none where it asks for the policy's log-probs of them,
     which no actor beside the rollout engines holds, or judges judgments."""
     judge = asked_both_ways(config.judge)
-    if isinstance(judge, MetaJudge) or not {*models_of(judge, own_logps=False)} <= {*config.held_models}:
+    if isinstance(judge, MetaJudge) or not _can_ask(judge, config):
         return None
     return build_judge(judge, config, scorers, "canary", own_logps=False)
+
+
+def build_moving_judge(judge: JudgeConfig, config: Config, scorers: Scorers | None, *purpose: str) -> Judge | None:
+    """`judge` for responses of another policy than the one that judges now: none where the policy does not judge, or
+    where its log-probs of them are asked for, which no actor beside the rollout engines holds."""
+    if not is_policy(judge) or not _can_ask(judge, config):
+        return None
+    return build_judge(judge, config, scorers, *purpose, own_logps=False)
+
+
+def build_opinions(config: Config, scorers: Scorers | None) -> tuple[Opinion, Opinion] | None:
+    """The policy's, and that of a judge that is not the policy: where one of the round's judge and the evaluation's is
+    each, and both can judge any response."""
+    found: dict[bool, Opinion] = {}
+    for judge in map(asked_both_ways, (config.judge, config.evaluation.judge)):
+        if isinstance(judge, NoJudge | TruthJudge | MetaJudge) or not _can_ask(judge, config):
+            continue
+        built = build_judge(judge, config, scorers, "self_preference", own_logps=False)
+        assert built is not None
+        found[is_policy(judge)] = Opinion(judge=built, reading=judge_reading(judge))
+    return (found[True], found[False]) if len(found) == 2 else None
+
+
+def _can_ask(judge: JudgeConfig, config: Config) -> bool:
+    """Whether what a judge of any policy's responses asks is held beside the rollout engines."""
+    return {*models_of(judge, own_logps=False)} <= {*config.held_models}
 
 
 async def _compare(

@@ -27,15 +27,7 @@ from ..orchestrator.generation_config import (
     samplers_of,
     samples_of,
 )
-from ..orchestrator.judge_config import (
-    AnnotatorsJudge,
-    AttributeModelJudge,
-    AttributesJudge,
-    MetaJudge,
-    PanelJudge,
-    is_policy,
-    votes_of,
-)
+from ..orchestrator.judge_config import AnnotatorsJudge, AttributeModelJudge, AttributesJudge
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     AnchoredPairing,
@@ -80,8 +72,7 @@ from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
 from ..recipes.judges.annotators import flipped
 from ..recipes.judges.canaries import judge_canaries
-from ..recipes.judges.meta_judge import judgments_by_strength
-from ..recipes.judges.panel import panel_judgments
+from ..recipes.judges.conclusions import conclusions
 from ..recipes.pairing.agreement import pair_agreement
 from ..recipes.pairing.anchored import pair_anchored
 from ..recipes.pairing.annotated import pair_annotated
@@ -106,15 +97,13 @@ from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
 from .filters import round_filter
-from .judges import build_canary_judge, build_judge
+from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions, judge_reading
 from .new_prompts import prompt_maker
 
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
-    judge_heldout = build_judge(
-        config.evaluation.judge, config, scorers, "evaluate", own_logps=config.evaluation.condition is None
-    )
+    evaluation = config.evaluation
     canary_judge = build_canary_judge(config, scorers)
     return Phase(
         make_prompts=prompt_maker(config),
@@ -123,13 +112,19 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         again=is_again(config.generation),
         sample=partial(_sample, config=config),
         judge=build_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
+        reading=judge_reading(config.judge),
         pair=partial(_pair, config=config),
         condition=None if isinstance(config.conditioning, NoConditioning) else partial(_condition, config=config),
         filter=round_filter(config),
         sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=judge_heldout,
+        judge_heldout=build_judge(
+            evaluation.judge, config, scorers, "evaluate", own_logps=evaluation.condition is None
+        ),
+        reading_heldout=judge_reading(evaluation.judge),
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
-        rejudge=judge_heldout if is_policy(config.evaluation.judge) else None,
+        rejudge=build_moving_judge(evaluation.judge, config, scorers, "evaluate"),
+        rejudge_pairs=build_moving_judge(config.judge, config, scorers, "judge"),
+        opinions=build_opinions(config, scorers),
     )
 
 
@@ -201,14 +196,11 @@ def _pair(
 ) -> PairingOutcome:
     generation = config.generation
     drop_truncated = not isinstance(generation, GivenGeneration) and generation.truncated == "drop"
-    if isinstance(config.judge, PanelJudge):
-        votes = [votes_of(member) for member in config.judge.members.values()]
-        judgments = panel_judgments(judgments, votes=votes, aggregate=config.judge.aggregate)
+    if not isinstance(config.pairing, CreamPairing):  # it compares the two voters
+        judgments = conclusions(judgments, judge=config.judge)
     if isinstance(config.judge, AnnotatorsJudge) and shard.split == "train":
         seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
         judgments = flipped(judgments, fraction=config.judge.flipped_fraction, seed=seed)
-    if isinstance(config.judge, MetaJudge):
-        judgments = judgments_by_strength(judgments)
     if all(rollout.interim for rollout in rollouts):
         return dropped(prompt, remark_of(rollouts))
     match config.pairing:

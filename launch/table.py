@@ -14,6 +14,7 @@ from ..recipes.judges.canaries import CANARIES
 
 DASH = "–"
 _BORDERS = "│  │"  # what a column adds to its text; neighbours share one
+_BINS_A_LINE = 6
 
 
 def rounds_tables(ledger: Ledger, width: int) -> list[Table]:
@@ -191,9 +192,13 @@ def _votes(manifest: dict[str, Any]) -> str:
 
 
 def _histogram(manifest: dict[str, Any]) -> str:
+    """The ends of the judge's scale, then how many scores are in each of its bins."""
     judge = manifest.get("data", {}).get("judge") or manifest["evaluation"].get("pairs_judge", {})
-    counts = judge.get("score_histogram")
-    return " ".join(map(str, counts)) if counts else DASH
+    points, counts = judge.get("score_points"), judge.get("score_histogram")
+    if not points or not counts:
+        return DASH
+    lines = [counts[start : start + _BINS_A_LINE] for start in range(0, len(counts), _BINS_A_LINE)]
+    return "\n".join([f"{points[0]:g} to {points[-1]:g}:", *(" ".join(map(str, line)) for line in lines)])
 
 
 def _seconds(*stages: str):
@@ -236,7 +241,7 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     (None, None),
     ("judge: parse rate", _judged("parse_rate", percent=True)),
     ("judge: tie rate", _judged("tie_rate", percent=True)),
-    ("judge: scores 0|1|2|3|4|5", _histogram),
+    ("judge: scores, by bin", _histogram),
     ("judge: in the fullest bin", _judged("score_concentration", percent=True)),
     ("judge: score–length corr.", _judged("score_length_correlation", digits=2)),
     ("  given the log-probs", _judged("score_length_partial", digits=2)),
@@ -249,6 +254,10 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     *((f"canary {name} : policy", _canary(name)) for name in CANARIES),
     ("drift: rank correlation", _number("evaluation", "judge_drift", "spearman", digits=2)),
     ("drift: shift of mean score", _number("evaluation", "judge_drift", "mean_shift", digits=2)),
+    ("labels' drift: rank correlation", _number("evaluation", "labels_judge_drift", "spearman", digits=2)),
+    ("labels' drift: shift of mean", _number("evaluation", "labels_judge_drift", "mean_shift", digits=2)),
+    ("labels' drift: same verdicts", _number("evaluation", "labels_judge_drift", "agreement", percent=True)),
+    ("judge: self-preference", _number("evaluation", "self_preference", "self_preference", percent=True)),
     (None, None),
     ("held-out: judge score", _number("evaluation", "judge", "score_mean")),
     ("held-out: judge agrees", _number("evaluation", "judge", "agreement_rate", percent=True)),

@@ -7,7 +7,7 @@ What the canaries say is the recipes'; here they are judged, shard by shard, and
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .protocols import JudgeCanaries
+from .protocols import Conclude, JudgeCanaries
 from .records import CanaryJudgment, Judgment, Rollout, Shard
 from .running_stats import Mean
 from .shards import RoundShards
@@ -28,7 +28,7 @@ async def judge_canaries(shards: RoundShards, *, stages: Stages, in_flight: int)
     found: list[CanaryJudgment] = []
     async for judgments in map_in_order(lambda s: _judge_shard(s, len(shards), stages, judge), shards, limit=in_flight):
         found.extend(judgments)
-    return canary_summary(found)
+    return canary_summary(found, conclude=stages.phase.reading.conclude)
 
 
 async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCanaries) -> Sequence[CanaryJudgment]:
@@ -44,24 +44,24 @@ async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCan
     )
 
 
-def canary_summary(judgments: Iterable[CanaryJudgment]) -> dict[str, Any]:
+def canary_summary(judgments: Iterable[CanaryJudgment], *, conclude: Conclude = list) -> dict[str, Any]:
     """By canary: on how many prompts it was judged, and whether it wins.
 
     Where the judge gives scores, by a higher mean than the policy's on the same prompts; where it compares, by more
     than half of the comparisons (an even one is half a win). A prompt on which an answer that is needed did not parse
-    says nothing. `wins` is None where no prompt is left.
+    says nothing. `wins` is None where no prompt is left. `conclude` says what the judge's votes come to.
     """
     by_canary: dict[str, dict[str, list[Judgment]]] = {}
     for one in judgments:
         by_canary.setdefault(one.canary, {}).setdefault(one.judgment.prompt_id, []).append(one.judgment)
-    return {name: _summary(by_prompt.values()) for name, by_prompt in by_canary.items()}
+    return {name: _summary(map(conclude, by_prompt.values())) for name, by_prompt in by_canary.items()}
 
 
 def _summary(prompts: Iterable[Sequence[Judgment]]) -> dict[str, Any]:
     policy, canary, won, judged = Mean(), Mean(), Mean(), 0
     for judgments in prompts:
-        own, planted = (_mean_score(judgments, sample) for sample in (POLICY, CANARY))
-        shares = [_share_won(judgment) for judgment in judgments if judgment.other is not None]
+        own, planted = (mean_score(judgments, sample) for sample in (POLICY, CANARY))
+        shares = [share_won(judgment, CANARY) for judgment in judgments if judgment.other is not None]
         answered = [share for share in shares if share is not None]
         if own is not None and planted is not None:
             judged += 1
@@ -85,7 +85,8 @@ def _summary(prompts: Iterable[Sequence[Judgment]]) -> dict[str, Any]:
     }
 
 
-def _mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
+def mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
+    """Of a response's parsed votes; None where there is none."""
     scores = Mean()
     for judgment in judgments:
         if judgment.sample == sample and judgment.score is not None:
@@ -93,9 +94,9 @@ def _mean_score(judgments: Sequence[Judgment], sample: int) -> float | None:
     return scores.value
 
 
-def _share_won(judgment: Judgment) -> float | None:
-    """1, ½ or 0 by the canary; None where the comparison has no answer."""
+def share_won(judgment: Judgment, sample: int) -> float | None:
+    """1, ½ or 0 by `sample`, one of the two that are compared; None where the comparison has no answer."""
     if judgment.probability is None:
         return None
-    canary = judgment.probability if judgment.sample == CANARY else 1 - judgment.probability
-    return 0.5 if canary == 0.5 else float(canary > 0.5)
+    won = judgment.probability if judgment.sample == sample else 1 - judgment.probability
+    return 0.5 if won == 0.5 else float(won > 0.5)

@@ -76,7 +76,7 @@ class RoundDriver:
         with self.stages.clock.active("evaluate"):
             evaluation = await evaluate(
                 heldout_shards(round, self.heldout, self.config.run),
-                config=self.config.evaluation,
+                config=self.config,
                 stages=self.stages,
                 learner=self.learner,
                 in_flight=self.config.cluster.shards_in_flight,

@@ -9,28 +9,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from .canaries import judge_canaries
-from .config import EvaluationConfig
+from .config import Config
 from .duplicates import Duplicates
-from .judge_drift import measure_drift
+from .judge_drift import measure_drift, measure_labels_drift
 from .judge_health import JudgeHealth
 from .metrics import DistinctN
 from .protocols import Learner
 from .records import Judgment, PairingOutcome, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
 from .running_stats import Mean
+from .self_preference import measure_self_preference
 from .shards import RoundShards
 from .stages import Stages
 from .stream import map_in_order
 
 
 async def evaluate(
-    shards: RoundShards, *, config: EvaluationConfig, stages: Stages, learner: Learner, in_flight: int
+    shards: RoundShards, *, config: Config, stages: Stages, learner: Learner, in_flight: int
 ) -> dict[str, Any]:
-    """The evaluation of the loaded policy, as a row of numbers.
+    """The evaluation of the loaded policy, as a row of numbers. `config` is the whole run's.
 
     Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
     """
     pairs_judge = await _make_pairs(shards, stages, in_flight) if shards.round == 0 else JudgeHealth()
-    lengths, truncated, health, duplicates = Mean(), Mean(), JudgeHealth(), Duplicates()
+    health, duplicates = JudgeHealth(reading=stages.phase.reading_heldout), Duplicates()
+    lengths, truncated = Mean(), Mean()
     distinct = [DistinctN(1), DistinctN(2)]
     async for rollouts, judgments in map_in_order(lambda s: _respond(s, len(shards), stages), shards, limit=in_flight):
         health.add(rollouts, judgments)
@@ -42,8 +44,13 @@ async def evaluate(
                 counter.add(rollout.token_ids)
     for shard in shards:
         await _score_pairs(shard, len(shards), stages, learner)
-    canaries = await judge_canaries(shards.first(config.canaries.prompts), stages=stages, in_flight=in_flight)
-    drift = await measure_drift(shards.first(config.drift_prompts), stages=stages, in_flight=in_flight)
+    planted, again = (
+        shards.first(prompts) for prompts in (config.evaluation.canaries.prompts, config.evaluation.drift_prompts)
+    )
+    canaries = await judge_canaries(planted, stages=stages, in_flight=in_flight)
+    drift = await measure_drift(again, stages=stages, in_flight=in_flight)
+    labels_drift = await measure_labels_drift(again, config=config, stages=stages, in_flight=in_flight)
+    preference = await measure_self_preference(again, stages=stages, in_flight=in_flight)
     row = {
         "prompts": len(shards.indices),
         "length_mean": lengths.value,
@@ -54,6 +61,8 @@ async def evaluate(
         "judge": health.summary(),
         "pairs_judge": pairs_judge.summary(),
         "judge_drift": drift,
+        "labels_judge_drift": labels_drift,
+        "self_preference": preference,
         "canaries": canaries,
     }
     return row | implicit_reward(
@@ -64,7 +73,7 @@ async def evaluate(
 
 async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> JudgeHealth:
     """The held-out pairs, by the recipe's own stages; how healthy its judge was there."""
-    health = JudgeHealth()
+    health = JudgeHealth(reading=stages.phase.reading)
     async for result in map_in_order(
         lambda shard: stages.run_shard(shard, len(shards), "heldout-"), shards, limit=in_flight
     ):

@@ -12,7 +12,13 @@ from .filter_config import (
     ScoredFilter,
 )
 from .generation_config import GivenGeneration, PlainGeneration
-from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing, ScoredPairing
+from .pairing_config import (
+    AgreementPairing,
+    DemonstrationsPairing,
+    FutureGuidedPairing,
+    GroupPairing,
+    ScoredPairing,
+)
 
 
 def check_filter(config: Config) -> None:
@@ -42,6 +48,12 @@ def check_filter(config: Config) -> None:
         raise ConfigError(
             f"filter.kind={filter.kind} goes by scores, which pairs of pairing.kind={pairing.kind} need not have",
             "choose pairing=best_worst with a judge that scores, or filter=none",
+        )
+    if isinstance(filter, ScoredFilter) and isinstance(pairing, FutureGuidedPairing):
+        raise ConfigError(
+            f"filter.kind={filter.kind} goes by the scores of the round, but of a pair of pairing.kind=future_guided "
+            "the rejected response was judged in the round before",
+            "choose filter=none",
         )
     if isinstance(filter, ResponseFilter) and grouped and config.objective.kind != "sft":
         raise ConfigError(

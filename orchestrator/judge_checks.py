@@ -24,6 +24,7 @@ from .judge_config import (
     TruthJudge,
     asked,
     judges_in,
+    score_points,
 )
 from .pairing_config import ConsistentPairing, SoftPairing
 
@@ -54,6 +55,12 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
         raise ConfigError(
             f"evaluation.judge.kind={judge.kind} compares two responses, but one a prompt is evaluated",
             "choose judge@evaluation.judge=expected_score",
+        )
+    if isinstance(judge, PanelJudge) and judge.aggregate == "majority" and field == "evaluation.judge":
+        raise ConfigError(
+            "evaluation.judge.aggregate=majority says how a prompt's responses compare, but one a prompt is evaluated",
+            "set evaluation.judge.aggregate=median, of members of one scale, or choose "
+            "judge@evaluation.judge=expected_score",
         )
     if isinstance(judge, TruthJudge) and field == "evaluation.judge":
         raise ConfigError(
@@ -184,14 +191,7 @@ def _check_annotators(field: str, judge: AnnotatorsJudge) -> None:
 
 def _scale(judge: JudgeConfig) -> str:
     """What a judge's scores run over; the user sees to that for functions of the user's own."""
-    inner = asked(judge)
-    if isinstance(inner, ExpectedScoreJudge):
-        numbers = [int(score) for score in inner.scores]
-        return f"{min(numbers)} to {max(numbers)}"
-    if isinstance(inner, AdditiveJudge):
-        return "0 to 5"
-    if isinstance(inner, RatingJudge):
-        return "1 to 10"
-    if isinstance(inner, ChecklistJudge):
-        return "-8 to 10"
-    return "by a function" if isinstance(inner, FunctionJudge) else "without limits"
+    points = score_points(judge)
+    if points is not None:
+        return f"{points[0]:g} to {points[-1]:g}"
+    return "by a function" if isinstance(judge, FunctionJudge) else "without limits"

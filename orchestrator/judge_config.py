@@ -1,6 +1,7 @@
 """The schema of the `judge` group: who labels responses, and how it is asked."""
 
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -281,6 +282,28 @@ def votes_of(judge: ScoringJudge) -> int:
     """How many votes a judge casts on a response."""
     inner = asked(judge)
     return inner.votes if isinstance(inner, AdditiveJudge | RatingJudge | ChecklistJudge) else 1
+
+
+def score_points(judge: JudgeConfig) -> tuple[float, ...] | None:
+    """The points of the scale that a judge's scores run over, lowest first. None where it has no such scale: its scores
+    have no limits, are shares, or the user knows them alone.
+
+    Example: a rating has 1 to 10, and so has the median of two; a majority's score is a share of responses.
+    """
+    match asked(judge):
+        case ExpectedScoreJudge(scores=scores):
+            return tuple(sorted({float(score) for score in scores}))
+        case AdditiveJudge() | TruthJudge():  # the truth of a rubric's score is that score; of a verdict it is 0 or 1
+            return tuple(map(float, range(6)))
+        case RatingJudge() | CritiqueJudge():
+            return tuple(map(float, range(1, 11)))
+        case ChecklistJudge():
+            return tuple(map(float, range(-8, 11, 2)))  # (s − 5)·2 of 1 to 10
+        case PanelJudge(members=members, aggregate="mean" | "median"):
+            of_members = [score_points(member) for member in members.values()]
+            known = [points for points in of_members if points is not None]
+            return tuple(sorted({*chain(*known)})) if len(known) == len(of_members) else None
+    return None
 
 
 # Models of the run by what they are to it; any other name of a model is a directory or hub name of the user's.

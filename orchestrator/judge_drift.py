@@ -1,63 +1,125 @@
-"""How far the judge has moved since the start: the initial policy's responses, judged again by the policy of now.
+"""How far the judges have moved since the start: the initial policy's responses, judged again by the policy of now.
 
 The frozen judge is the initial policy, whose judgments of its own responses are in round 0's part of the ledger.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from .protocols import Judge
+from .config import Config
+from .generation_config import samplers_of
+from .judge_health import verdict
+from .protocols import Judge, Reading
 from .records import Judgment, Rollout, Shard
 from .running_stats import Mean, spearman
 from .shards import RoundShards
-from .stages import Stages
+from .stages import Stages, rollout_stage
 from .stream import map_in_order
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frozen:
+    """What round 0 has judged, by its stages; and the judge that is asked again, for the stage `again`."""
+
+    rollouts: tuple[str, ...]
+    judgments: str
+    again: str
+    judge: Judge
+    reading: Reading
 
 
 async def measure_drift(shards: RoundShards, *, stages: Stages, in_flight: int) -> dict[str, Any] | None:
-    """The drift on the prompts of `shards`; None in round 0, and where the judge is not the policy."""
-    judge = stages.phase.rejudge
-    if judge is None or shards.round == 0:
+    """The drift of the evaluation's judge on the prompts of `shards`; None in round 0, and where the judge is not the
+    policy."""
+    phase = stages.phase
+    if phase.rejudge is None or shards.round == 0:
         return None
+    frozen = _Frozen(
+        rollouts=("eval-rollouts",),
+        judgments="eval-judgments",
+        again="drift-judgments",
+        judge=phase.rejudge,
+        reading=phase.reading_heldout,
+    )
+    return await _measure(shards, frozen, stages, in_flight)
+
+
+async def measure_labels_drift(
+    shards: RoundShards, *, config: Config, stages: Stages, in_flight: int
+) -> dict[str, Any] | None:
+    """The same of the judge that labels the round, on the responses that round 0's held-out pairs were made of.
+
+    None, too, where that judge is the evaluation's, or another one than round 0's. `config` is the whole run's.
+    """
+    phase, first, judge = stages.phase, config.at(0), config.at(shards.round).judge
+    if phase.rejudge_pairs is None or shards.round == 0 or judge == config.evaluation.judge or judge != first.judge:
+        return None
+    frozen = _Frozen(
+        rollouts=tuple(f"heldout-{rollout_stage(sampler)}" for sampler in samplers_of(first.generation)),
+        judgments="heldout-judgments",
+        again="labels-drift-judgments",
+        judge=phase.rejudge_pairs,
+        reading=phase.reading,
+    )
+    return await _measure(shards, frozen, stages, in_flight)
+
+
+async def _measure(shards: RoundShards, frozen: _Frozen, stages: Stages, in_flight: int) -> dict[str, Any]:
     before: list[Judgment] = []
     now: list[Judgment] = []
     async for first, again in map_in_order(
-        lambda shard: _judge_again(shard, len(shards), stages, judge), shards, limit=in_flight
+        lambda shard: _judge_again(shard, len(shards), frozen, stages), shards, limit=in_flight
     ):
         before.extend(first)
         now.extend(again)
-    return drift(before, now)
+    return drift(frozen.reading.conclude(before), frozen.reading.conclude(now))
 
 
 async def _judge_again(
-    shard: Shard, total: int, stages: Stages, judge: Judge
+    shard: Shard, total: int, frozen: _Frozen, stages: Stages
 ) -> tuple[Sequence[Judgment], Sequence[Judgment]]:
     """Round 0's judgments of its responses, and those of now: of the same cases, with the same seeds."""
     initial = Shard(round=0, index=shard.index, prompts=shard.prompts, split="heldout")
     asked = {prompt.id for prompt in shard.prompts}
-    rollouts = stages.ledger.read_shard("eval-rollouts", initial, Rollout)
-    before = stages.ledger.read_shard("eval-judgments", initial, Judgment)
-    assert rollouts is not None and before is not None, "round 0 is finished before any other"
-    responses = [rollout for rollout in rollouts if rollout.prompt_id in asked]
+    rollouts = [one for stage in frozen.rollouts for one in _of_round_0(stage, initial, Rollout, stages)]
+    before = _of_round_0(frozen.judgments, initial, Judgment, stages)
+    responses = [rollout for rollout in rollouts if rollout.prompt_id in asked and not rollout.interim]
     now = await stages.committed(
-        "drift-judgments", shard, total, Judgment, lambda: judge(initial, responses, stages.rollouts.generate)
+        frozen.again, shard, total, Judgment, lambda: frozen.judge(initial, responses, stages.rollouts.generate)
     )
     return [judgment for judgment in before if judgment.prompt_id in asked], now
 
 
+def _of_round_0(stage: str, initial: Shard, cls: type[T], stages: Stages) -> Sequence[T]:
+    records = stages.ledger.read_shard(stage, initial, cls)
+    assert records is not None, "round 0 is finished before any other"
+    return records
+
+
 def drift(before: Sequence[Judgment], now: Sequence[Judgment]) -> dict[str, Any]:
-    """Spearman's correlation of the scores of two judges, and the mean of the second one's minus the first one's, over
-    the responses that both have scored. Both are None where there is none; the correlation also where either judge
-    scores all of them alike."""
+    """Two judges, on what both have answered.
+
+    Of their scores Spearman's correlation, and the mean of the second one's minus the first one's. Both are None where
+    there is no score; the correlation also where either judge scores all responses alike. Of their comparisons the
+    share with the same verdict (which response is preferred, or neither), None where there is none.
+    """
     old, new = _scores(before), _scores(now)
     both = [key for key in old if key in new]
-    shift = Mean()
+    shift, agreement = Mean(), Mean()
     for key in both:
         shift.add(new[key] - old[key])
+    said, says = _verdicts(before), _verdicts(now)
+    for question in said.keys() & says.keys():
+        agreement.add(float(said[question] == says[question]))
     return {
         "responses": len(both),
         "spearman": spearman([old[key] for key in both], [new[key] for key in both]),
         "mean_shift": shift.value,
+        "comparisons": agreement.n,
+        "agreement": agreement.value,
     }
 
 
@@ -68,3 +130,12 @@ def _scores(judgments: Sequence[Judgment]) -> dict[tuple[str, int], float]:
         if judgment.score is not None:
             votes.setdefault((judgment.prompt_id, judgment.sample), Mean()).add(judgment.score)
     return {key: mean.total / mean.n for key, mean in votes.items()}
+
+
+def _verdicts(judgments: Sequence[Judgment]) -> dict[tuple[str, int, int | None, int], int]:
+    """What every comparison that was answered prefers, by its question: the responses, and who was shown first."""
+    return {
+        (judgment.prompt_id, judgment.sample, judgment.other, judgment.vote): verdict(judgment.probability)
+        for judgment in judgments
+        if judgment.probability is not None
+    }

@@ -1,24 +1,30 @@
 """Whether a judge can be trusted, by what it said: running sums over its judgments. Memory does not grow with them."""
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .protocols import Reading
 from .records import Judgment, Rollout
 from .running_stats import Correlation, Mean, PartialCorrelation
-
-SCORE_BINS = 6  # of the score histogram: [0,1), [1,2), …, [5,∞)
 
 
 @dataclass
 class JudgeHealth:
     """Parse rate, scores and how far they are one and the same, mass on scores, correlation with length (also beyond
     what the likelihood of a response says of both); of a judge that compares, how often it says the same both ways
-    round, how often it prefers what it is shown first, and how often it prefers nothing; of a validator, how often it
-    agrees with what was generated."""
+    round (neither, both times, is the same), how often it prefers what it is shown first, and how often it prefers
+    nothing; of a validator, how often it agrees with what was generated.
 
+    Votes and comparisons are counted as they were given, scores as the judge means them (`reading`): the members of a
+    panel may score on scales of their own. A bin of the histogram holds the scores from one point of the scale to
+    below the next one; the last holds full marks alone.
+    """
+
+    reading: Reading = field(default_factory=Reading)
     votes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     scores: Mean = field(default_factory=Mean)
@@ -26,7 +32,6 @@ class JudgeHealth:
     histogram: Counter[int] = field(default_factory=Counter)
     length: Correlation = field(default_factory=Correlation)
     beyond_likelihood: PartialCorrelation = field(default_factory=PartialCorrelation)
-    on_scale: bool = True  # whether every score fits the histogram
     prefers_first: Mean = field(default_factory=Mean)
     consistent: Mean = field(default_factory=Mean)
     even: Mean = field(default_factory=Mean)
@@ -41,15 +46,17 @@ class JudgeHealth:
                 self.choice_mass.add(judgment.choice_mass)
             if judgment.agrees is not None:
                 self.agreement.add(float(judgment.agrees))
-            if judgment.score is not None:
-                self._add_score(judgment.score, judged[judgment.prompt_id, judgment.sample])
+        for said in self.reading.conclude(judgments):
+            if said.score is not None:
+                self._add_score(said.score, judged[said.prompt_id, said.sample])
         self._add_comparisons(judgments)
 
     def _add_score(self, score: float, rollout: Rollout) -> None:
         length, logprobs = len(rollout.token_ids), rollout.logprobs
         self.scores.add(score)
-        self.on_scale &= 0 <= score < SCORE_BINS
-        self.histogram[int(score)] += 1
+        if points := self.reading.points:
+            assert points[0] <= score <= points[-1], f"a score of {score} on a scale from {points[0]} to {points[-1]}"
+            self.histogram[bisect_right(points, score) - 1] += 1
         self.length.add(score, length)
         if logprobs:  # a given response has none
             self.beyond_likelihood.add(score, length, sum(logprobs) / len(logprobs))
@@ -66,12 +73,13 @@ class JudgeHealth:
         for both in asked.values():
             if len(both) == 2:
                 one, other = both
-                self.consistent.add(float((one - 0.5) * (other - 0.5) > 0))
+                self.consistent.add(float(verdict(one) == verdict(other)))
 
     def summary(self) -> dict[str, Any]:
         if not self.votes:
             return {}
-        histogram = [self.histogram[index] for index in range(SCORE_BINS)] if self.on_scale else None
+        points = self.reading.points
+        histogram = [self.histogram[index] for index in range(len(points))] if points and self.scores.n else None
         return {
             "votes": self.votes,
             "parse_rate": self.statuses["parsed"] / self.votes,
@@ -79,8 +87,9 @@ class JudgeHealth:
             "unparsable": self.statuses["unparsable"],
             "score_mean": self.scores.value,
             "score_std": math.sqrt(self.length.xx / self.length.n) if self.length.n else None,
+            "score_points": list(points) if histogram and points else None,
             "score_histogram": histogram,
-            "score_concentration": max(histogram) / self.scores.n if histogram and self.scores.n else None,
+            "score_concentration": max(histogram) / self.scores.n if histogram else None,
             "score_length_correlation": self.length.value,
             "score_length_partial": self.beyond_likelihood.value,
             "score_likelihood_correlation": self.beyond_likelihood.xz.value,
@@ -90,3 +99,8 @@ class JudgeHealth:
             "even_comparisons": self.even.value,
             "agreement_rate": self.agreement.value,
         }
+
+
+def verdict(probability: float) -> int:
+    """Which of two responses a probability prefers: 1 the first, −1 the second, 0 neither."""
+    return (probability > 0.5) - (probability < 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 from .config import Config
 from .errors import RunError
 from .judge_config import REWARD_MODEL
+from .judge_health import JudgeHealth
 from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
@@ -102,7 +103,7 @@ async def learn_round(work: LearningRound) -> None:
     config, stages = work.config, work.stages
     judging = {name: asdict(work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
     assert stages.rollouts.policy_version == work.policy.version
-    stats = RoundStats()
+    stats = RoundStats(judge=JudgeHealth(reading=stages.phase.reading))
     if isinstance(config.objective, NoObjective):
         steps, selected, made = await _collect(work, stats), 0, _nothing_made() | {"policy": asdict(work.policy)}
     else:

@@ -26,6 +26,8 @@ from .records import (
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
 Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
+# What a judge says, by the judgments that it gave: a panel's votes become the panel's scores.
+Conclude: TypeAlias = Callable[[Sequence[Judgment]], list[Judgment]]
 # What is learnt of a shard's outcomes, in `sequences`.
 Conditioning: TypeAlias = Callable[
     [Shard, Sequence[PairingOutcome], Generate], Coroutine[Any, Any, list[PairingOutcome]]
@@ -74,6 +76,27 @@ class PromptMaker(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How a judge's judgments are read: what they come to, and the points of the scale that its scores then run over,
+    lowest first (None where there is none). Unless said otherwise every judgment stands for itself.
+
+    Example:
+        Reading(points=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+    """
+
+    conclude: Conclude = list
+    points: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """A judge that can be asked about any two responses to a prompt, and how it is read."""
+
+    judge: Judge
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
     """A recipe's science: which prompts are made, what is sampled and by whom, how it is judged, which pairs come of
     it, and which are learnt from."""
@@ -85,13 +108,18 @@ class Phase:
     sample: Callable[[Shard, int, Generate, str, Sequence[Rollout]], Awaitable[list[Rollout]]]
     gathers: bool  # whether the policy takes the other samplers' responses up, and returns them with its own
     judge: Judge | None  # None where pairs are labelled by construction
+    reading: Reading  # of its judgments
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
     condition: Conditioning | None  # None where responses are learnt under their own prompts
     filter: Filter | None  # None: all are
     sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
     judge_heldout: Judge | None
+    reading_heldout: Reading
     judge_canaries: JudgeCanaries | None  # None where nothing judges
-    rejudge: Judge | None  # what judges round 0's responses again; None where the policy does not judge
+    # `judge_heldout` and `judge` for round 0's responses, which another policy sampled; None where they do not move.
+    rejudge: Judge | None
+    rejudge_pairs: Judge | None
+    opinions: tuple[Opinion, Opinion] | None  # the policy's, and that of a judge that is not the policy
 
 
 class Rollouts(Protocol):

@@ -1,4 +1,4 @@
-"""Several judges of every response, as one. The ledger keeps every member's votes; pairing sees what they come to."""
+"""Several judges of every response, as one. The ledger keeps every member's votes (see `conclusions`)."""
 
 import asyncio
 from bisect import bisect_right
@@ -41,9 +41,10 @@ def panel_judgments(judgments: Sequence[Judgment], *, votes: Sequence[int], aggr
       whose ranges are apart (for both others, every score of the one is above every score of the other). Where those
       ranges overlap it can, even if both others agree on the order. Where another member is left out it is half a mean.
     - majority: the share of the other responses that more members prefer it to than not (Copeland's rule; an even
-      comparison is half). Scales do not matter. One of three members cannot change how any two responses compare on
-      whose order the two others agree: if they agree on the whole order it is the panel's, and a response that both
-      find better (or worse) than every other is the panel's best (or worst), whatever the third says.
+      comparison is half, and two responses that no member has scored both of are not compared). Scales do not matter.
+      One of three members cannot change how any two responses compare on whose order the two others agree: if they
+      agree on the whole order it is the panel's, and a response that both find better (or worse) than every other is
+      the panel's best (or worst), whatever the third says.
     """
     of_member = _member_scores(judgments, votes)
     match aggregate:
@@ -74,17 +75,21 @@ def _member_scores(judgments: Sequence[Judgment], votes: Sequence[int]) -> Membe
 
 
 def _shares_beaten(of_member: MemberScores) -> dict[int, float]:
-    """Of every response, the share of the others that it beats. A single response has none to be compared with."""
+    """Of every response that is compared with others, the share of these that it beats."""
     samples = sorted({sample for scores in of_member.values() for sample in scores})
-    return {
-        one: fmean(_beats(of_member, one, other) for other in samples if other != one)
-        for one in samples
-        if len(samples) > 1
-    }
+    shares: dict[int, float] = {}
+    for one in samples:
+        beaten = [_beats(of_member, one, other) for other in samples if other != one]
+        compared = [share for share in beaten if share is not None]
+        if compared:
+            shares[one] = fmean(compared)
+    return shares
 
 
-def _beats(of_member: MemberScores, one: int, other: int) -> float:
-    """1 where more members score `one` higher than lower, 1/2 where as many, else 0."""
+def _beats(of_member: MemberScores, one: int, other: int) -> float | None:
+    """1 where more members score `one` higher than lower, 1/2 where as many, else 0; None where none scores both."""
     gaps = [scores[one] - scores[other] for scores in of_member.values() if one in scores and other in scores]
+    if not gaps:
+        return None
     lead = sum(gap > 0 for gap in gaps) - sum(gap < 0 for gap in gaps)
     return 0.5 if lead == 0 else float(lead > 0)

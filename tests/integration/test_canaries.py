@@ -52,7 +52,8 @@ def test_a_fooled_judge_is_told_of_in_every_round_and_drift_is_that_of_the_polic
     engine: OneEngine, configured: Callable[..., Config]
 ) -> None:
     """A judge by length prefers every canary, in the round's figures as in its judgments; the evaluation's judge is the
-    policy, and scores the initial responses again after its update: the shift is the mean over them."""
+    policy, and scores the initial responses again after its update: the shift is the mean over them. Both say which of
+    the responses of then and now are the better ones."""
     ledger = engine.run(configured("warned", *FOOLED, "learner.learning_rate=1e-2"))
     for round in (0, 1):
         manifest = ledger.manifest(round)
@@ -75,6 +76,21 @@ def test_a_fooled_judge_is_told_of_in_every_round_and_drift_is_that_of_the_polic
     assert drift["responses"] == len(shifts) == 3
     assert drift["mean_shift"] == pytest.approx(fmean(shifts)) != 0.0
     assert ledger.manifest(0)["evaluation"]["judge_drift"] is None
+    assert ledger.manifest(1)["evaluation"]["labels_judge_drift"] is None, "a judge by length does not move"
+
+    texts = {round: {one.prompt_id: one.text for one in ledger.read_stage(round, "eval-rollouts", Rollout)}
+             for round in (0, 1)}  # fmt: skip
+    other = {(one.prompt_id, one.sample): one.score
+             for one in ledger.read_stage(1, "other-preference-judgments", Judgment)}  # fmt: skip
+    asked = {prompt_id for prompt_id, _ in other}
+    assert (
+        asked == {prompt_id for prompt_id in now if texts[0][prompt_id].strip() != texts[1][prompt_id].strip()} != set()
+    )
+    assert other == {(p, i): float(len(texts[round][p])) for p in asked for i, round in enumerate((0, 1))}
+    preference = ledger.manifest(1)["evaluation"]["self_preference"]
+    assert preference["prompts"] == len(asked)
+    assert preference["self_preference"] == pytest.approx(preference["own_win_rate"] - preference["other_win_rate"])
+    assert ledger.manifest(0)["evaluation"]["self_preference"] is None
 
 
 def test_a_fooled_judge_stops_a_run_that_asks_for_it_and_resumes_when_told_to(
@@ -108,3 +124,23 @@ def test_a_judge_that_compares_sees_every_canary_both_ways_round(
     for name, figures in ledger.manifest(0)["evaluation"]["canaries"].items():
         won = [(one.judgment.probability or 0.0) < 0.5 for one in judged if one.canary == name]
         assert figures["win_rate"] == fmean(won) and figures["wins"] == (fmean(won) > 0.5)
+
+
+def test_a_judge_that_compares_is_asked_again_about_the_pairs_of_round_0(
+    engine: OneEngine, configured: Callable[..., Config]
+) -> None:
+    """On three held-out prompts, in both orders. The drift of the labels is how often the verdict is the same; the
+    evaluation's judge, which scores, has its own."""
+    words = ("judge=ab", "pairing=soft", "generation.samples_per_prompt=2", "learner.learning_rate=1e-2")
+    ledger = engine.run(configured("again", *words))
+
+    def verdicts(round: int, stage: str) -> dict[tuple[str, int], float]:
+        judged = ledger.read_stage(round, stage, Judgment)
+        return {(one.prompt_id, one.vote): one.probability for one in judged if one.probability is not None}
+
+    before, now = verdicts(0, "heldout-judgments"), verdicts(1, "labels-drift-judgments")
+    assert len(now) == 3 * 2 and now.keys() <= before.keys() and any(now[key] != before[key] for key in now)
+    drift = ledger.manifest(1)["evaluation"]["labels_judge_drift"]
+    assert (drift["comparisons"], drift["spearman"]) == (6, None)
+    assert drift["agreement"] == pytest.approx(fmean([(now[key] > 0.5) == (before[key] > 0.5) for key in now]))
+    assert ledger.manifest(1)["evaluation"]["judge_drift"]["responses"] == 3

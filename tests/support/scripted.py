@@ -10,7 +10,7 @@ from roundelay.orchestrator.filtering import Filter
 from roundelay.orchestrator.generation_config import POLICY
 from roundelay.orchestrator.learning import LearningRound, learn_round
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.protocols import Generate, Phase
+from roundelay.orchestrator.protocols import Generate, Phase, Reading
 from roundelay.orchestrator.records import (
     Judgment,
     Message,
@@ -183,11 +183,15 @@ class ScriptedRound:
             sample=sample,
             gathers=False,
             judge=judge,
+            reading=Reading(),
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),
             condition=None,
             filter=self.filter,
             sample_heldout=heldout,
             judge_heldout=None,
+            reading_heldout=Reading(),
             judge_canaries=None,
             rejudge=None,
+            rejudge_pairs=None,
+            opinions=None,
         )

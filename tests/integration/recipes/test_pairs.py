@@ -135,7 +135,8 @@ def test_a_ranking_recipe_learns_from_all_responses_best_first(recipe: str, play
 
 def test_a_panels_members_are_in_the_ledger_and_its_majority_makes_the_pairs(play: Callable[..., Ledger]) -> None:
     """Votes 0, 1–3 and 4 of three members on scales of their own. The chosen response is preferred by most members to
-    at least as many others as any other is, the rejected one to the fewest."""
+    at least as many others as any other is, the rejected one to the fewest. Health,
+    canaries and drift go by those shares: of any two responses compared, their mean is ½."""
     constrained = [f"judge.members.{name}.constrain_last_line=true" for name in ("additive", "rating")]
     short = [f"judge.members.{name}.sampling.max_tokens=5" for name in ("additive", "rating")]
     ledger = play("self_rewarding", *ONE_PHASE, "judge=panel", *constrained, *short)
@@ -159,3 +160,10 @@ def test_a_panels_members_are_in_the_ledger_and_its_majority_makes_the_pairs(pla
         }
         assert shares[pair.chosen.sample] == max(shares.values()) > min(shares.values())
         assert shares[pair.rejected.sample] == min(shares.values())
+    manifest = ledger.manifest(1)
+    judge = manifest["data"]["judge"]
+    assert judge["score_mean"] == pytest.approx(0.5) and judge["score_histogram"] is None
+    canaries = [canary for canary in manifest["evaluation"]["canaries"].values() if canary["prompts"]]
+    for canary in canaries:  # where one does not fit the members' prompts there is none
+        assert canary["score"] + canary["policy_score"] == pytest.approx(1.0)
+    assert manifest["evaluation"]["labels_judge_drift"]["mean_shift"] == pytest.approx(0.0)

@@ -293,6 +293,7 @@ def ledger(tmp_path: Path) -> Ledger:
     ledger.commit_round(0, {**first, "seconds": {"evaluate": 4.0, "round": 4.4}})
     judge = {
         "votes": 1234, "parse_rate": 0.875, "tie_rate": 0.25, "score_histogram": [0, 1, 2, 3, 4, 5], "score_mean": 2.0,
+        "score_points": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
         "score_std": 0.5, "score_length_correlation": -0.125, "choice_mass": 0.1, "swap_consistency": None,
         "prefers_first": None,
     }  # fmt: skip
@@ -371,7 +372,7 @@ def test_show_prints_every_finished_round_beside_the_initial_policy(ledger: Ledg
         "sync parity (nats)": ["3.2e-06", "3.2e-06"],
         "judge: parse rate": ["–", "87.5%"],
         "judge: tie rate": ["–", "25.0%"],
-        "judge: scores 0|1|2|3|4|5": ["–", "0 1 2 3 4 5"],
+        "judge: scores, by bin": ["–", "0 to 5:"],
         "judge: score–length corr.": ["–", "-0.12"],
         "judge: mass on scores": ["–", "10.0%"],
         "held-out: judge score": ["2.500", "2.500"],
@@ -396,7 +397,7 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         ledger, 0,
         evaluation={
             "canaries": {"null": canary, "verdict": compared, "breakout": unanswered}, "duplicates": 0.125,
-            "pairs_judge": {"parse_rate": 0.25, "score_histogram": [1, 0, 0, 0, 0, 2]},
+            "pairs_judge": {"parse_rate": 0.25, "score_points": [-1.0, 0.0], "score_histogram": [1, 2]},
         },
         judge_alarms=["the judge prefers [red]it[/red]"],
     )  # fmt: skip
@@ -404,6 +405,8 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         ledger, 1,
         evaluation={
             "canaries": {"null": winner}, "judge_drift": {"responses": 8, "spearman": 0.875, "mean_shift": -0.5},
+            "labels_judge_drift": {"spearman": 0.375, "mean_shift": 0.25, "agreement": 0.75},
+            "self_preference": {"prompts": 8, "own_win_rate": 0.5, "other_win_rate": 0.625, "self_preference": -0.125},
         },
         data={"duplicates": 0.25, "prefers_longer": 0.625, "judge": {
             **ledger.manifest(1)["data"]["judge"], "score_concentration": 0.5, "score_length_partial": 0.0625,
@@ -415,7 +418,7 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         "same across prompts": ["–", "25.0%"],
         "chosen is the longer": ["–", "62.5%"],
         "judge: parse rate": ["25.0%", "87.5%"],
-        "judge: scores 0|1|2|3|4|5": ["1 0 0 0 0 2", "0 1 2 3 4 5"],
+        "judge: scores, by bin": ["-1 to 0:", "0 to 5:"],
         "judge: in the fullest bin": ["–", "50.0%"],
         "given the log-probs": ["–", "0.06"],
         "judge: score–logp corr.": ["–", "0.38"],
@@ -424,9 +427,14 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
         "canary verdict : policy": ["75% won !", "–"],
         "drift: rank correlation": ["–", "0.88"],
         "drift: shift of mean score": ["–", "-0.50"],
+        "labels' drift: rank correlation": ["–", "0.38"],
+        "labels' drift: shift of mean": ["–", "0.25"],
+        "labels' drift: same verdicts": ["–", "75.0%"],
+        "judge: self-preference": ["–", "-12.5%"],
         "held-out: same across prompts": ["12.5%", "–"],
     }
     assert {label: cells(out, label) for label in expected} == expected
+    assert re.search(r"│ +│ +1 2 │ +0 1 2 3 4 5 │", out), "the bins stand under the scale"
     assert "canary breakout" not in out
     assert "\ninitial: the judge prefers [red]it[/red]\n" in out
 
@@ -442,7 +450,7 @@ def test_on_a_narrow_terminal_rounds_go_into_several_tables(
         table = [line for line in out.splitlines() if line.startswith(("┃", "│"))]
         headings.append([line.replace("┃", "").split() for line in table if line.startswith("┃")])
         assert all(len(line) <= width for line in table) and not any("…" in line for line in table)
-        assert re.search(r"│ judge: scores 0\|1\|2\|3\|4\|5 .*│ 0 1 2 3 4 5 │", out)
+        assert re.search(r"│ judge: scores, by bin .*│ +0 to 5: │\n│ +│.* 0 1 2 3 4 5 │", out)
     assert headings == [[["initial"], ["round", "1"]], [["initial", "round", "1"]]]
 
 
@@ -474,7 +482,7 @@ def test_show_prints_what_a_phase_has_and_no_row_that_none_has(ledger: Ledger, r
     assert cells(out, "reward model: accuracy") == ["–", "56.2%"]
     assert cells(out, "reward model: held-out accuracy") == ["–", "75.0%"]
     assert re.search(r"[│┃] +round 1 +[│┃]\n[│┃] +[│┃] +initial +[│┃] +reward_model +[│┃]", out)
-    for absent in ("groups", "objective/kl (nats a response)", "judge: scores 0|1|2|3|4|5", "score margin"):
+    for absent in ("groups", "objective/kl (nats a response)", "judge: scores, by bin", "score margin"):
         assert absent not in out
     assert out.endswith("trained policy: /models/initial\nreward model: /runs/demo/rounds/001/reward_model\n")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.configs import EXPECTED, LENGTH_MARGIN, base, changed, phase, with_phases
+from support.configs import EXPECTED, LENGTH_MARGIN, RIP, base, changed, phase, with_phases
 from support.scripted_run import ScriptedRun, Stopped
 
 from roundelay.orchestrator.config import Config
@@ -114,6 +114,7 @@ def with_phase(name: str, **changes: Any) -> Config:
         (future(prompts_per_round=3), "other prompts_per_round or another judge"),
         (future(judge=dataclasses.replace(EXPECTED, scores=("0", "5"))), "other prompts_per_round or another judge"),
         (with_phase("anchored", filter=LENGTH_MARGIN), "takes up all pairs of the phase before it"),
+        (future(filter=RIP), "filter.kind=rip goes by the scores of the round"),
         (changed(base(), **FUTURE), "the configuration takes up the round before it"),
         (changed(with_phases(one=phase(rounds=1), two=phase()), run__repeat_phases=True), "run.repeat_phases=true"),
         (changed(base(), run__repeat_phases=True), "run.repeat_phases=true"),

@@ -1,11 +1,24 @@
 """When a planted response beats the policy's, by hand."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from support.configs import BY_FUNCTION, PANEL, base, changed
+from support.observers import Notes
 from support.rounds import comparison, judgment
+from support.scripted import Store, response
 
-from roundelay.orchestrator.canaries import canary_summary
-from roundelay.orchestrator.records import CanaryJudgment, Judgment
+from roundelay.launch.phases import build_phase
+from roundelay.orchestrator.canaries import canary_summary, judge_canaries
+from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.protocols import Generate
+from roundelay.orchestrator.records import CanaryJudgment, Judgment, Rollout, Shard
+from roundelay.orchestrator.shards import RoundShards
+from roundelay.orchestrator.stages import Stages
 
 
 def of(canary: str, *judgments: Judgment) -> list[CanaryJudgment]:
@@ -80,3 +93,29 @@ def test_canaries_are_counted_apart_and_a_judge_without_an_answer_says_nothing()
         "prompts": 0, "score": None, "policy_score": None, "win_rate": None, "wins": None
     }  # fmt: skip
     assert canary_summary([]) == {}
+
+
+def test_a_rounds_canaries_win_by_what_a_panels_votes_come_to(tmp_path: Path) -> None:
+    """Two of three members prefer the canary on both prompts, the third gives the policy's response 90 and it nothing.
+    The votes are in the ledger."""
+    by_length = changed(BY_FUNCTION, function="support.rewards:characters")
+    panel = changed(PANEL, members=dict.fromkeys(("one", "other", "liar"), by_length), aggregate="majority")
+    store: Any = Store(2)
+    shards = RoundShards(round=1, split="heldout", store=store, indices=range(2), prompts_per_shard=1)
+    rollouts: Any = SimpleNamespace(generate=None, policy_version=1)
+    stages = Stages(ledger=Ledger(str(tmp_path)), rollouts=rollouts, observer=Notes())
+
+    async def judge(
+        shard: Shard, responses: Sequence[Rollout], policy_version: int, generate: Generate
+    ) -> list[CanaryJudgment]:
+        given = {0: (1.0, 2.0, 90.0), 1: (4.0, 3.0, 0.0)}
+        return of("null", *(judgment(sample, score, prompt=responses[0].prompt_id, vote=number)
+                            for sample, scores in given.items() for number, score in enumerate(scores)))  # fmt: skip
+
+    stages.start_round(replace(build_phase(changed(base(), judge=panel), None), judge_canaries=judge))
+    for shard in shards:
+        stages.ledger.write_shard("eval-rollouts", shard, Rollout, [response(shard.prompts[0], 0, "x")])
+    assert asyncio.run(judge_canaries(shards, stages=stages, in_flight=2)) == {
+        "null": {"prompts": 2, "score": 1.0, "policy_score": 0.0, "win_rate": None, "wins": True}
+    }
+    assert len(list(stages.ledger.read_stage(1, "canary-judgments", CanaryJudgment))) == 12

@@ -565,12 +565,17 @@ REFUSED = [
         ["judge@judge.members.other=rating"],
     ),
     (
+        {"evaluation__judge": changed(PANEL, aggregate="majority")},
+        ["evaluation.judge.aggregate=majority", "one a prompt is evaluated"],
+        ["set evaluation.judge.aggregate=median", "judge@evaluation.judge=expected_score"],
+    ),
+    (
         {"judge": changed(ACROSS_SCALES, aggregate="median")},
         ["judge.aggregate=median", "different scales: one 0 to 1, other 1 to 10"],
         ["set judge.aggregate=majority"],
     ),
     (
-        {"evaluation__judge": changed(WITH_REWARD_MODEL, members={"a": BY_REWARD_MODEL, "b": BY_REWARD_MODEL})},
+        {"evaluation__judge": changed(PANEL, members={"a": BY_REWARD_MODEL, "b": BY_REWARD_MODEL})},
         ["evaluation.judge.members.a.kind=reward_model, but no phase trains one"],
         ["choose another evaluation.judge"],
     ),

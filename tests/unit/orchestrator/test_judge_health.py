@@ -3,16 +3,39 @@
 from dataclasses import replace
 
 import pytest
+from support.configs import (
+    AB,
+    ADDITIVE,
+    BY_FUNCTION,
+    BY_REWARD_MODEL,
+    CHECKLIST,
+    CRITIQUE,
+    ENDPOINT,
+    EXPECTED,
+    IMPLICIT,
+    PANEL,
+    RATING,
+    VALIDATOR,
+)
 from support.rounds import comparison, judgment, rollout
 
+from roundelay.orchestrator.judge_config import JudgeConfig, score_points
 from roundelay.orchestrator.judge_health import JudgeHealth
+from roundelay.orchestrator.protocols import Reading
+from roundelay.recipes.evaluation.win_rate import swap_consistency
+
+ZERO_TO_FIVE = Reading(points=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+
+
+def zero_to_five() -> JudgeHealth:
+    return JudgeHealth(reading=ZERO_TO_FIVE)
 
 
 def test_judge_health_counts_failures_apart_from_scores() -> None:
     """Four votes, two parsed (scores 1 and 4): parse rate 1/2, mean 2.5, deviation 1.5 (both are 1.5 off it); failures
     enter no mean and no histogram. Scores 1, 4 go with lengths 10, 40: correlation 1. The masses .2 and .4 have the
     mean .3. Nothing was compared."""
-    health = JudgeHealth()
+    health = zero_to_five()
     health.add(
         [rollout("p", sample, num_tokens) for sample, num_tokens in enumerate((10, 99, 40, 7))],
         [
@@ -32,6 +55,7 @@ def test_judge_health_counts_failures_apart_from_scores() -> None:
         "unparsable": 1,
         "score_mean": 2.5,
         "score_std": 1.5,
+        "score_points": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
         "score_histogram": [0, 1, 0, 0, 1, 0],
         "score_concentration": 0.5,
         "score_length_partial": None,
@@ -44,44 +68,69 @@ def test_judge_health_counts_failures_apart_from_scores() -> None:
 
 
 def test_the_histogram_has_a_bin_a_point_and_full_marks_in_the_last() -> None:
-    """[0,1) [1,2) [2,3) [3,4) [4,5) [5,∞)"""
-    health = JudgeHealth()
+    """[0,1) [1,2) [2,3) [3,4) [4,5) {5}"""
+    health = zero_to_five()
     scores = [0.0, 0.99, 1.0, 2.5, 3.999, 4.0, 4.5, 5.0]
     health.add([rollout("p", i, 1) for i in range(len(scores))], [judgment(i, s) for i, s in enumerate(scores)])
     assert health.summary()["score_histogram"] == [2, 1, 1, 1, 2, 1]
 
 
+SCALES: list[tuple[JudgeConfig, list[float]]] = [
+    (EXPECTED, [0, 1]),
+    (replace(EXPECTED, scores=("10", "0", "5")), [0, 5, 10]),
+    (ADDITIVE, [0, 1, 2, 3, 4, 5]),
+    (RATING, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (CRITIQUE, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (ENDPOINT, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (CHECKLIST, [-8, -6, -4, -2, 0, 2, 4, 6, 8, 10]),
+    (PANEL, [0, 1]),
+]
+
+
+@pytest.mark.parametrize(("judge", "points"), SCALES, ids=[judge.kind for judge, _ in SCALES])
+def test_every_score_of_a_judges_own_scale_is_in_a_bin(judge: JudgeConfig, points: list[float]) -> None:
+    """One score on every point, and twice the lowest: 2 1 1 … 1."""
+    health = JudgeHealth(reading=Reading(points=score_points(judge)))
+    scores = [*points, points[0]]
+    health.add([rollout("p", i, 1) for i in range(len(scores))], [judgment(i, s) for i, s in enumerate(scores)])
+    summary = health.summary()
+    assert summary["score_points"] == points
+    assert summary["score_histogram"] == [2, *[1] * (len(points) - 1)]
+    assert summary["score_concentration"] == 2 / len(scores)
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [BY_REWARD_MODEL, BY_FUNCTION, IMPLICIT, VALIDATOR, AB, replace(PANEL, aggregate="majority"),
+     replace(PANEL, members={"one": EXPECTED, "other": BY_FUNCTION})],
+)  # fmt: skip
+def test_a_judge_whose_scores_have_no_points_has_no_histogram(judge: JudgeConfig) -> None:
+    """Mean and deviation hold for any scale: of 1 and −7 they are −3 and 4."""
+    health = JudgeHealth(reading=Reading(points=score_points(judge)))
+    health.add([rollout("p", 0, 3), rollout("p", 1, 4)], [judgment(0, 1.0), judgment(1, -7.0)])
+    summary = health.summary()
+    assert (summary["score_points"], summary["score_histogram"], summary["score_concentration"]) == (None, None, None)
+    assert (summary["score_mean"], summary["score_std"]) == (-3.0, pytest.approx(4.0))
+
+
 def test_a_judge_that_parses_nothing_has_no_score_and_a_parse_rate_of_zero() -> None:
-    health = JudgeHealth()
+    health = zero_to_five()
     health.add([rollout("p", 0, 3)], [judgment(0, None, status="unparsable")])
     summary = health.summary()
     assert (summary["parse_rate"], summary["score_mean"], summary["choice_mass"]) == (0.0, None, None)
-    assert (summary["score_std"], summary["score_histogram"]) == (None, [0] * 6)
-
-
-@pytest.mark.parametrize("odd", [-0.25, 6.0, 1e9, -1e9])
-def test_scores_that_are_off_the_scale_have_no_histogram(odd: float) -> None:
-    """A reward of −0.25 would stand among the zeros, one of 6 nowhere. Mean and deviation hold for any scale: of 1 and
-    x they are (1 + x)/2 and |1 − x|/2. A later shard on the scale changes nothing of that."""
-    health = JudgeHealth()
-    health.add([rollout("p", 0, 3), rollout("p", 1, 4)], [judgment(0, 1.0), judgment(1, odd)])
-    summary = health.summary()
-    assert summary["score_histogram"] is None
-    assert summary["score_mean"] == (1 + odd) / 2
-    assert summary["score_std"] == pytest.approx(abs(1 - odd) / 2)
-    health.add([rollout("q", 0, 3)], [judgment(0, 1.0, prompt="q")])
-    assert health.summary()["score_histogram"] is None
+    assert (summary["score_std"], summary["score_histogram"]) == (None, None)
 
 
 def test_a_judge_that_compares_is_consistent_where_both_orders_prefer_the_same_response() -> None:
-    """a: sample 0 both times; b: sample 1 both times; c: whichever is first; d: even once, which prefers nothing:
-    2 of 4 are consistent."""
+    """a: sample 0 both times; b: sample 1 both times; c: whichever is first; d: even once, which prefers nothing; e:
+    even both times, the same verdict after the swap as before: 3 of 5 are consistent."""
     health = JudgeHealth()
-    for prompt_id, (first, second) in {"a": (0.9, 0.6), "b": (0.4, 0.1), "c": (0.8, 0.3), "d": (0.5, 0.9)}.items():
+    orders = {"a": (0.9, 0.6), "b": (0.4, 0.1), "c": (0.8, 0.3), "d": (0.5, 0.9), "e": (0.5, 0.5)}
+    for prompt_id, (first, second) in orders.items():
         health.add([], [comparison(0, first, prompt=prompt_id), comparison(1, second, prompt=prompt_id)])
     summary = health.summary()
-    assert summary["swap_consistency"] == 0.5
-    assert (summary["votes"], summary["parse_rate"], summary["choice_mass"]) == (8, 1.0, 0.5)
+    assert summary["swap_consistency"] == 3 / 5 == swap_consistency([*orders.values()]), "as `compare` counts it"
+    assert (summary["votes"], summary["parse_rate"], summary["choice_mass"]) == (10, 1.0, 0.5)
     assert (summary["score_mean"], summary["score_length_correlation"]) == (None, None)
 
 
@@ -147,13 +196,11 @@ def test_given_responses_have_a_length_but_no_likelihood() -> None:
 
 
 def test_how_far_scores_are_one_and_the_same_is_the_share_of_the_fullest_bin() -> None:
-    """Five of eight scores lie in [4, 5), as Meta-Rewarding saw judges become. Off the scale there are no bins."""
-    health = JudgeHealth()
+    """Five of eight scores lie in [4, 5), as Meta-Rewarding saw judges become."""
+    health = zero_to_five()
     scores = [0.0, 2.0, 4.0, 4.1, 4.2, 4.5, 4.9, 5.0]
     health.add([rollout("p", i, 1) for i in range(8)], [judgment(i, score) for i, score in enumerate(scores)])
     assert health.summary()["score_concentration"] == 5 / 8
-    health.add([rollout("q", 0, 1)], [judgment(0, -1.0, prompt="q")])
-    assert health.summary()["score_concentration"] is None
 
 
 def test_comparisons_that_prefer_neither_are_counted() -> None:
