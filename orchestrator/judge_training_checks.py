@@ -25,7 +25,7 @@ from .pairing_config import (
     RightPairing,
     gives_groups,
 )
-from .records import JudgingForm
+from .records import SCORING, JudgingForm
 
 DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation=judgments decodes
 
@@ -97,7 +97,7 @@ def check_judge_training(config: Config) -> None:
     """
     made, generation, judge = config.new_prompts, config.generation, config.judge
     judging = isinstance(made, JudgePrompts)
-    if isinstance(made, JudgePrompts) and (made.of == "scored" or made.form == "expected_score"):
+    if isinstance(made, JudgePrompts) and made.of == "scored":
         return _check_distillation(config, made)
     if judging and (not isinstance(generation, PlainGeneration | JudgmentsGeneration) or is_again(generation)):
         raise ConfigError(
@@ -141,11 +141,10 @@ def check_judge_training(config: Config) -> None:
 def _check_distillation(config: Config, made: JudgePrompts) -> None:
     """A judge's own scores are answers that its judging prompts come with, and are imitated."""
     generation, judge, pairing = config.generation, config.judge, config.pairing
-    if made.of != "scored" or made.form != "expected_score":
+    if made.form != "expected_score":
         raise ConfigError(
-            f"new_prompts.of={made.of} with new_prompts.form={made.form}: scored responses are those that "
-            "judge=expected_score scored, and it asks about no others here",
-            "set both new_prompts.of=scored and new_prompts.form=expected_score, or neither",
+            f"new_prompts.of=scored with new_prompts.form={made.form}: the scores are judge=expected_score's",
+            "set new_prompts.form=expected_score",
         )
     fits = isinstance(generation, GivenGeneration) and isinstance(judge, NoJudge)
     if not fits or not isinstance(pairing, DemonstrationsPairing) or not isinstance(config.objective, SftObjective):
@@ -164,7 +163,7 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
         ("pairing", pairing.kind, right),
         ("filter", filter.kind, isinstance(filter, VerdictFilter)),
     ):
-        if needs and form in (None, "additive"):
+        if needs and (form is None or form in SCORING):
             raise ConfigError(
                 f"{field}.kind={kind} needs verdicts on two responses and what is known of them, but new_prompts.kind="
                 f"{config.new_prompts.kind}{f' with new_prompts.form={form}' if form else ''} and judge.kind="
@@ -187,15 +186,15 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
 
 
 def _check_ranking(config: Config, form: JudgingForm | None) -> None:
-    """Scores by the additive rubric are right together or not at all."""
+    """Scores are right together or not at all."""
     ranks = isinstance(config.filter, RankingAgreementFilter)
-    if ranks != (form == "additive"):
+    if ranks != (form in SCORING):
         raise ConfigError(
             f"filter.kind={config.filter.kind} with new_prompts.kind={config.new_prompts.kind}"
-            f"{f', new_prompts.form={form}' if form else ''} and judge.kind={config.judge.kind}: whether scores by the "
-            "additive rubric are right is said by their order, and by that alone",
-            "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive and judge=truth, or "
-            "none of them",
+            f"{f', new_prompts.form={form}' if form else ''} and judge.kind={config.judge.kind}: whether scores are "
+            "right is said by their order, and by that alone",
+            "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive (or expected_score) "
+            "and judge=truth, or none of them",
         )
     if ranks and not (isinstance(config.pairing, GroupPairing) and config.pairing.min_responses == 1):
         raise ConfigError(

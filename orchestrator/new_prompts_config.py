@@ -109,8 +109,7 @@ class JudgePrompts:
     # none of these, the pairs, after its filter, every prompt's response whose votes differ most, or all responses that
     # were scored, each answered with its score.
     of: Literal["given", "pairs", "disputed", "scored"]
-    # Of the judge: one response and the additive rubric, or two in a pairwise form; `expected_score` of scored ones.
-    form: JudgingForm
+    form: JudgingForm  # of the judge: one response and a score, with reasons or without; or two in a pairwise form
 
 
 MadePrompts: TypeAlias = SelfInstructPrompts | FromKeptPrompts | EvolvePrompts | SkillMixPrompts  # by the policy

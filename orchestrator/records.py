@@ -12,6 +12,8 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
 Provenance: TypeAlias = Literal["judge", "contrast", "ranked", "truth"]
 JudgingForm: TypeAlias = Literal["additive", "expected_score", "pandalm", "mt_bench", "wildbench", "arena"]
+# Forms of one response; the others compare two.
+SCORING: tuple[Literal["additive"], Literal["expected_score"]] = ("additive", "expected_score")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

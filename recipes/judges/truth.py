@@ -4,7 +4,7 @@ the judging prompt that it answers."""
 from collections.abc import Sequence
 
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Judgment, Rollout, Shard, Truth
+from ...orchestrator.records import SCORING, Judgment, Rollout, Shard, Truth
 from . import additive
 from .pairwise import read_verdict
 from .reasoned import read_score
@@ -15,7 +15,7 @@ async def judge_truth(shard: Shard, rollouts: Sequence[Rollout], generate: Gener
     """One judgment of every judgment of two responses: 1 where its verdict is right, 0 where it is wrong or a tie
     (Self-Taught Evaluator, arXiv 2408.02666). One that cannot be read has no score: its status says so.
 
-    A score by the additive rubric is right only among those of other responses (EFT of Self-Rewarding, arXiv
+    A score is right only among those of other responses (EFT of Self-Rewarding, arXiv
     2401.10020): it is what the judgment scores, and `filter=ranking_agreement` decides.
 
     A prompt without a truth, as held-out prompts are, has no judgments. Nothing is generated.
@@ -26,8 +26,7 @@ async def judge_truth(shard: Shard, rollouts: Sequence[Rollout], generate: Gener
 
 def _read(rollout: Rollout, truth: Truth) -> Judgment:
     complete = not rollout.truncated
-    assert truth.form != "expected_score", "scored responses are answered already: nobody samples judgments of them"
-    if truth.form == "additive":
+    if truth.form in SCORING:  # the same line, after reasons or without
         status, score = read_score(rollout.text, additive.FORM, complete=complete)
         return scored(rollout, vote=0, status=status, score=score)
     status, probability = read_verdict(rollout.text, truth.form, complete=complete)

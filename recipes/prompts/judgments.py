@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import nsmallest
 from itertools import permutations
 
 from ...orchestrator.judge_config import ExpectedScoreJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import (
+    SCORING,
     JudgingForm,
     Judgment,
     Message,
@@ -20,7 +22,7 @@ from ...orchestrator.records import (
 )
 from ...orchestrator.seeds import derive_seed
 from ..judges.additive import additive_case
-from ..judges.expected_score import expected_score_case
+from ..judges.expected_score import RUBRIC_SCORES, expected_score_case
 from ..judges.pairwise import pairwise_case
 from ..judges.rendering import shown_response
 from ..pairing.candidates import kept, scored_candidates
@@ -92,15 +94,15 @@ def _nearest(score: float, scores: Sequence[str]) -> str:
 
 
 def judging_prompts(ranked: Ranked, form: JudgingForm) -> list[Prompt]:
-    """Every judging prompt over the responses, with the words that the judge of that form is asked in: by the additive
-    rubric one a response, otherwise two for every two responses, one an order.
+    """Every judging prompt over the responses, with the words that the judge of that form is asked in: for a score one
+    a response, otherwise two for every two responses, one an order.
 
     Example: "maths-001/1-0" shows the second-best response to "maths-001" first, and the best second.
     """
     shown = {rank: shown_response(ranked.prompt, rank, text) for rank, text in ranked.responses.items()}
-    assert form != "expected_score", "scored responses come with their answers: see scored_responses"
-    if form == "additive":
-        return [_prompt(ranked, form, (rank,), additive_case(ranked.prompt, shown[rank])) for rank in shown]
+    if form in SCORING:
+        case = additive_case if form == "additive" else partial(expected_score_case, scores=RUBRIC_SCORES)
+        return [_prompt(ranked, form, (rank,), case(ranked.prompt, shown[rank])) for rank in shown]
     return [
         _prompt(ranked, form, (first, second), pairwise_case(ranked.prompt, shown[first], shown[second], form))
         for first, second in permutations(shown, 2)
@@ -137,9 +139,7 @@ class JudgingMaker:
         """
         assert batch == 0, "judging prompts are made in one batch"
         prompts = self._first(wanted)
-        asked = [
-            (prompt.messages, "".join(prompt.responses)) for prompt in prompts
-        ]  # of those answered, the answer too
+        asked = [(prompt.messages, "".join(prompt.responses)) for prompt in prompts]
         fit = await fitting(asked, self.max_tokens, generate)
         return [
             PromptCandidate(

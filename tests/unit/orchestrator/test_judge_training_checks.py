@@ -63,6 +63,7 @@ SCORES: dict[str, Any] = {
         *({**VERDICTS, "pairing": RIGHT, "objective": SFT, "filter": one} for one in (BALANCED, BOTH)),
         {**VERDICTS, "pairing": BEST_WORST},
         {**VERDICTS, "generation": DECODED},
+        {**SCORES, "new_prompts": changed(GIVEN_JUDGED, form="expected_score")},
         {**SCORES, "generation": DECODED},
         {**VERDICTS, "generation": DECODED, "new_prompts": changed(COMPARED, form="pandalm")},
         {"new_prompts": COMPARED},  # judging prompts that another judge judges
@@ -208,8 +209,7 @@ def test_a_judges_own_scores_are_imitated_after_a_phase_that_gave_them() -> None
     [
         ({"judge": ADDITIVE}, {}, "of=scored.*phase label.*judge.kind=additive", "judge=expected_score"),
         ({"generation": GIVEN}, {}, "of=scored.*phase label.*generation.kind=given", "judge=expected_score"),
-        ({}, {"new_prompts": changed(SCORES_JUDGED, form="additive")}, "of=scored with .*form=additive", "neither"),
-        ({}, {"new_prompts": changed(SCORES_JUDGED, of="pairs")}, "of=pairs with .*form=expected_score", "neither"),
+        ({}, {"new_prompts": changed(SCORES_JUDGED, form="additive")}, "form=additive", "form=expected_score"),
         ({}, {"generation": PLAIN}, "generation.kind=plain", "generation=given"),
         ({}, {"judge": base().judge}, "judge.kind=expected_score", "judge=none"),
         ({}, {"pairing": changed(GROUP, min_responses=1), "filter": RANKING}, "pairing.kind=group", "demonstrations"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import FinishReason, JudgingForm, Judgment, Truth
+from roundelay.orchestrator.records import SCORING, FinishReason, JudgingForm, Judgment, Truth
 from roundelay.recipes.judges.truth import judge_truth
 
 
@@ -51,13 +51,14 @@ def test_a_verdict_is_right_where_it_names_the_better_ranked_response(
         ("Neither\nis good", "pandalm", "stop", "unparsable"),
         ("A is better because", "mt_bench", "length", "truncated"),
         ("Score: 7", "additive", "stop", "unparsable"),
+        ("Score: 7", "expected_score", "stop", "unparsable"),
         ("It is relevant, so", "additive", "length", "truncated"),
     ],
 )
 def test_what_cannot_be_read_is_a_status_and_never_a_number(
     text: str, form: JudgingForm, finish: FinishReason, status: str
 ) -> None:
-    found = judge(text, form, (0,) if form == "additive" else (0, 1), finish)
+    found = judge(text, form, (0,) if form in SCORING else (0, 1), finish)
     assert (found.status, found.score, found.agrees) == (status, None, None)
 
 

@@ -67,6 +67,19 @@ def test_one_response_is_asked_about_in_the_additive_judges_own_words() -> None:
     ]
 
 
+def test_one_response_is_asked_about_in_the_expected_scores_own_words() -> None:
+    judge = Judge(lambda request: replace(said(""), choice_logprobs=(-1.0,) * 6))
+    rollouts = [rollout("river", sample, text) for sample, text in enumerate(RIVER.responses)]
+    asyncio.run(judge_expected_score(shard(RIVER), rollouts, judge, config=EXPECTED))
+    found = ranked_responses(RIVER)
+    assert found is not None
+    prompts = judging_prompts(found, "expected_score")
+    assert [prompt.messages for prompt in prompts] == [request.messages for request in judge.calls[0]]
+    assert [prompt.truth and (prompt.truth.form, prompt.truth.ranks) for prompt in prompts] == [
+        ("expected_score", (0,)), ("expected_score", (1,)),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("form", ["pandalm", "mt_bench", "wildbench", "arena"])
 def test_two_responses_are_asked_about_both_ways_round_in_the_pairwise_judges_own_words(form: JudgingForm) -> None:
     judge = Judge(lambda request: said("[[A]]"))
