@@ -109,7 +109,8 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   f"ZeRO-{config.learner.zero_stage}"),
         ("sync", "nothing: the policy stays as it is" if keeps else
                  f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
-        ("evaluate", f"{config.evaluation.num_prompts} held-out prompts, judge: {config.evaluation.judge.kind}"),
+        ("evaluate", f"{config.evaluation.num_prompts} held-out prompts{_fresh(config)}, "
+                     f"judge: {config.evaluation.judge.kind}"),
     ]  # fmt: skip
     title = f"phase {name}: {rounds} × these stages" if name else f"baseline evaluation, then {rounds} × these stages"
     table = Table(title=f"plan: {title}", title_justify="left")
@@ -118,6 +119,11 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _fresh(config: Config) -> str:
+    fresh = config.evaluation.fresh_prompts
+    return "" if fresh is None else f" and {fresh} fresh ones"
 
 
 def _new_prompts(config: Config) -> str:
