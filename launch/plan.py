@@ -31,17 +31,8 @@ from ..orchestrator.generation_config import (
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
-from ..orchestrator.pairing_config import (
-    AgreementPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    RightPairing,
-    gives_groups,
-)
+from ..orchestrator.pairing_config import gives_pairs
 from ..recipes.generation.mixture import windows
-
-# Pairing rules that give responses to imitate.
-IMITATED = (AgreementPairing, CritiquedPairing, DemonstrationsPairing, RightPairing)
 
 
 def print_plan(console: Console, config: Config) -> None:
@@ -90,8 +81,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    lists = gives_groups(pairing) or isinstance(pairing, IMITATED)
-    result = "groups of responses" if lists else "pairs"
+    result = "pairs" if gives_pairs(pairing) else "groups of responses"
     trains = "reward model" if trains_reward_model(config.objective) else "policy"
     keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
     rows = [
