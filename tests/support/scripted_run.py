@@ -164,7 +164,14 @@ class ScriptedLearner:
 class ScriptedRun:
     """A run in `directory` over twelve prompts and `heldout` held-out ones, four of them fixed."""
 
-    def __init__(self, config: Config, directory: Path, heldout: int = 4, **measures: dict[str, float]):
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        *,
+        heldout: int = 4,
+        measures: dict[str, dict[str, float]] | None = None,
+    ):
         self.config: Config = changed(
             config,
             run__root=str(directory),
@@ -183,7 +190,7 @@ class ScriptedRun:
         initial = directory / "run" / "initial"
         initial.mkdir()
         self.ledger.create({"initial_policy": {"path": str(initial), "sha256": "0"}, "sources": {}})
-        self.measures = {text: values for text, values in measures.items()}
+        self.measures = measures or {}
         self.rollouts: ScriptedRollouts
         self.learner: ScriptedLearner
 
