@@ -5,13 +5,13 @@ from statistics import fmean
 
 import pytest
 from support.recipe_ledgers import by_construction, outcomes
-from support.recipe_runs import REWARD_MODELS
 
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 TWO_PHASES = (
     "run.rounds=2",
     "phases.reward_model.prompts_per_round=8",
