@@ -155,7 +155,7 @@ def run_round(num_prompts: int, directory: Path) -> dict[str, float]:
         build=partial(build_phase, scorers=None),
         ledger=ledger,
         train={"train": PromptStore(ledger, "train")},
-        heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
+        heldout=PromptStore(ledger, "heldout"),
         stages=Stages(ledger=ledger, rollouts=rollouts, observer=Silent()),
         rollouts=rollouts,
         learner=learner,

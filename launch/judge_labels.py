@@ -11,11 +11,11 @@ from rich.text import Text
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.protocols import Observer
 from ..orchestrator.records import Message, Prompt
+from ..orchestrator.subset import fresh_subset
 from ..recipes.evaluation.bias import length_preference, list_preference
 from ..recipes.evaluation.comparisons import Comparison
 from ..recipes.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
 from ..recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
-from ..recipes.evaluation.subset import fresh_subset
 from .judging import ResponsePair, judge_setup
 from .kept_comparisons import judged_once
 from .reports import decimal, figures, number, percent, signed

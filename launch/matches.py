@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.records import Message, Prompt, Rollout
+from ..orchestrator.subset import fresh_subset
 from ..recipes.evaluation.bias import length_preference, list_preference
 from ..recipes.evaluation.comparisons import Comparison
 from ..recipes.evaluation.length_controlled import EVEN, LengthControlled, length_controlled
-from ..recipes.evaluation.subset import fresh_subset
 from ..recipes.evaluation.wildbench import mean_wb_reward
 from ..recipes.evaluation.win_rate import WinRate, win_rate
 from .judging import ResponsePair

@@ -80,7 +80,7 @@ def _maker(sources: PromptSources, *, settings: MadePrompts, config: Config) -> 
         known.add(text_of(prompt))
         if is_single(prompt):
             seeds.append(replace(prompt, responses=()))
-    for prompt in made:
+    for prompt in (*sources.given, *made):
         known.add(text_of(prompt))
     if isinstance(settings, FromKeptPrompts):
         seeds = [prompt for prompt in sources.survivors if is_single(prompt)]
@@ -106,7 +106,11 @@ def _maker(sources: PromptSources, *, settings: MadePrompts, config: Config) -> 
             review=partial(review, sampling=settings.sampling) if evolves and settings.review else None,
         ),
         known=known,
-        heldout=HeldoutText((text_of(prompt) for prompt in sources.heldout), settings.rules.contamination_words),
+        heldout=HeldoutText(
+            (text_of(prompt) for prompt in sources.heldout),
+            settings.rules.contamination_words,
+            settings.rules.max_rouge_l,
+        ),
         seeds=seeds,
         made=made,
         policy_version=sources.policy_version,

@@ -31,17 +31,8 @@ from ..orchestrator.generation_config import (
 from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
-from ..orchestrator.pairing_config import (
-    AgreementPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    RightPairing,
-    gives_groups,
-)
+from ..orchestrator.pairing_config import gives_pairs
 from ..recipes.generation.mixture import windows
-
-# Pairing rules that give responses to imitate.
-IMITATED = (AgreementPairing, CritiquedPairing, DemonstrationsPairing, RightPairing)
 
 
 def print_plan(console: Console, config: Config) -> None:
@@ -90,8 +81,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     votes = _votes(config, rollouts)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    lists = gives_groups(pairing) or isinstance(pairing, IMITATED)
-    result = "groups of responses" if lists else "pairs"
+    result = "pairs" if gives_pairs(pairing) else "groups of responses"
     trains = "reward model" if trains_reward_model(config.objective) else "policy"
     keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
     rows = [
@@ -109,7 +99,8 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   f"ZeRO-{config.learner.zero_stage}"),
         ("sync", "nothing: the policy stays as it is" if keeps else
                  f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
-        ("evaluate", f"{config.evaluation.num_prompts} held-out prompts, judge: {config.evaluation.judge.kind}"),
+        ("evaluate", f"{config.evaluation.num_prompts} held-out prompts{_fresh(config)}, "
+                     f"judge: {config.evaluation.judge.kind}"),
     ]  # fmt: skip
     title = f"phase {name}: {rounds} × these stages" if name else f"baseline evaluation, then {rounds} × these stages"
     table = Table(title=f"plan: {title}", title_justify="left")
@@ -118,6 +109,11 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _fresh(config: Config) -> str:
+    fresh = config.evaluation.fresh_prompts
+    return "" if fresh is None else f" and {fresh} fresh ones"
 
 
 def _new_prompts(config: Config) -> str:

@@ -89,6 +89,13 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
             f"evaluation.num_prompts={config.evaluation.num_prompts}, but prompts.heldout holds {len(heldout)} prompts",
             "lower evaluation.num_prompts or give more held-out prompts",
         )
+    others, fresh = len(heldout) - config.evaluation.num_prompts, config.evaluation.fresh_prompts
+    if fresh is not None and fresh > others:
+        raise ConfigError(
+            f"evaluation.fresh_prompts={fresh}, but prompts.heldout holds {others} prompts beside the "
+            f"evaluation.num_prompts={config.evaluation.num_prompts} that every round is measured on",
+            "lower one of them, give more held-out prompts, or set evaluation.fresh_prompts=null",
+        )
     for name, store in training.items():
         check_disjoint(store, heldout, name)
 

@@ -27,6 +27,8 @@ STAGE_NAMES = {
     "comparisons": "judge pairs",
     "canary-judgments": "evaluate: judge canaries",
     "drift-judgments": "evaluate: judge the initial responses again",
+    "fresh-rollouts": "evaluate: respond to fresh prompts",
+    "fresh-judgments": "evaluate: judge on fresh prompts",
 }
 QUIET_STAGES = {"pairs", "selected", "heldout-pairs"}  # instantaneous
 

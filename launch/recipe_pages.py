@@ -113,7 +113,8 @@ def _evaluated(config: Config) -> str:
     canaries = f" Canaries for the round's judge on {planted} of them." if planted and set(judges) != {_NOBODY} else ""
     judge = "Nobody judges it." if evaluation.judge == _NOBODY else f"Judge: {judged(evaluation.judge)}"
     under = asked_under(evaluation.condition)
-    return f"A response to each of {evaluation.num_prompts} held-out prompts{under}. {judge}{canaries}"
+    fresh = f" and of {evaluation.fresh_prompts} drawn for the round" if evaluation.fresh_prompts else ""
+    return f"A response to each of {evaluation.num_prompts} held-out prompts{fresh}{under}. {judge}{canaries}"
 
 
 def _grid(rows: list[tuple[str, str]]) -> Table:

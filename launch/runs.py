@@ -171,7 +171,7 @@ def make_driver(
         build=partial(build_phase, scorers=scorers),
         ledger=ledger,
         train=training_prompts(config, ledger),
-        heldout=PromptStore(ledger, "heldout", limit=config.evaluation.num_prompts),
+        heldout=PromptStore(ledger, "heldout"),
         stages=Stages(ledger=ledger, rollouts=rollouts, observer=observer),
         rollouts=rollouts,
         learner=learner,

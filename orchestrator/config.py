@@ -164,7 +164,7 @@ class CanariesConfig:
 class EvaluationConfig:
     """What is measured on the held-out prompts after every round (and once before the first)."""
 
-    num_prompts: PositiveInt
+    num_prompts: PositiveInt  # the first so many: the same after every round
     sampling: SamplingConfig
     condition: Condition | None  # what held-out prompts are asked under; null: they are asked as they are
     judge: JudgeConfig
@@ -173,6 +173,7 @@ class EvaluationConfig:
     drift_prompts: NonNegativeInt  # the first so many, whose initial responses every round's judge judges again
     min_parse_rate: Fraction | None  # of any judge of the run; null: none
     min_swap_consistency: Fraction | None  # share of pairs that get the same answer both ways round
+    fresh_prompts: PositiveInt | None = None  # beside the first ones, drawn anew for every round from all others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -20,7 +20,7 @@ from .policies import judging_models, newest_policy, policy_of, round_policy
 from .prompts import PromptStore
 from .protocols import Learner, Phase, Rollouts, Scorers
 from .sampling import sample_by_others
-from .shards import RoundShards, heldout_shards, round_drawn, train_shards
+from .shards import RoundShards, fresh_shards, heldout_shards, round_drawn, train_shards
 from .stages import Stages
 from .sync import WeightSync
 
@@ -48,7 +48,7 @@ class RoundDriver:
         finished = self.ledger.finished_rounds()
         if finished:
             heed_alarms(finished[-1], self.config.evaluation, self.ledger, self.stages.observer)
-        probes = self.heldout.take(range(min(NUM_PROBES, len(self.heldout))))
+        probes = self.heldout.take(range(min(NUM_PROBES, self.config.evaluation.num_prompts)))
         dtype, policy = self.config.model.dtype, newest_policy(self.ledger)
         self.sync = WeightSync(
             rollouts=self.rollouts, learner=self.learner, scorers=self.scorers, probes=probes, dtype=dtype
@@ -72,10 +72,11 @@ class RoundDriver:
         assert policy is not None
         await self.sync.deliver(policy, self.stages.clock)
         if round == 0:
-            await self.sample_by_others(heldout_shards(0, self.heldout, self.config.run))
+            await self.sample_by_others(heldout_shards(0, self.heldout, self.config))
         with self.stages.clock.active("evaluate"):
             evaluation = await evaluate(
-                heldout_shards(round, self.heldout, self.config.run),
+                heldout_shards(round, self.heldout, self.config),
+                fresh=fresh_shards(round, self.heldout, self.config),
                 config=self.config,
                 stages=self.stages,
                 learner=self.learner,
@@ -98,7 +99,7 @@ class RoundDriver:
             start=update_start(self.config, self.ledger, round),
             shards=shards,
             earlier=[self.train_shards(r) for r in rounds_learnt(self.config, round)[:-1]],
-            heldout=heldout_shards(0, self.heldout, self.config.run),
+            heldout=heldout_shards(0, self.heldout, self.config),
             stages=self.stages,
             learner=self.learner,
             scorers=self.scorers,

@@ -24,9 +24,16 @@ from .stream import map_in_order
 
 
 async def evaluate(
-    shards: RoundShards, *, config: Config, stages: Stages, learner: Learner, in_flight: int
+    shards: RoundShards,
+    *,
+    fresh: RoundShards | None,
+    config: Config,
+    stages: Stages,
+    learner: Learner,
+    in_flight: int,
 ) -> dict[str, Any]:
-    """The evaluation of the loaded policy, as a row of numbers. `config` is the whole run's.
+    """The evaluation of the loaded policy on the prompts of `shards`, and of `fresh`, as a row of numbers. `config` is
+    the whole run's.
 
     Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
     """
@@ -64,6 +71,7 @@ async def evaluate(
         "labels_judge_drift": labels_drift,
         "self_preference": preference,
         "canaries": canaries,
+        "fresh": None if fresh is None else await _measure_fresh(fresh, stages, in_flight),
     }
     return row | implicit_reward(
         initial=list(stages.ledger.read_stage(0, "eval-logps", PairLogps)),
@@ -81,12 +89,32 @@ async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> Ju
     return health
 
 
-async def _respond(shard: Shard, total: int, stages: Stages) -> tuple[Sequence[Rollout], Sequence[Judgment]]:
+async def _measure_fresh(shards: RoundShards, stages: Stages, in_flight: int) -> dict[str, Any]:
+    """Length and score, as of the fixed prompts, on prompts that are this round's alone."""
+    lengths, truncated, health = Mean(), Mean(), JudgeHealth()
+    async for rollouts, judgments in map_in_order(
+        lambda shard: _respond(shard, len(shards), stages, "fresh"), shards, limit=in_flight
+    ):
+        health.add(rollouts, judgments)
+        for rollout in rollouts:
+            lengths.add(len(rollout.token_ids))
+            truncated.add(float(rollout.truncated))
+    return {
+        "prompts": len(shards.indices),
+        "length_mean": lengths.value,
+        "truncated_rate": truncated.value,
+        "judge": health.summary(),
+    }
+
+
+async def _respond(
+    shard: Shard, total: int, stages: Stages, prefix: str = "eval"
+) -> tuple[Sequence[Rollout], Sequence[Judgment]]:
     phase, generate, version = stages.phase, stages.rollouts.generate, stages.rollouts.policy_version
     rollouts = await stages.committed(
-        "eval-rollouts", shard, total, Rollout, lambda: phase.sample_heldout(shard, version, generate)
+        f"{prefix}-rollouts", shard, total, Rollout, lambda: phase.sample_heldout(shard, version, generate)
     )
-    return rollouts, await stages.judged("eval-judgments", shard, total, rollouts, phase.judge_heldout)
+    return rollouts, await stages.judged(f"{prefix}-judgments", shard, total, rollouts, phase.judge_heldout)
 
 
 async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learner) -> None:

@@ -14,10 +14,14 @@ from .filter_config import (
 from .generation_config import GivenGeneration, PlainGeneration
 from .pairing_config import (
     AgreementPairing,
+    AnnotatedPairing,
+    CritiquedPairing,
     DemonstrationsPairing,
     FutureGuidedPairing,
     GroupPairing,
     ScoredPairing,
+    gives_groups,
+    gives_pairs,
 )
 
 
@@ -28,7 +32,6 @@ def check_filter(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     filter, pairing = config.filter, config.pairing
-    grouped = isinstance(pairing, GroupPairing)
     if isinstance(filter, RipFilter):
         _check_quantiles(filter)
     if isinstance(filter, LongestFilter):
@@ -38,15 +41,15 @@ def check_filter(config: Config) -> None:
             f"filter.kind={filter.kind} with pairing.kind=agreement would part responses from their validations",
             "choose filter=none",
         )
-    if isinstance(filter, RipFilter | LengthMarginFilter | MeanLabelFilter) and grouped:
+    if isinstance(filter, RipFilter | LengthMarginFilter | MeanLabelFilter) and not gives_pairs(pairing):
         raise ConfigError(
-            f"filter.kind={filter.kind} compares the two responses of a pair, but pairing.kind={pairing.kind} gives "
-            "lists of responses",
+            f"filter.kind={filter.kind} goes by the two responses of a pair, but pairing.kind={pairing.kind} gives no "
+            "pairs",
             "choose filter=none, or a pairing that gives pairs",
         )
-    if isinstance(filter, ScoredFilter) and not (grouped or isinstance(pairing, ScoredPairing)):
+    if isinstance(filter, ScoredFilter) and not isinstance(pairing, GroupPairing | ScoredPairing):
         raise ConfigError(
-            f"filter.kind={filter.kind} goes by scores, which pairs of pairing.kind={pairing.kind} need not have",
+            f"filter.kind={filter.kind} goes by scores, which what pairing.kind={pairing.kind} gives need not have",
             "choose pairing=best_worst with a judge that scores, or filter=none",
         )
     if isinstance(filter, ScoredFilter) and isinstance(pairing, FutureGuidedPairing):
@@ -55,7 +58,7 @@ def check_filter(config: Config) -> None:
             "the rejected response was judged in the round before",
             "choose filter=none",
         )
-    if isinstance(filter, ResponseFilter) and grouped and config.objective.kind != "sft":
+    if isinstance(filter, ResponseFilter) and gives_groups(pairing) and config.objective.kind != "sft":
         raise ConfigError(
             f"filter.kind={filter.kind} drops single responses, but objective.kind={config.objective.kind} compares "
             "all responses to a prompt",
@@ -75,9 +78,10 @@ def _check_quantiles(filter: RipFilter) -> None:
 
 def _check_count(filter: LongestFilter, config: Config) -> None:
     generation, pairing = config.generation, config.pairing
-    if isinstance(generation, GivenGeneration) and isinstance(pairing, GroupPairing):
+    takes_all = isinstance(pairing, GroupPairing | AnnotatedPairing | CritiquedPairing)
+    if isinstance(generation, GivenGeneration) and takes_all:
         return  # prompts come with as many responses as they like
-    takes_all = isinstance(pairing, GroupPairing | DemonstrationsPairing)
+    takes_all |= isinstance(pairing, DemonstrationsPairing)
     samples = generation.samples_per_prompt if takes_all and isinstance(generation, PlainGeneration) else 1
     most = config.run.prompts_per_round * samples
     if filter.count >= most:

@@ -6,10 +6,13 @@ more than that.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from .records import Dropped, Judgment, PairingOutcome, ResponseGroup
+
+T = TypeVar("T")
 
 # A row: of a pair, or of a group's response (as if it were a chosen one). NaN where there is no such number. Only
 # responses to judging prompts have the last four: a number for the prompt whose responses are judged, the ranks of the
@@ -70,12 +73,17 @@ def filtered(outcomes: Sequence[PairingOutcome], decision: Decision, first: int)
 
 
 def part_of(group: ResponseGroup, indices: Sequence[int]) -> ResponseGroup:
-    """A group of the responses at `indices` alone."""
+    """A group of the responses at `indices` alone, each with all that is known of it."""
+
+    def of(values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(values[index] for index in indices) if values else ()
+
     return ResponseGroup(
         prompt=group.prompt,
-        responses=tuple(group.responses[index] for index in indices),
-        scores=tuple(group.scores[index] for index in indices) if group.scores else (),
-        attributes=tuple(group.attributes[index] for index in indices) if group.attributes else (),
+        responses=of(group.responses),
+        scores=of(group.scores),
+        critiqued_prompt_token_ids=of(group.critiqued_prompt_token_ids),
+        attributes=of(group.attributes),
     )
 
 

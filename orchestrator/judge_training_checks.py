@@ -17,13 +17,11 @@ from .judge_config import (
 from .new_prompts_config import JudgePrompts
 from .objective_config import SftObjective
 from .pairing_config import (
-    AgreementPairing,
-    CritiquedPairing,
     DemonstrationsPairing,
     GroupPairing,
     RightOverWrongPairing,
     RightPairing,
-    gives_groups,
+    gives_pairs,
 )
 from .records import SCORING, JudgingForm
 
@@ -58,9 +56,7 @@ def check_judged_pairs(config: Config) -> None:
             _check_scored(field, *before)
             continue
         pairing = before[1].pairing
-        if gives_groups(pairing) or isinstance(
-            pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing | RightPairing
-        ):
+        if not gives_pairs(pairing):
             raise ConfigError(
                 f"{field}=pairs, but phase {before[0]} before it has pairing.kind={pairing.kind}, which makes none",
                 f"give phase {before[0]} a pairing of two responses, or set {field}=given",

@@ -25,7 +25,7 @@ class PromptRules:
     min_words: PositiveInt
     max_words: PositiveInt
     banned: tuple[str, ...]  # whole words or phrases, in any case: what a language model cannot do
-    max_rouge_l: Fraction  # F-measure, against every prompt there is; above it a prompt is too similar
+    max_rouge_l: Fraction  # F-measure, against every prompt there is, held-out ones too; above it one is too similar
     contamination_words: PositiveInt  # an n-gram this long that a held-out prompt has too
 
 

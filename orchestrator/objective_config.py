@@ -220,7 +220,8 @@ class AttributeRegressionObjective(Objective):
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PolicyGradientObjective(Objective):
     """What objectives on scored responses share. A response without its end-of-turn token was cut by the token limit:
-    `missing_eos_penalty` is taken from its score (TRL), or `missing_eos_reward` is its score (AlpacaFarm)."""
+    `missing_eos_penalty` is taken from its score (TRL), or `missing_eos_reward` is its score, and that of a response
+    without any text, which has nothing but the token (AlpacaFarm, RLCD)."""
 
     clip: PositiveFloat  # of the ratio to the policy that sampled
     kl_coefficient: NonNegativeFloat  # of the KL to the reference

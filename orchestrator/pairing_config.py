@@ -226,3 +226,9 @@ def gives_groups(pairing: PairingConfig) -> bool:
     return isinstance(pairing, GroupPairing | AnnotatedPairing) or (
         isinstance(pairing, RankedPairing) and pairing.take == "all"
     )
+
+
+def gives_pairs(pairing: PairingConfig) -> bool:
+    """Whether a rule gives pairs: neither lists of responses, nor responses to imitate, nor critiqued ones."""
+    imitated = isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing | RightPairing)
+    return not imitated and not gives_groups(pairing)

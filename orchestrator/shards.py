@@ -6,12 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from .config import Config, RunConfig
+from .config import Config
 from .generation_config import is_again
 from .prompt_order import round_indices
 from .prompts import PromptStore
 from .records import Prompt, Shard
 from .seeds import derive_seed
+from .subset import fresh_subset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +93,24 @@ def _of_file(round: int, name: str, store: PromptStore, config: Config) -> np.nd
     return round_indices(num_prompts=len(store), round_sizes=[size for size in sizes if size], seed=config.run.seed)
 
 
-def heldout_shards(round: int, store: PromptStore, run: RunConfig) -> RoundShards:
-    """All held-out prompts, in their order."""
+def heldout_shards(round: int, store: PromptStore, config: Config) -> RoundShards:
+    """The fixed held-out prompts, which are the file's first ones, in their order."""
+    return _heldout(round, store, range(config.evaluation.num_prompts), config)
+
+
+def fresh_shards(round: int, store: PromptStore, config: Config) -> RoundShards | None:
+    """The round's own draw of those held-out prompts that are not fixed; None where `fresh_prompts` asks for none.
+
+    It hangs on the run's seed and the round alone. No prompt comes again until all have been drawn."""
+    size = config.evaluation.fresh_prompts
+    if size is None:
+        return None
+    others = [str(index) for index in range(config.evaluation.num_prompts, len(store))]
+    drawn = fresh_subset(others, size=size, draw=round, seed=config.run.seed)
+    return _heldout(round, store, [int(index) for index in drawn], config)
+
+
+def _heldout(round: int, store: PromptStore, indices: Sequence[int], config: Config) -> RoundShards:
     return RoundShards(
-        round=round, split="heldout", store=store, indices=range(len(store)), prompts_per_shard=run.prompts_per_shard
+        round=round, split="heldout", store=store, indices=indices, prompts_per_shard=config.run.prompts_per_shard
     )

@@ -123,12 +123,11 @@ def _demonstrations(
 
 
 def _group(group: ResponseGroup, progress: float, objective: ObjectiveConfig) -> TrainingExample:
-    """All responses to a prompt with their scores; a policy gradient scores those without an end its own way."""
+    """All responses to a prompt with their scores; a policy gradient has its own for some (see there)."""
     scores = group.scores
     if isinstance(objective, PolicyGradientObjective):
         scores = tuple(
-            _without_end(score, objective) if rollout.truncated else score
-            for rollout, score in zip(group.responses, scores, strict=True)
+            _reward(rollout, score, objective) for rollout, score in zip(group.responses, scores, strict=True)
         )
     return TrainingExample(
         id=group.prompt.id,
@@ -165,9 +164,11 @@ def _critiqued(group: ResponseGroup, progress: float) -> list[TrainingExample]:
     ]
 
 
-def _without_end(score: float, objective: PolicyGradientObjective) -> float:
-    replaced = objective.missing_eos_reward
-    return score - objective.missing_eos_penalty if replaced is None else replaced
+def _reward(rollout: Rollout, score: float, objective: PolicyGradientObjective) -> float:
+    """The score, but for a response without an end, or, to AlpacaFarm's rule, one that says nothing before it."""
+    if objective.missing_eos_reward is not None:
+        return objective.missing_eos_reward if rollout.truncated or not rollout.text.strip() else score
+    return score - objective.missing_eos_penalty if rollout.truncated else score
 
 
 def _sequence(rollout: Rollout) -> TokenSequence:

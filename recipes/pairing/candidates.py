@@ -53,8 +53,7 @@ def paired(
 ) -> PairingOutcome:
     """What `pick` takes, unless one of the reasons that all rules share drops the prompt.
 
-    In this order: `truncated` and `unscored` (fewer than two candidates are left), `inverted` (the chosen one scores
-    lower), `tie` (it scores at most `min_margin` higher), `identical` (their texts are equal).
+    In this order: `truncated` and `unscored` (fewer than two candidates are left), then those of `scored_pair`.
     """
     candidates = kept(rollouts, drop_truncated)
     if len(candidates) < 2:
@@ -63,6 +62,15 @@ def paired(
     if len(scored) < 2:
         return dropped(prompt, "unscored")
     chosen, rejected = pick(scored)
+    return scored_pair(prompt, chosen, rejected, min_margin)
+
+
+def scored_pair(prompt: Prompt, chosen: Scored, rejected: Scored, min_margin: float = 0.0) -> PairingOutcome:
+    """`chosen` over `rejected`, if the scores say so too.
+
+    Drop reasons, in this order: `inverted` (the chosen one scores lower), `tie` (it scores at most `min_margin`
+    higher), `identical` (their texts are equal).
+    """
     margin = round(chosen.score - rejected.score, MEAN_DECIMALS)
     if margin < 0:
         return dropped(prompt, "inverted")

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from ...orchestrator.errors import RunError
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from .candidates import MEAN_DECIMALS, dropped, kept, mean_scores, pair_of, same_text
+from .candidates import dropped, kept, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 PairFunction: TypeAlias = Callable[
     [Prompt, Sequence[Rollout], Mapping[int, float]], tuple[Rollout, Rollout] | str
@@ -20,7 +20,8 @@ def pair_by_function(
     function: PairFunction,
     drop_truncated: bool,
 ) -> PairingOutcome:
-    """What `function` says. Further drop reasons: `truncated` (fewer than two responses are left), `identical`.
+    """What `function` says. Further drop reasons: `truncated` (fewer than two responses are left), and, of a pair that
+    it takes, those of `candidates.scored_pair` (only `identical` where one of the two has no score).
 
     Raises:
         RunError: it returned anything but two of the rollouts it was given, or a reason.
@@ -34,12 +35,12 @@ def pair_by_function(
         return dropped(prompt, said)
     match said:
         case (Rollout() as chosen, Rollout() as rejected) if chosen in candidates and rejected in candidates:
+            better, worse = scored_candidates([chosen], judgments), scored_candidates([rejected], judgments)
+            if better and worse:
+                return scored_pair(prompt, better[0], worse[0])
             if same_text(chosen, rejected):
                 return dropped(prompt, "identical")
-            margin = None
-            if chosen.sample in scores and rejected.sample in scores:
-                margin = round(scores[chosen.sample] - scores[rejected.sample], MEAN_DECIMALS)
-            return pair_of(prompt, chosen, rejected, margin, "judge")
+            return pair_of(prompt, chosen, rejected, None, "judge")
     raise RunError(
         f"pairing.function returned {said!r:.100} for prompt {prompt.id!r}",
         "let it return (chosen, rejected), two of the rollouts that it is given, or the reason to drop the prompt; "

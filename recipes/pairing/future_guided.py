@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...orchestrator.again import CHOSEN_BEFORE, REJECTED_BEFORE
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from .candidates import MEAN_DECIMALS, best_of, dropped, kept, pair_of, same_text, scored_candidates
+from .candidates import best_of, dropped, kept, scored_candidates, scored_pair
 
 
 def pair_future_guided(
@@ -13,8 +13,8 @@ def pair_future_guided(
     """Future-guided chosen: phase 2 of Temporal Self-Rewarding, arXiv 2508.06026.
 
     Rejected is what the round before rejected. Chosen is the best of this round's responses, the future policy's, if it
-    scores higher than what the round before chose, else that. Drop reasons: `no_pair_before`, and `identical` (the new
-    one says what was rejected).
+    scores higher than what the round before chose, else that. Drop reasons: `no_pair_before`, and those of
+    `candidates.scored_pair`: what another rule paired in the round before may tie by these scores.
     """
     scored = scored_candidates(kept(rollouts, drop_truncated=False), judgments)
     by_name = {one.rollout.sampler: one for one in scored}
@@ -23,9 +23,4 @@ def pair_future_guided(
     chosen, rejected = by_name[CHOSEN_BEFORE], by_name[REJECTED_BEFORE]
     future = [one for one in scored if one.rollout.sampler not in (CHOSEN_BEFORE, REJECTED_BEFORE)]
     future = [one for one in future if not (drop_truncated and one.rollout.truncated)]
-    chosen = best_of([chosen, *future])
-    if same_text(chosen.rollout, rejected.rollout):
-        return dropped(prompt, "identical")
-    return pair_of(
-        prompt, chosen.rollout, rejected.rollout, round(chosen.score - rejected.score, MEAN_DECIMALS), "judge"
-    )
+    return scored_pair(prompt, best_of([chosen, *future]), rejected)

@@ -2,7 +2,7 @@
 
 The rules are those of Self-Instruct's code (arXiv 2212.10560, `bootstrap_instructions.py`), with two reasons more:
 `duplicate` (the same words as a known prompt, which ROUGE-L finds too where it is asked for less than 1) and
-`contaminated` (see `contamination`). The length limit of an answer is `maker`'s.
+`contaminated` (too near a held-out prompt: see `contamination`). The length limit of an answer is `maker`'s.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The small runs that recipes are played in: how small, with what given, and which recipes several tests name."""
+"""The small runs that recipes are played in: how small, and with what given."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,8 @@ SIZES = (
 # Steps of two prompts: warmed up from zero, the first of several steps moves nothing.
 ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=2")
 IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations alone
-CRITIQUED = ("cut",)
-MIXTURES = ("self_moa", "aft")
-ALPACAFARM = ("alpacafarm", "alpacafarm_expert_iteration", "alpacafarm_best_of_n")
 # These drop responses that are cut, as a tiny model's nearly all are.
 WHOLE = ("rlcd", "rlcd_rescore", "rlaif", "rlcd_dpo", "context_distillation")
-REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 
 
 def given_responses(folder: Path, rows: int = 8) -> str:

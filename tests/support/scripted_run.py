@@ -162,9 +162,16 @@ class ScriptedLearner:
 
 
 class ScriptedRun:
-    """A run in `directory` over twelve prompts and four held-out ones."""
+    """A run in `directory` over twelve prompts and `heldout` held-out ones, four of them fixed."""
 
-    def __init__(self, config: Config, directory: Path, **measures: dict[str, float]):
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        *,
+        heldout: int = 4,
+        measures: dict[str, dict[str, float]] | None = None,
+    ):
         self.config: Config = changed(
             config,
             run__root=str(directory),
@@ -173,7 +180,7 @@ class ScriptedRun:
             evaluation__drift_prompts=0,
         )
         self.ledger = Ledger(str(directory / "run"))
-        for name, count in (("train", 12), ("heldout", 4)):
+        for name, count in (("train", 12), ("heldout", heldout)):
             rows = [{"prompt": f"{name} {index}", "id": f"{name}-{index}"} for index in range(count)]
             (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             prompts = changed(
@@ -183,7 +190,7 @@ class ScriptedRun:
         initial = directory / "run" / "initial"
         initial.mkdir()
         self.ledger.create({"initial_policy": {"path": str(initial), "sha256": "0"}, "sources": {}})
-        self.measures = {text: values for text, values in measures.items()}
+        self.measures = measures or {}
         self.rollouts: ScriptedRollouts
         self.learner: ScriptedLearner
 
@@ -199,7 +206,7 @@ class ScriptedRun:
             build=partial(build_phase, scorers=None),
             ledger=self.ledger,
             train={"train": PromptStore(self.ledger, "train")},
-            heldout=PromptStore(self.ledger, "heldout", limit=4),
+            heldout=PromptStore(self.ledger, "heldout"),
             stages=Stages(ledger=self.ledger, rollouts=self.rollouts, observer=Notes()),
             rollouts=self.rollouts,
             learner=self.learner,

@@ -22,12 +22,12 @@ MODULES += [
 WITH_EXAMPLES = {
     "roundelay.orchestrator.prompt_order",
     "roundelay.orchestrator.seeds",
+    "roundelay.orchestrator.subset",
     "roundelay.orchestrator.weight_transfer",
     "roundelay.recipes.evaluation.bias",
     "roundelay.recipes.evaluation.comparisons",
     "roundelay.recipes.evaluation.judge_accuracy",
     "roundelay.recipes.evaluation.ranking",
-    "roundelay.recipes.evaluation.subset",
     "roundelay.recipes.evaluation.wildbench",
     "roundelay.recipes.generation.contrast",
     "roundelay.recipes.judges.ab",

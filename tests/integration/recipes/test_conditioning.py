@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from support.recipe_ledgers import best_over_worst, outcomes, scored_responses
-from support.recipe_runs import CRITIQUED, ONE_PHASE, given_responses
+from support.recipe_runs import ONE_PHASE, given_responses
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
@@ -18,14 +18,13 @@ from roundelay.orchestrator.records import Judgment, ResponseGroup, Rollout
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("recipe", CRITIQUED)
 def test_a_response_is_learnt_after_its_judgment_or_is_good_as_it_is(
-    recipe: str, play: Callable[..., Ledger], tiny_model: Path
+    play: Callable[..., Ledger], tiny_model: Path
 ) -> None:
     """CUT: a response that scores 7 or more, or whose judgment has no words, comes after the plain prompt alone; all
     others after one in which the judgment can be read. No other response is left out."""
     constrained = ("judge.constrain_last_line=true", "judge.sampling.max_tokens=10", "pairing.keep_good=1.0")
-    ledger = play(recipe, *ONE_PHASE, *constrained, "generation.samples_per_prompt=2")
+    ledger = play("cut", *ONE_PHASE, *constrained, "generation.samples_per_prompt=2")
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     judged = {(j.prompt_id, j.sample): j for j in ledger.read_stage(1, "judgments", Judgment)}
     groups: list[ResponseGroup] = [o.group for o in outcomes(ledger, 1) if o.group is not None]

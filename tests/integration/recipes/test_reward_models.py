@@ -7,7 +7,6 @@ from statistics import fmean
 import pytest
 import torch
 from support.recipe_ledgers import by_construction, outcomes, sampled
-from support.recipe_runs import REWARD_MODELS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
@@ -15,6 +14,7 @@ from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferenceP
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+REWARD_MODELS = {"rlcd": "contrast", "rlcd_rescore": "judge", "rlaif": "judge"}  # and where their pairs come from
 TWO_PHASES = (
     "run.rounds=2",
     "phases.reward_model.prompts_per_round=8",

@@ -107,6 +107,8 @@ CASES = [
           "new_prompts.seed_shots + made_shots=9", "prompts.train holds 8 prompts of one message", "give more prompts"),
     wrong("more held-out prompts than there are", "evaluation.num_prompts=5",
           "evaluation.num_prompts=5", "prompts.heldout holds 4 prompts", "lower evaluation.num_prompts"),
+    wrong("more fresh prompts than are left", "evaluation.num_prompts=3 evaluation.fresh_prompts=2",
+          "evaluation.fresh_prompts=2", "holds 1 prompts beside the evaluation.num_prompts=3", "lower one of them"),
     wrong("held-out prompt that is trained on", "prompts.id_column=id prompts.train.path={here}/ids.jsonl "
           "prompts.heldout.path={here}/leak.jsonl", "prompts.heldout", "'leaked'", "'id-2'", "take it out"),
     wrong("no model directory", "model.path={here}/absent",

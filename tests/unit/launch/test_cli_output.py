@@ -439,6 +439,16 @@ def test_show_prints_what_speaks_against_a_judge(ledger: Ledger, roundelay: Roun
     assert "\ninitial: the judge prefers [red]it[/red]\n" in out
 
 
+def test_show_prints_a_rounds_fresh_prompts_beside_the_fixed_ones(ledger: Ledger, roundelay: Roundelay) -> None:
+    assert "fresh" not in roundelay("show", ledger.url)
+    rewrite(ledger, 0, evaluation={"fresh": {"prompts": 3, "length_mean": 7.5, "judge": {"score_mean": 2.25}}})
+    rewrite(ledger, 1, evaluation={"fresh": {"prompts": 3, "length_mean": 8.5, "judge": {"score_mean": 2.125}}})
+    out = roundelay("show", ledger.url)
+    assert cells(out, "fresh: judge score") == ["2.250", "2.125"]
+    assert cells(out, "fresh: mean length") == ["7.5", "8.5"]
+    assert cells(out, "held-out: judge score") == ["2.500", "2.500"]
+
+
 def test_on_a_narrow_terminal_rounds_go_into_several_tables(
     ledger: Ledger, roundelay: Roundelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -367,6 +367,18 @@ def test_an_unknown_kind_or_a_bad_value_is_named_as_the_user_wrote_it(name: str)
         objective_of(f"objective={name}", *NEEDS.get(("objective", name), ()), "objective.reference.policy=last")
 
 
+@pytest.mark.parametrize(
+    ("objective", "key"),
+    [
+        ("simpo", "cpo_alpha=1"),  # CPO's own term, which TRL adds to `simpo` unless it is told not to
+        ("dpo", "label_smoothing=0.1"),  # which TRL's `sigmoid` takes, and ignores; here it is `cdpo`
+    ],
+)
+def test_a_number_that_a_loss_does_not_have_is_refused_by_name(objective: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^unknown key objective\.{key}\n  remedy: known: beta, "):
+        objective_of(f"objective={objective}", f"+objective.{key}")
+
+
 def test_a_limit_on_pairs_in_a_forward_pass_may_be_left_out() -> None:
     assert load().learner.pairs_per_device is None
     assert load("learner.pairs_per_device=2").learner.pairs_per_device == 2

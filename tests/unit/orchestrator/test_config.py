@@ -263,6 +263,7 @@ REWARD_MODEL_THEN_PPO = {
             for filter in (SCORE_THRESHOLD, LONGEST, TOP_FRACTION)
         ),
         {"pairing": SINGLES, "objective": SFT, "filter": changed(LONGEST, count=31)},
+        {"objective": CUT, **CRITIQUES, "filter": changed(LONGEST, count=31)},
         {"judge": VALIDATOR, "evaluation__judge": VALIDATOR},
         {"judge": VALIDATOR, "pairing": AGREEMENT, "objective": SFT, "generation__samples_per_prompt": 1},
         {"learner__selection": SELECTION},
@@ -787,15 +788,39 @@ REFUSED = [
     *(
         (
             {"objective": GRPO, **POLICY_GRADIENT, "filter": filter},
-            [f"filter.kind={filter.kind} compares the two responses of a pair", "pairing.kind=group"],
+            [f"filter.kind={filter.kind} goes by the two responses of a pair", "pairing.kind=group gives no pairs"],
             ["choose filter=none, or a pairing that gives pairs"],
         )
         for filter in (RIP, LENGTH_MARGIN, MEAN_LABEL)
     ),
     *(
         (
+            {**changes, "filter": filter},
+            [f"filter.kind={filter.kind} goes by the two responses of a pair", f"pairing.kind={kind} gives no pairs"],
+            ["choose filter=none, or a pairing that gives pairs"],
+        )
+        for filter in (RIP, LENGTH_MARGIN, MEAN_LABEL)
+        for kind, changes in (
+            ("critiqued", {"objective": CUT, **CRITIQUES}),
+            ("demonstrations", {"pairing": IMITATED, "judge": NO_JUDGE, "objective": SFT}),
+            ("ranked", {"generation": GIVEN, "judge": NO_JUDGE, "pairing": RANKED_LIST, "objective": RRHF}),
+        )
+    ),
+    (
+        {
+            "generation": GIVEN,
+            "judge": NO_JUDGE,
+            "pairing": RANKED_LIST,
+            "objective": RRHF,
+            "filter": LONGEST,
+        },
+        ["filter.kind=longest drops single responses", "objective.kind=rrhf compares all"],
+        ["choose filter=none, or objective=sft"],
+    ),
+    *(
+        (
             {"filter": filter, "generation": CONTRAST, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
-            [f"filter.kind={filter.kind} goes by scores", "pairing.kind=contrast need not have"],
+            [f"filter.kind={filter.kind} goes by scores", "pairing.kind=contrast gives need not have"],
             ["pairing=best_worst", "filter=none"],
         )
         for filter in (RIP, SCORE_THRESHOLD, TOP_FRACTION)
@@ -840,6 +865,7 @@ REFUSED = [
         for most, changes in (
             (8, {}),
             (32, {"pairing": SINGLES, "objective": SFT}),
+            (32, {"objective": CUT, **CRITIQUES}),
         )  # a pair or four responses a prompt
     ),
     (

@@ -111,6 +111,28 @@ def test_a_round_without_new_prompts_asks_for_none(tmp_path: Path) -> None:
     assert counted_candidates(ledger, 1) is None
 
 
+def test_prompts_with_given_responses_are_known_too(tmp_path: Path) -> None:
+    """Another phase trains on them. The first answer is one of them word for word, the second but for a word, the
+    third but for a word one that is held out."""
+    settings = config(tmp_path)
+    ledger = ledger_of(settings, tmp_path)
+    with_given(settings, ledger, tmp_path, asked="Name the three longest rivers of {n} countries")
+    said_first = ["Name the three longest rivers of 0 countries", "Name the three widest rivers of 1 countries",
+                  "A well held out prompt"]  # fmt: skip
+
+    def answer(request: GenerationRequest) -> Generation:
+        if request.max_tokens == 1 or not said_first:
+            return inventive(request)
+        return said(f" {said_first.pop(0)}\n10. No")
+
+    files = {"train": PromptStore(ledger, "train"), "seed": PromptStore(ledger, "seed")}
+    stages = Stages(ledger=ledger, rollouts=ScriptedRollouts(answer), observer=Notes())
+    stages.start_round(build_phase(settings, None))
+    assert len(asyncio.run(new_prompts(1, files, config=settings, stages=stages))) == 4
+    first = [c.reason for c in ledger.read_stage(1, "prompts", PromptCandidate)][:6:2]
+    assert first == ["duplicate", "similar", "contaminated"]
+
+
 def test_batches_are_made_until_there_are_enough(tmp_path: Path) -> None:
     """Three requests a batch give three prompts and three that are too short: four prompts take two batches, and the
     fifth and sixth are one too many each."""
@@ -294,10 +316,10 @@ def test_a_conversation_is_no_example(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- judging prompts
 
 
-def with_given(settings: Config, ledger: Ledger, tmp_path: Path, count: int = 5) -> None:
+def with_given(settings: Config, ledger: Ledger, tmp_path: Path, count: int = 5, asked: str = "Say {n}") -> None:
     """Prompts with two given responses each, the better one first."""
     path = tmp_path / "seed.jsonl"
-    rows = [{"prompt": f"Say {n}", "completion": [f"It is {n}", "No idea"]} for n in range(count)]
+    rows = [{"prompt": asked.format(n=n), "completion": [f"It is {n}", "No idea"]} for n in range(count)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     seeded = changed(settings, prompts__seed__path=str(path))
     freeze_seed(ledger, seeded.prompts)

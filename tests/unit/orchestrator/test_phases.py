@@ -189,6 +189,7 @@ def test_what_alters_finished_rounds_may_not_change_in_a_phase_either(field: str
         ("evaluation.min_parse_rate", True),
         ("evaluation.min_swap_consistency", True),
         ("evaluation.drift_prompts", False),
+        ("evaluation.fresh_prompts", False),
         ("model.dtype", False),
         ("learner.learning_rate", False),
     ],

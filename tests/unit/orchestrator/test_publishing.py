@@ -71,7 +71,7 @@ def test_of_several_alphas_the_best_on_held_out_pairs_is_published(
         for alpha, (loss, accuracy) in measured.items()
     }
     config = publishing(learner__extrapolation=expo(*measured, metric=metric), run__rounds=1)
-    run = ScriptedRun(config, tmp_path, **measures)
+    run = ScriptedRun(config, tmp_path, measures=measures)
     run.go_on()
     assert mixtures(run) == [(1, [("rounds/001/trained", 1 + best), ("initial", -best)])]
     said = run.ledger.manifest(1)["extrapolation"]

@@ -56,7 +56,7 @@ def rollout(
         sampler_token_ids=(90, *prompt_token_ids),
         token_ids=token_ids,
         logprobs=logprobs,
-        text="",
+        text="Hello",
         finish_reason=finish_reason,
         policy_version=0,
         seed=0,
@@ -249,6 +249,32 @@ def test_a_policy_gradient_scores_a_response_without_an_end_its_own_way(
     examples = taken(GROUPS, dataclasses.replace(objective, **changes))
     assert [example.scores for example in examples] == scores
     assert examples[0].sequences == (response(1), response(2), response(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "scores"),
+    [
+        ({"missing_eos_reward": -1.0}, (2.5, -1.0, -1.0, -1.0)),
+        ({"missing_eos_penalty": 1.5}, (2.5, 2.0, 1.0, 0.5 - 1.5)),
+        ({}, (2.5, 2.0, 1.0, 0.5)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("objective", [PPO, GRPO, RLOO], ids=lambda objective: objective.kind)
+def test_a_response_that_ended_but_says_nothing_is_replaced_with_those_that_did_not_end(
+    objective: Any, changes: dict[str, float], scores: tuple[float, ...]
+) -> None:
+    """RLCD's −1 is for a response that is absent or empty. Text, no text, blanks alone, text that was cut, in this
+    order: a penalty, which is TRL's, is for what was cut alone."""
+    outcome = grouped("a", (2.5, 1, "stop"), (2.0, 2, "stop"), (1.0, 3, "stop"), (0.5, 4, "length"))
+    assert outcome.group is not None
+    texts = ("Hello", "", " \n", "Hello and")
+    responses = tuple(
+        dataclasses.replace(one, text=text) for one, text in zip(outcome.group.responses, texts, strict=True)
+    )
+    outcome = dataclasses.replace(outcome, group=dataclasses.replace(outcome.group, responses=responses))
+    (example,) = taken([outcome], dataclasses.replace(objective, **changes))
+    assert example.scores == scores
 
 
 def test_cut_takes_every_response_and_the_same_response_after_its_judgment() -> None:

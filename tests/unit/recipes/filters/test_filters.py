@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.configs import CUT
 
 from roundelay.orchestrator.filter_config import RipFilter, Threshold, Unit
-from roundelay.orchestrator.filtering import MEASURED, Decision, filtered, num_rows
+from roundelay.orchestrator.filtering import MEASURED, Decision, filtered, num_rows, part_of
 from roundelay.orchestrator.records import (
     Dropped,
     Judgment,
@@ -22,6 +23,7 @@ from roundelay.orchestrator.records import (
     ResponseGroup,
     Rollout,
 )
+from roundelay.orchestrator.training_examples import training_examples
 from roundelay.recipes.filters.judgments import filter_balanced_verdicts, filter_both_orders, filter_ranking_agreement
 from roundelay.recipes.filters.length_margin import filter_length_margin
 from roundelay.recipes.filters.longest import filter_longest
@@ -316,6 +318,34 @@ def test_outcomes_keep_their_places_and_lose_what_is_dropped() -> None:
     assert left[2].group is not None and [one.sample for one in left[2].group.responses] == [0, 2]
     assert left[2].group.scores == (3.0, 1.0)
     assert left[3] == PairingOutcome(pair=None, dropped=Dropped(prompt_id="d", reason="not_top"))
+
+
+def test_what_stays_of_a_group_keeps_all_that_is_known_of_each_response() -> None:
+    """Every field with an entry a response loses the second of three, and no other entry; one that is empty stays
+    so. A field of `ResponseGroup` that this does not list would be lost."""
+    whole = group("p", 3.0, 2.0, 1.0).group
+    assert whole is not None
+    known: dict[str, Any] = {
+        "responses": whole.responses,
+        "scores": (3.0, 2.0, 1.0),
+        "attributes": ((1.0,), (2.0,), (3.0,)),
+        "critiqued_prompt_token_ids": ((4,), (5, 5), (6, 6, 6)),
+    }
+    assert {one.name for one in fields(ResponseGroup)} == {"prompt", *known}
+    part = part_of(replace(whole, **known), (0, 2))
+    assert {name: getattr(part, name) for name in known} == {name: (a, c) for name, (a, _, c) in known.items()}
+    assert part_of(whole, (1,)).critiqued_prompt_token_ids == ()
+
+
+def test_a_critiqued_response_is_learnt_after_its_own_judgment_also_when_others_are_dropped() -> None:
+    """CUT's examples of the first and the third response (9 and 7 tokens), each under its own second prompt."""
+    made = group("p", 3.0, 2.0, 1.0)
+    assert made.group is not None
+    made = replace(made, group=replace(made.group, critiqued_prompt_token_ids=((4,), (5, 5), (6, 6, 6))))
+    left = filtered([made], Decision(dropped=(None, "not_longest", None)), 0)
+    examples = training_examples(left, CUT, first=0, num_prompts=1, epoch=0, epochs=1)
+    learnt = [[(one.prompt_token_ids, len(one.token_ids)) for one in example.sequences] for example in examples]
+    assert learnt == [[((1,), 9), ((4,), 9)], [((1,), 7), ((6, 6, 6), 7)]]
 
 
 def test_a_label_probability_of_the_round_takes_the_place_of_every_kept_pairs_own() -> None:

@@ -45,6 +45,13 @@ def test_the_function_sees_the_candidates_and_their_scores_alone() -> None:
     assert outcome.dropped is not None and outcome.dropped.reason == "dull"
 
 
+@pytest.mark.parametrize(("two", "reason"), [(1.0, "tie"), (0.5, "inverted")])
+def test_what_the_judge_scores_no_higher_is_not_better_whatever_the_function_says(two: float, reason: str) -> None:
+    """It takes "two" over "one", which has score 1."""
+    outcome = pair(shortest, votes(one=1.0, two=two))
+    assert outcome.pair is None and outcome.dropped is not None and outcome.dropped.reason == reason
+
+
 def test_two_responses_that_say_the_same_make_no_pair() -> None:
     outcome = pair(lambda prompt, rollouts, scores: (rollouts[0], rollouts[0]))
     assert outcome.pair is None and outcome.dropped is not None and outcome.dropped.reason == "identical"

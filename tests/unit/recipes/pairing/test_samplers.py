@@ -1,4 +1,4 @@
-"""Pairs from several samplers' responses: Temporal Self-Rewarding's anchors and WRPO's triples, worked by hand."""
+"""Pairs from several samplers' responses: Temporal Self-Rewarding's two phases and WRPO's triples, worked by hand."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roundelay.orchestrator.again import CHOSEN_BEFORE, REJECTED_BEFORE
 from roundelay.orchestrator.records import Judgment, Message, PairingOutcome, Prompt, Rollout
 from roundelay.recipes.pairing.anchored import pair_anchored
+from roundelay.recipes.pairing.function import pair_by_function
+from roundelay.recipes.pairing.future_guided import pair_future_guided
 from roundelay.recipes.pairing.with_source import pair_with_source
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))
@@ -87,6 +90,89 @@ def test_anchored_rejection_never_pairs_a_tie_and_chooses_the_policys_own(
     assert outcome.pair.chosen.sampler == "policy"
     assert scores[outcome.pair.chosen.sample] == max(found) > min(every) == scores[outcome.pair.rejected.sample]
     assert outcome.pair.margin == max(found) - min(every)
+
+
+def guided(future: Sequence[float | None], chosen: float | None, rejected: float | None) -> Responses:
+    """The future policy's responses, and behind them the chosen and the rejected one of the round before."""
+    rollouts, votes = responses("latest", *future)
+    for name, score in ((CHOSEN_BEFORE, chosen), (REJECTED_BEFORE, rejected)):
+        before = responses(name, score, first=len(rollouts))
+        rollouts, votes = rollouts + before[0], votes + before[1]
+    return rollouts, votes
+
+
+@pytest.mark.parametrize(
+    ("future", "before", "expected"),
+    [
+        ((3, 5), (4, 1), (1, 3)),  # 5 > 4: the future policy's best takes the place of the chosen one
+        ((3, 4), (4, 1), (2, 3)),  # 4 is not higher than 4
+        ((0, None), (4, 1), (2, 3)),  # one worse than the rejected one, and one that was not read
+        ((None, None), (4, 1), (2, 3)),
+        ((3, 1), (2, 2), (0, 3)),  # a tie before, but a better one now
+        ((2, 1), (2, 2), "tie"),
+        ((2, 1), (1, 3), "inverted"),
+        ((3, 1), (1, 3), "tie"),
+        ((4, 1), (1, 3), (0, 3)),
+        ((5, 4), (None, 1), "no_pair_before"),
+        ((5, 4), (3, None), "no_pair_before"),
+    ],
+)
+def test_a_future_response_takes_the_place_of_a_chosen_one_that_scores_lower(
+    future: tuple[float | None, ...], before: tuple[float | None, float | None], expected: tuple[int, int] | str
+) -> None:
+    rollouts, votes = guided(future, *before)
+    assert chosen_over_rejected(pair_future_guided(PROMPT, rollouts, votes, drop_truncated=False)) == expected
+
+
+def test_without_a_pair_in_the_round_before_there_is_none() -> None:
+    rollouts, votes = responses("latest", 5, 1)
+    assert chosen_over_rejected(pair_future_guided(PROMPT, rollouts, votes, drop_truncated=False)) == "no_pair_before"
+
+
+def test_a_future_response_that_says_what_was_rejected_is_no_better() -> None:
+    rollouts, votes = guided((5,), 4, 1)
+    rollouts[0] = replace(rollouts[0], text=f" {rollouts[2].text}\n")
+    assert chosen_over_rejected(pair_future_guided(PROMPT, rollouts, votes, drop_truncated=False)) == "identical"
+
+
+def test_a_truncated_future_response_is_not_chosen_where_those_are_dropped() -> None:
+    """5 is cut, so 4 of the round before stays; where cut ones are kept, 5 takes its place."""
+    rollouts, votes = guided((5, 3), 4, 1)
+    rollouts[0] = replace(rollouts[0], finish_reason="length")
+    assert chosen_over_rejected(pair_future_guided(PROMPT, rollouts, votes, drop_truncated=True)) == (2, 3)
+    assert chosen_over_rejected(pair_future_guided(PROMPT, rollouts, votes, drop_truncated=False)) == (0, 3)
+
+
+def by_rule(own: list[float | None], other: list[float | None]) -> list[tuple[str, PairingOutcome, list[float | None]]]:
+    """What each rule that takes a pair from somewhere else makes of the scores, which come by sample. The user's
+    function takes the first over the last, whatever they are worth."""
+    sourced, again = both(own, other, SOURCE), guided(own, other[0], other[-1])
+    either = pair_by_function(
+        PROMPT, *sourced, function=lambda prompt, found, scores: (found[0], found[-1]), drop_truncated=False
+    )
+    return [
+        ("with_source", pair_with_source(PROMPT, *sourced, drop_truncated=False), [*own, *other]),
+        ("future_guided", pair_future_guided(PROMPT, *again, drop_truncated=False), [*own, other[0], other[-1]]),
+        ("function", either, [*own, *other]),
+    ]
+
+
+@given(SCORES, SCORES)
+def test_no_rule_pairs_a_tie_or_the_worse_over_the_better(own: list[float | None], other: list[float | None]) -> None:
+    """A pair's margin is the difference of its scores and above zero; a source's response is better than the rejected
+    one too. Only a user's function may take what has no score: that pair has no margin."""
+    for name, outcome, scores in by_rule(own, other):
+        if outcome.pair is None:
+            continue
+        pair = outcome.pair
+        chosen, rejected = scores[pair.chosen.sample], scores[pair.rejected.sample]
+        if chosen is None or rejected is None:
+            assert name == "function" and pair.margin is None
+            continue
+        assert pair.margin == chosen - rejected > 0, name
+        if name == "with_source":
+            source = pair.source and scores[pair.source.sample]
+            assert source is not None and source > rejected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -25,6 +25,7 @@ from roundelay.orchestrator.records import (
 )
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 from roundelay.recipes.pairing.by_choice import pair_by_choice
+from roundelay.recipes.pairing.function import pair_by_function
 from roundelay.recipes.pairing.length_controlled import pair_length_controlled
 from roundelay.recipes.pairing.sppo import pair_sppo, win_probabilities
 from roundelay.recipes.pairing.sweet_spot import ANCHORS, pair_sweet_spot
@@ -95,6 +96,16 @@ def by_choice(
     return pair_by_choice(prompt, *group, choice=choice, length_penalty=length_penalty, seed=seed, drop_truncated=False)
 
 
+def highest_over_lowest(
+    prompt: Prompt, rollouts: Sequence[Rollout], scores: Mapping[int, float]
+) -> tuple[Rollout, Rollout] | str:
+    """A user's function that looks at nothing but scores: also a tie, or twice the same, is a pair to it."""
+    scored = [one for one in rollouts if one.sample in scores]
+    if len(scored) < 2:
+        return "unscored"
+    return max(scored, key=lambda one: scores[one.sample]), min(scored, key=lambda one: scores[one.sample])
+
+
 # Selectors whose pair hangs on scores and lengths alone; the others draw.
 SEEDLESS: dict[str, Select] = {
     "sweet_spot": partial(pair_sweet_spot, rejected_at="mu-2sigma"),
@@ -106,6 +117,7 @@ SEEDLESS: dict[str, Select] = {
     "max_max": partial(pair_by_choice, choice="max_max", length_penalty=0.0, seed=0),
     "max_min_p": partial(pair_by_choice, choice="max_min_p", length_penalty=0.3, seed=0),
     "sppo": pair_sppo,
+    "function": partial(pair_by_function, function=highest_over_lowest),
 }
 SELECTORS: dict[str, Select] = {
     **SEEDLESS,

@@ -1,6 +1,8 @@
 """What drops a new prompt: each rule by its own reason, at its very edge."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,11 @@ from support.configs import PROMPT_RULES
 
 from roundelay.recipes.prompts.contamination import HeldoutText
 from roundelay.recipes.prompts.filters import KnownPrompts, overlap_reason, text_reason
+from roundelay.recipes.prompts.similarity import words_of
 
-FIVE = HeldoutText(["one two three four five six seven", "Name a river."], 5)
+FIVE = HeldoutText(["one two three four five six seven", "Name a river."], 5, 1.0)  # no ROUGE-L is above 1
+NONE_HELD_OUT = HeldoutText([], 13, 0.7)
+STARTER = Path(__file__).parents[4] / "configs" / "prompts" / "starter"
 
 
 @pytest.mark.parametrize(
@@ -89,5 +94,35 @@ def test_contamination_is_the_reason_before_all_others() -> None:
     """What is known already may be held out too: that must be seen."""
     known = KnownPrompts(0.7, ["name a river"])
     assert overlap_reason("Name a river", (known,), FIVE) == "contaminated"
-    assert overlap_reason("Name a river", (known,), HeldoutText([], 13)) == "duplicate"
-    assert overlap_reason("Name a city", (KnownPrompts(0.7), known), HeldoutText([], 13)) is None
+    assert overlap_reason("Name a river", (known,), NONE_HELD_OUT) == "duplicate"
+    assert overlap_reason("Name a city", (KnownPrompts(0.7), known), NONE_HELD_OUT) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "contaminated"),
+    [
+        ("Name a quick river", True),  # LCS 3 of 3 and 4: 6/7
+        ("Name a river in Spain", True),  # 3 of 3 and 5: 6/8
+        ("Name a river in Spain please", False),  # 3 of 3 and 6: 6/9
+        ("one two three four SIX five seven", True),  # 6 of 7 and 7
+        ("one two three four four three two one", False),  # 4 of 7 and 8: 8/15
+    ],
+)
+def test_what_is_similar_to_a_held_out_prompt_is_contaminated(text: str, contaminated: bool) -> None:
+    """ROUGE-L above 0.7; no five words in a row are needed."""
+    heldout = HeldoutText(["one two three four five six seven", "Name a river."], 99, 0.7)
+    assert (overlap_reason(text, (), heldout) == "contaminated") is contaminated
+
+
+def test_one_changed_word_hides_no_held_out_prompt_of_ours() -> None:
+    """n − 1 of n words in order: ROUGE-L is (n − 1)/n, above 0.7 from four words on. Thirteen words in a row alone
+    would miss most of them."""
+    lines = (STARTER / "heldout.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line)["prompt"] for line in lines]
+    texts = [one if isinstance(one, str) else "\n".join(turn["content"] for turn in one) for one in asked]
+    changed = []
+    for words in map(words_of, texts):
+        assert len(words) >= 4
+        changed.append([*words[: len(words) // 2], "changed", *words[len(words) // 2 + 1 :]])
+    assert all(HeldoutText(texts, 13, 0.7).contaminates(words) for words in changed)
+    assert sum(HeldoutText(texts, 13, 1.0).contaminates(words) for words in changed) < len(texts) / 2

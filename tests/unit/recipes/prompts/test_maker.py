@@ -39,7 +39,7 @@ def maker(*, ask: Ask = ask_next, read: Read = read_list, requests: int = 1, mak
         requests_per_batch=requests,
         making=making,
         known=KnownPrompts(0.7, ["Explain how tides come about"]),
-        heldout=HeldoutText(["Which bird is the largest of all?"], 13),
+        heldout=HeldoutText(["Which bird is the largest of all?"], 13, 0.7),
         seeds=[SEED],
         made=[],
         policy_version=3,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.seeds import derive_seed
+from .seeds import derive_seed
 
 
 def fresh_subset(ids: Sequence[str], *, size: int, draw: int, seed: int) -> list[str]:
