@@ -32,15 +32,14 @@ from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, task
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Rollout
 
-HELDOUT, PAIRS, ROUNDS = 400, 2048, 3
+HELDOUT, PAIRS, ROUNDS = 400, 256, 3
 JUDGED = 5  # nearly right answers that are set beside the right one
 PROMPTS, SAMPLES = 512, 8  # a round's
 DEMONSTRATIONS = 45_000
 
 COMMON = (
     "model=local", "model.max_model_len=128", f"evaluation.num_prompts={HELDOUT}", "evaluation.sampling.max_tokens=16",
-    "evaluation.sampling.temperature=1.0", "evaluation.sampling.top_p=1.0", "evaluation.canaries.prompts=0",
-    "evaluation.drift_prompts=0",
+    "evaluation.sampling.temperature=0.0", "evaluation.canaries.prompts=0", "evaluation.drift_prompts=0",
     "run.prompts_per_shard=64", "cluster.rollout.max_num_seqs=256", "learner.tokens_per_device=2048",
 )  # fmt: skip
 SAMPLING = "{temperature: 1.0, top_p: 1.0, max_tokens: 16}"
@@ -51,15 +50,7 @@ BUDGET = (
 )  # fmt: skip
 RATE = "learner.learning_rate=2.0e-5"
 PREFERENCE = (*BUDGET, RATE, "objective.beta=0.1")
-RANDOM = "sandbox_tasks:random_score"
 LONGER = f"run.rounds={ROUNDS + 1}"  # of recipes with a phase before their rounds
-# Self-Rewarding as its paper has it: scores that rank labelled responses as they are labelled train the judge first.
-WITH_EFT = (
-    *PREFERENCE, LONGER, "~phases.sft", f"phases.eft.prompts_per_round={2 * PAIRS}",
-    "phases.eft.new_prompts.form=expected_score", "phases.eft.generation.samples_per_prompt=2",
-    "phases.eft.generation.sampling={temperature: 1.0, top_p: 1.0, max_tokens: 4}", "phases.eft.filter.max_share=null",
-    "phases.eft.learner.learning_rate=2.0e-4", "phases.eft.learner.pairs_per_step=16",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,23 +60,13 @@ class Contestant:
     recipe: str
     words: tuple[str, ...]
     before: int = 0
-    labelled: str = "pairs"  # its file of labelled pairs
 
 
 CONTESTANTS: Mapping[str, Contestant] = {
-    "self_rewarding": Contestant(
-        recipe="self_rewarding_eft",
-        words=(*WITH_EFT, "judge=expected_score", "judge@phases.self_rewarding.judge=expected_score"),
-        before=1,
-    ),
+    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
     "random judge": Contestant(
-        recipe="self_rewarding_eft",
-        words=(
-            *WITH_EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
-            f"phases.self_rewarding.judge.function={RANDOM}",
-        ),
-        before=1,
-        labelled="random-pairs",
+        recipe="self_rewarding",
+        words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:random_score"),
     ),
     "true judge": Contestant(
         recipe="self_rewarding", words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:true_score")
@@ -159,11 +140,6 @@ class World:
                 for index, task in enumerate(labelled)
             ],
         }  # fmt: skip
-        files["random-pairs"] = [
-            {**pair, "chosen": one, "rejected": other}
-            for pair in files["pairs"]
-            for one, other in [drawn.sample((pair["chosen"], pair["rejected"]), 2)]
-        ]
         for name, rows in files.items():
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             (self.folder / f"{name}.jsonl").write_text(lines)
@@ -201,7 +177,7 @@ class World:
         """A contestant's rounds."""
         one = CONTESTANTS[name]
         words = (f"recipe={one.recipe}", f"model.path={start}", *one.words)
-        ledger = self.play(name, words, seed_file=f"{one.labelled}.jsonl", responses="[chosen, rejected]")
+        ledger = self.play(name, words, seed_file="pairs.jsonl", responses="[chosen, rejected]")
         return [
             self.figures(name, ledger, round, round + one.before if round else 0, start) for round in range(ROUNDS + 1)
         ]
@@ -305,7 +281,7 @@ def main() -> None:
     found: list[Figures] = []
     for seed in range(arguments.seeds):
         world = World(folder=(arguments.root / f"seed-{seed}").resolve(), seed=seed)
-        if not (world.folder / "random-pairs.jsonl").exists():
+        if not (world.folder / "pairs.jsonl").exists():
             world.write()
         start = world.start()
         for name in arguments.recipes:

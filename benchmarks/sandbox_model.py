@@ -5,15 +5,13 @@ from typing import Any
 
 import torch
 from sandbox_tasks import FILLER, KINDS, LETTERS, judging_text
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-OPENING = "reply"  # what an answer comes after, and what the judge's prompt has between task and response
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'assistant' %}OPENING {{ message['content'] }}<|end|>"
-    "{% else %}<|{{ message['role'] }}|>{{ message['content'] }} {% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}OPENING {% endif %}"
-).replace("OPENING", OPENING)
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 HEAD_SIZE = 32
 
 
@@ -56,19 +54,17 @@ def expected_scores(path: str, judged: list[tuple[str, str]]) -> list[float]:
 
 
 def _tokenizer() -> Any:  # transformers types a special token's id as anything it could be
-    first, between, last = judging_text("TASK", "RESPONSE").replace("RESPONSE", "TASK").split("TASK")
+    fixed = [piece.strip() for piece in judging_text("TASK", "RESPONSE").replace("RESPONSE", "TASK").split("TASK")]
+    roles = ["<|system|>", "<|user|>", "<|assistant|>"]
     words = [
-        "<|unknown|>", "<|end|>", "<|system|>", "<|user|>", OPENING, *LETTERS, *"0123456789", *KINDS, ":", "+", FILLER,
+        "<|unknown|>", "<|end|>", *roles, *LETTERS, *"0123456789", *KINDS, ":", "+", FILLER,
         "Score", "(", "):", "a", "right", "wrong", "answer",
     ]  # fmt: skip
     words = list(dict.fromkeys(words))
     core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<|unknown|>"))
-    # A response that is judged is read as one that is written: after the same word, by the same weights.
-    core.normalizer = normalizers.Replace(between, f" {OPENING} ")
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    fixed = [AddedToken(piece.strip(), lstrip=True, rstrip=True, normalized=False) for piece in (first, last)]
-    core.add_tokens(fixed)
+    core.add_tokens([AddedToken(piece, lstrip=True, rstrip=True, normalized=False) for piece in fixed])
     return PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="<|end|>", pad_token="<|unknown|>", unk_token="<|unknown|>",
-        additional_special_tokens=["<|system|>", "<|user|>"], chat_template=CHAT_TEMPLATE,
+        additional_special_tokens=roles, chat_template=CHAT_TEMPLATE,
     )  # fmt: skip

@@ -78,33 +78,31 @@ def is_right(task: str, response: str) -> bool:
 
 
 def wrong_answer(task: str, drawn: random.Random) -> str:
-    """Near the right answer, and not it, as a model errs: two neighbours swapped (half of the time), a symbol changed,
-    added or left out; or a number that is one or, of two digits, ten off."""
+    """Near the right answer, and not it: a symbol changed, added or left out, or two neighbours swapped."""
     words = solution(task).split()
-    if words[0].isdigit():
-        number = int("".join(words))
-        return _listed(str(number + drawn.choice((1, -1, 10, -10) if number > 9 else (1, -1) if number else (1,))))
+    symbols = "0123456789" if words[0].isdigit() else LETTERS
     while True:
-        changed, place = list(words), drawn.randrange(len(words))
-        match drawn.randrange(6):
+        changed = list(words)
+        match drawn.randrange(4):
             case 0:
-                changed[place] = drawn.choice(LETTERS)
-            case 1:
-                changed.pop(place)
-            case 2:
-                changed.insert(place, drawn.choice(LETTERS))
-            case _:
+                changed[drawn.randrange(len(changed))] = drawn.choice(symbols)
+            case 1 if len(changed) > 1:
+                place = drawn.randrange(len(changed) - 1)
                 changed[place : place + 2] = changed[place : place + 2][::-1]
+            case 2 if len(changed) > 1:
+                changed.pop(drawn.randrange(len(changed)))
+            case _:
+                changed.insert(drawn.randrange(len(changed) + 1), drawn.choice(symbols))
         if changed != words:
             return _listed(changed)
 
 
 def any_answer(task: str, drawn: random.Random) -> str:
-    """The right answer (half of the time), one near it (most of the others), or the answer to another task."""
+    """The right answer (half of the time), one near it, or the answer to another task."""
     chance = drawn.random()
     if chance < 0.5:
         return solution(task)
-    if chance < 0.9:
+    if chance < 0.75:
         return wrong_answer(task, drawn)
     return solution(f"copy : {KINDS['copy'][0](drawn)}")
 
@@ -130,21 +128,21 @@ def judging_text(task: str, response: str) -> str:
 
 
 def demonstrations(seed: str, number: int, without: frozenset[str]) -> list[dict[str, str]]:
-    """What the model learns first, on tasks other than those of `without`: to answer (13 of 20), to score answers,
-    right or wrong (6), and to answer after an affix that asks for a right or a wrong answer (1)."""
+    """What the model learns first, on tasks other than those of `without`: to answer (two fifths), to score answers,
+    right or wrong (two fifths), and to answer after an affix that asks for a right or a wrong answer (one fifth)."""
     drawn, rows = random.Random(f"responses-{seed}"), []
     fresh = (task for task in tasks(f"demonstrations-{seed}") if task not in without)
     for index, task in enumerate(islice(fresh, number)):
         answer = any_answer(task, drawn)
-        lesson = drawn.randrange(20)
-        if lesson < 13:
-            prompt, response = task, with_filler(solution(task), drawn)
-        elif lesson < 19:
-            prompt = judging_text(task, with_filler(answer, drawn))
-            response = f"Score: {points(task, answer)}"
-        else:
-            affix = RIGHT if answer == solution(task) else WRONG
-            prompt, response = task, f"({affix}): {with_filler(answer, drawn)}"
+        match drawn.randrange(5):
+            case 0 | 1:
+                prompt, response = task, with_filler(solution(task), drawn)
+            case 2 | 3:
+                prompt = judging_text(task, with_filler(answer, drawn))
+                response = f"Score: {points(task, answer)}"
+            case _:
+                affix = RIGHT if answer == solution(task) else WRONG
+                prompt, response = task, f"({affix}): {with_filler(answer, drawn)}"
         rows.append({"id": f"demonstration-{index}", "prompt": prompt, "response": response})
     return rows
 
