@@ -91,7 +91,7 @@ async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> Ju
 
 async def _measure_fresh(shards: RoundShards, stages: Stages, in_flight: int) -> dict[str, Any]:
     """Length and score, as of the fixed prompts, on prompts that are this round's alone."""
-    lengths, truncated, health = Mean(), Mean(), JudgeHealth()
+    lengths, truncated, health = Mean(), Mean(), JudgeHealth(reading=stages.phase.reading_heldout)
     async for rollouts, judgments in map_in_order(
         lambda shard: _respond(shard, len(shards), stages, "fresh"), shards, limit=in_flight
     ):
