@@ -104,6 +104,11 @@ class RewardModelJudge:
     kind: Literal["reward_model"]
 
 
+# Where the policy's log-probs come from: the engine that sampled; or, recomputed, the code that the other models' come
+# from. In float32 they are the same; in bfloat16 the engines' rounding differs, by more than near responses do.
+JudgedLogps: TypeAlias = Literal["rollout", "recompute"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ImplicitRewardJudge:
     """What the policy has learnt says what is good: β·(log π − log π_ref) of every response (SPA, arXiv 2406.04412).
@@ -116,6 +121,7 @@ class ImplicitRewardJudge:
     reference: Literal["initial", "previous", "none"]  # of the judging; the objective has one of its own
     tokens: Literal["sum", "mean"]  # of a response's log-probs
     voters: Literal["policy", "policy_and_previous"]
+    logps: JudgedLogps = "rollout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -130,6 +136,7 @@ class DensityRatioJudge:
     weak: Annotated[str, Field(min_length=1)]
     tokens: Literal["sum", "mean"]  # of a response's log-probs
     instruction: str | None  # put before the conversation when the models are asked, never when the policy is trained
+    logps: JudgedLogps = "rollout"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -314,7 +321,8 @@ RUN_POLICIES = ("policy", "previous", "initial")  # the one that samples, the on
 def models_of(judge: JudgeConfig, *, own_logps: bool) -> tuple[str, ...]:
     """The models that a judge asks beside the rollout engines, by name.
 
-    With `own_logps` responses come with the policy's log-probs of them under the plain prompt: it is asked for none.
+    With `own_logps` responses come with the policy's log-probs of them under the plain prompt: it is asked for none,
+    unless the judge has them recomputed.
 
     Example:
         >>> spa = ImplicitRewardJudge(kind="implicit_reward", beta=0.1, reference="initial", tokens="sum",
@@ -327,10 +335,11 @@ def models_of(judge: JudgeConfig, *, own_logps: bool) -> tuple[str, ...]:
             return (REWARD_MODEL,)
         case ImplicitRewardJudge():
             previous = judge.reference == "previous" or judge.voters == "policy_and_previous"
-            needed = {"policy": not own_logps, "previous": previous, "initial": judge.reference == "initial"}
+            own = own_logps and judge.logps == "rollout"
+            needed = {"policy": not own, "previous": previous, "initial": judge.reference == "initial"}
             return tuple(name for name in RUN_POLICIES if needed[name])
         case DensityRatioJudge():
-            own = own_logps and judge.instruction is None
+            own = own_logps and judge.logps == "rollout" and judge.instruction is None
             return tuple(name for name in (judge.strong, judge.weak) if not (own and name == "policy"))
         case PanelJudge():
             asked = [models_of(member, own_logps=own_logps) for member in judge.members.values()]

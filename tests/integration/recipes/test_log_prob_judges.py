@@ -84,6 +84,23 @@ def test_spas_labels_are_the_log_density_ratio_of_the_policy_to_the_first_one(pl
         assert "spa/noisy" in manifest["learn"]
 
 
+def test_recomputed_log_probs_of_the_policy_come_from_the_code_that_the_references_come_from(
+    play: Callable[..., Ledger],
+) -> None:
+    """The same labels as from the rollouts' log-probs, of a policy that the scorer holds beside the first one."""
+    sizes = (*ONE_PHASE[1:], "phases.seed.prompts_per_round=8")
+    ledger = play("spa", "run.rounds=2", *sizes, "learner.learning_rate=3e-3", "judge.logps=recompute")
+    rollouts = list(ledger.read_stage(2, "rollouts", Rollout))
+    now, start = (plain_logps(policy_path(ledger, round), rollouts) for round in (1, 0))
+    expected = [0.1 * (sum(one) - sum(other)) for one, other in zip(now, start, strict=True)]
+    assert_rewards(judged(ledger, 2, 0), by_prompt(rollouts, expected))
+    held = ledger.manifest(2)["judged_by"]
+    assert {name: model["sha256"] for name, model in held.items()} == {
+        "policy": ledger.manifest(1)["policy"]["sha256"],
+        "initial": ledger.header()["initial_policy"]["sha256"],
+    }
+
+
 def test_creams_labels_are_the_policys_ranking_and_how_far_the_one_before_agrees(play: Callable[..., Ledger]) -> None:
     """Mean log-probs, recomputed in plain transformers. In round 1 there is no policy before: every c is 1. In rounds 2
     and 3 the policies are those of the rounds before, and c is counted here, pair by pair. What is learnt from has the
