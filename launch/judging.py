@@ -22,13 +22,11 @@ from ..orchestrator.judge_config import (
     MetaJudge,
     NoJudge,
     PairwiseJudge,
-    PanelJudge,
     TruthJudge,
     asked,
     is_policy,
     judges_in,
     models_of,
-    votes_of,
 )
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import initial_policy, weights_hash
@@ -36,7 +34,7 @@ from ..orchestrator.protocols import Generate, Judge, Observer
 from ..orchestrator.records import Generation, GenerationRequest, Judgment, PolicyRef, Prompt, Shard
 from ..orchestrator.stream import map_in_order
 from ..recipes.evaluation.comparisons import Comparison, probabilities_of_first
-from ..recipes.judges.panel import panel_judgments
+from ..recipes.judges.conclusions import conclusions
 from ..recipes.judges.rendering import shown_response
 from ..recipes.pairing.candidates import mean_scores
 from .composition import start_rollouts
@@ -242,7 +240,8 @@ async def _compare(
 def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: JudgeConfig) -> Comparison:
     """What the judgments on a pair come to; nobody is asked about identical texts."""
     scored = not pair.identical and not gives_probabilities(config)
-    orders, scores = probabilities_of_first(judgments), _scores(judgments, config) if scored else {}
+    orders = probabilities_of_first(judgments)
+    scores = mean_scores(conclusions(judgments, judge=config)) if scored else {}
     return Comparison(
         prompt_id=pair.prompt.id,
         shown_first=orders.get(0),
@@ -252,15 +251,6 @@ def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: Judge
         identical=pair.identical,
         scores=(scores.get(0), scores.get(1)) if scored else None,
     )
-
-
-def _scores(judgments: Sequence[Judgment], config: JudgeConfig) -> dict[int, float]:
-    """The score of each response, by its place in the pair: the mean of the parsed votes, or what a panel makes of its
-    members'. One without any has none."""
-    if isinstance(config, PanelJudge):
-        votes = [votes_of(member) for member in config.members.values()]
-        judgments = panel_judgments(judgments, votes=votes, aggregate=config.aggregate)
-    return mean_scores(judgments)
 
 
 @contextlib.asynccontextmanager
