@@ -44,9 +44,17 @@ def played(path: Path) -> dict[str, set[str]]:
 
 
 def parameters(function: FunctionType, name: str) -> set[str]:
-    """What an argument of a test is parametrized with."""
-    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
-    return {value for mark in marks if mark.args[0] == name for value in mark.args[1]}
+    """What an argument of a test is parametrized with, by itself or beside others."""
+    found: set[str] = set()
+    for mark in getattr(function, "pytestmark", ()):
+        if mark.name != "parametrize":
+            continue
+        names, values = mark.args
+        if names == name:
+            found |= set(values)
+        elif name in names and not isinstance(names, str):
+            found |= {value[names.index(name)] for value in values}
+    return found
 
 
 @pytest.fixture(scope="module")

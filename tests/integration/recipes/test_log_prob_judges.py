@@ -89,7 +89,7 @@ def test_recomputed_log_probs_of_the_policy_come_from_the_code_that_the_referenc
 ) -> None:
     """The same labels as from the rollouts' log-probs, of a policy that the scorer holds beside the first one."""
     sizes = (*ONE_PHASE[1:], "phases.seed.prompts_per_round=8")
-    ledger = play("spa", "run.rounds=2", *sizes, "learner.learning_rate=3e-3", "judge.logps=recompute")
+    ledger = play("spa", "run.rounds=2", *sizes, "learner.learning_rate=3e-3", "phases.first.judge.logps=recompute")
     rollouts = list(ledger.read_stage(2, "rollouts", Rollout))
     now, start = (plain_logps(policy_path(ledger, round), rollouts) for round in (1, 0))
     expected = [0.1 * (sum(one) - sum(other)) for one, other in zip(now, start, strict=True)]
