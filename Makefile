@@ -34,11 +34,12 @@ demo: setup
 		$(BIN)/roundelay run recipe=self_rewarding model=smollm2_135m run.name=$$name; \
 	fi
 
-test: setup
-	$(BIN)/python -m pytest
+# The fast tests side by side; then those with engines, one after another.
+test: test-fast
+	$(BIN)/python -m pytest -m slow
 
 test-fast: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

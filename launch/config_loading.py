@@ -266,8 +266,22 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def group_members(group: str, config_dir: Path | None = None) -> list[str]:
     """The names of a config group's members, the user's own included."""
-    roots = [CONFIG_ROOT, *([config_dir] if config_dir else [])]
-    return sorted({path.stem for root in roots for path in (root / group).glob("*.yaml")})
+    return sorted({path.stem for root in _roots(config_dir) for path in (root / group).glob("*.yaml")})
+
+
+def file_values(group: str, member: str, config_dir: Path | None = None) -> Mapping[str, Any]:
+    """What a member's file says itself, without its defaults; empty if it is no YAML mapping (composing says why)."""
+    path = next(path for root in _roots(config_dir) if (path := root / group / f"{member}.yaml").is_file())
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return {}
+    return values if isinstance(values, Mapping) else {}
+
+
+def _roots(config_dir: Path | None) -> list[Path]:
+    """Where groups are, the first found counts: the user's own, then the shipped ones."""
+    return [*([config_dir] if config_dir else []), CONFIG_ROOT]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

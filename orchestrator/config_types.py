@@ -50,6 +50,9 @@ class FrozenMapping(Mapping[str, V]):
     def __hash__(self) -> int:
         return hash(tuple(self._items.items()))
 
+    def __repr__(self) -> str:
+        return repr(self._items)
+
 
 Frozen: TypeAlias = Annotated[
     Mapping[str, V], AfterValidator(FrozenMapping), WrapSerializer(lambda value, dump: dump(dict(value)))

@@ -89,13 +89,13 @@ def test_two_ranks_learn_by_ppo_what_one_does(
     for ranks in (alone, together):
         ranks.all("prepare", GROUPS[:4], False)
         ranks.all("prepare", GROUPS[4:], True)
-    assert together.losses(GROUPS) == pytest.approx(alone.losses(GROUPS), abs=1e-5)
+    assert together.losses(GROUPS) == pytest.approx(alone.losses(GROUPS), rel=5e-5)
     together.all("save_checkpoint", str(tmp_path / "checkpoint"))
     expected_losses = alone.losses(GROUPS)
-    assert together.losses(GROUPS) == pytest.approx(expected_losses, abs=1e-5)
+    assert together.losses(GROUPS) == pytest.approx(expected_losses, rel=5e-5)
     for kind in ("policy", "critic"):
         expected = alone.saved(kind, tmp_path / kind / "alone")
         assert_close(together.saved(kind, tmp_path / kind / "together"), expected, atol=1e-5)
     again = Ranks(hosts[:1], config, start)
     again.all("restore", start, str(tmp_path / "checkpoint"))
-    assert again.losses(GROUPS) == pytest.approx(expected_losses, abs=1e-5)
+    assert again.losses(GROUPS) == pytest.approx(expected_losses, rel=5e-5)

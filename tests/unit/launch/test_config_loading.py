@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -137,9 +138,12 @@ def test_every_folder_of_the_shipped_configs_is_a_group() -> None:
 
 @pytest.mark.parametrize(("group", "member"), list(member_cases()))
 def test_every_shipped_member_loads_within_a_whole_config(group: str, member: str) -> None:
-    """With at least one shipped recipe and model as they are: a member that none can use is of no use."""
+    """With at least one shipped recipe and model as they are: a member that none can use is of no use. Recipes that
+    choose it come first, since it most likely goes with them."""
     problems = []
-    for recipe, model in itertools.product(RECIPES, MODELS):
+    chooses = re.compile(rf": {member}$", re.MULTILINE)
+    files = {recipe: (CONFIG_ROOT / "recipe" / f"{recipe}.yaml").read_text() for recipe in RECIPES}
+    for model, recipe in itertools.product(MODELS, sorted(RECIPES, key=lambda name: not chooses.search(files[name]))):
         chosen = {"recipe": recipe, "model": model, group: member}
         needed = itertools.chain(*(NEEDS.get(pair, ()) for pair in chosen.items()))
         overrides = [*(f"{PLACES.get(pair, pair[0])}={pair[1]}" for pair in chosen.items()), *needed]
