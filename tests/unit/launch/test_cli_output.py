@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 from support.configs import RECIPE_NEEDS
 
 from roundelay.launch import cli
 from roundelay.launch.config_loading import CONFIG_ROOT, config_values, load_config, parse_config
+from roundelay.launch.recipe_pages import print_recipes
 from roundelay.launch.sweeps import expand
+from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.ledger import Ledger, round_name
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
 from roundelay.orchestrator.records import Rollout, Shard
@@ -179,6 +182,26 @@ def test_recipes_lists_the_users_own_too(roundelay: Roundelay, tmp_path: Path) -
     out = roundelay("recipes", "--config-dir", str(tmp_path / "mine"))
     assert cells(out, "ours") == ["Ours", "in all"]
     assert all(cells(out, path.stem) for path in RECIPES)
+
+
+def test_a_recipe_that_goes_on_from_another_is_listed_by_what_that_one_says(
+    roundelay: Roundelay, tmp_path: Path
+) -> None:
+    """And a user's own stands in the place of a shipped one of its name, as it does in a run."""
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "ours.yaml").write_text("# @package _global_\ndefaults:\n  - rlcd\n")
+    own = "# @package _global_\nrecipe: {title: Not SPIN, paper: none yet, differs: in all}\n"
+    (tmp_path / "recipe" / "spin.yaml").write_text(own)
+    out = roundelay("recipes", "--config-dir", str(tmp_path))
+    assert cells(out, "ours") == cells(out, "rlcd")
+    assert cells(out, "spin") == ["Not SPIN", "in all"]
+
+
+def test_a_recipe_that_is_no_yaml_is_named_where_recipes_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "ours.yaml").write_text("recipe: [\n")
+    with pytest.raises(ConfigError, match="ours"):
+        print_recipes(Console(), tmp_path)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
