@@ -6,8 +6,9 @@ answers to them, goes through three rounds of each recipe. What is right is know
 
 True accuracy: the share of held-out tasks answered rightly, greedily. Judge accuracy: how often the policy scores the
 right answer to a held-out task above a nearly right one. Every recipe has the same start, tasks, samples and rounds,
-and one learning rate for each kind of update. SPA has a phase on labelled pairs before its rounds and RLCD one for its
-reward model, as their papers have.
+and one learning rate for each kind of update. Some have a phase before their rounds, as their papers have: SPA on
+labelled pairs, RLCD for its reward model, Self-Rewarding (`self_rewarding_eft`) on its own judgments of labelled pairs.
+For the random judge those labels are drawn too.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, task
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Rollout
 
-HELDOUT, PAIRS, ROUNDS = 400, 256, 3
+HELDOUT, ROUNDS = 400, 3
+LABELLED, OF_SPA = 6144, 256  # pairs, right answer above nearly right one: for EFT, and how many of them SPA has
 JUDGED = 5  # nearly right answers that are set beside the right one
 PROMPTS, SAMPLES = 512, 8  # a round's
 DEMONSTRATIONS = 45_000
@@ -51,23 +53,44 @@ BUDGET = (
 RATE = "learner.learning_rate=2.0e-5"
 PREFERENCE = (*BUDGET, RATE, "objective.beta=0.1")
 LONGER = f"run.rounds={ROUNDS + 1}"  # of recipes with a phase before their rounds
+# The policy scores the responses of labelled pairs, and learns its scores where they rank them as they are labelled.
+EFT = (
+    *PREFERENCE, LONGER, "~phases.sft", f"phases.eft.prompts_per_round={2 * LABELLED}",
+    "phases.eft.new_prompts.form=expected_score", "phases.eft.generation.samples_per_prompt=1",
+    "phases.eft.generation.sampling={temperature: 1.0, top_p: 1.0, max_tokens: 4}", "phases.eft.filter.max_share=null",
+    "phases.eft.learner.learning_rate=1.0e-4", "phases.eft.learner.schedule=cosine", "phases.eft.learner.epochs=2",
+)  # fmt: skip
+RANDOM = "sandbox_tasks:random_score"
+# What a policy has behind it: nothing, the phase before a recipe's rounds (few have one), so many rounds.
+STAGES = ("start", "prepared", *map(str, range(1, ROUNDS + 1)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contestant:
-    """A recipe as it takes part: what is set for it, and the phases it has before its rounds."""
+    """A recipe as it takes part: what is set for it, whether a phase comes before its rounds, its labelled pairs."""
 
     recipe: str
     words: tuple[str, ...]
-    before: int = 0
+    prepares: bool = False
+    pairs: str = "pairs"
 
 
 CONTESTANTS: Mapping[str, Contestant] = {
-    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
-    "random judge": Contestant(
-        recipe="self_rewarding",
-        words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:random_score"),
+    "self_rewarding_eft": Contestant(
+        recipe="self_rewarding_eft",
+        words=(*EFT, "judge=expected_score", "judge@phases.self_rewarding.judge=expected_score"),
+        prepares=True,
     ),
+    "random judge": Contestant(
+        recipe="self_rewarding_eft",
+        words=(
+            *EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
+            f"phases.self_rewarding.judge.function={RANDOM}",
+        ),
+        prepares=True,
+        pairs="random-pairs",
+    ),
+    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
     "true judge": Contestant(
         recipe="self_rewarding", words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:true_score")
     ),
@@ -78,8 +101,8 @@ CONTESTANTS: Mapping[str, Contestant] = {
     "raft": Contestant(recipe="raft", words=(*BUDGET, "learner.learning_rate=5.0e-5")),
     "spa": Contestant(
         recipe="spa",
-        words=(*BUDGET, RATE, LONGER, f"phases.seed.prompts_per_round={PAIRS}", "phases.seed.learner.epochs=1"),
-        before=1,
+        words=(*BUDGET, RATE, LONGER, f"phases.seed.prompts_per_round={OF_SPA}", "phases.seed.learner.epochs=1"),
+        prepares=True,
     ),
     "rlcd": Contestant(
         recipe="rlcd",
@@ -92,19 +115,19 @@ CONTESTANTS: Mapping[str, Contestant] = {
             f"phases.ppo.generation.sampling={SAMPLING}", "phases.ppo.learner.learning_rate=1.0e-4",
             "phases.ppo.learner.pairs_per_step=64",
         ),
-        before=1,
+        prepares=True,
     ),
 }  # fmt: skip
-EVERY_SEED = ("self_rewarding", "random judge")
+EVERY_SEED = ("self_rewarding_eft", "random judge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """One policy's. `round` 0 is the start; shares are of 1, `tokens` the mean length of a held-out response."""
+    """One policy's. Shares are of 1, `tokens` the mean length of a held-out response."""
 
     seed: int
     name: str
-    round: int
+    stage: str  # one of STAGES
     true_accuracy: float
     judge_accuracy: float
     tokens: float
@@ -122,12 +145,13 @@ class World:
         return list(islice(dict.fromkeys(islice(tasks(f"heldout-{self.seed}"), 2 * HELDOUT)), HELDOUT))
 
     def write(self) -> None:
-        """Write what the runs read: tasks to train on and to hold out, demonstrations, labelled pairs (SPA's)."""
+        """Write what the runs read: tasks to train on and to hold out, demonstrations, labelled pairs, and the same
+        pairs with labels that a coin gives."""
         self.folder.mkdir(parents=True, exist_ok=True)
         heldout, drawn = self.heldout, random.Random(f"pairs-{self.seed}")
         fresh = (task for task in tasks(f"train-{self.seed}") if task not in heldout)
         train = list(islice(fresh, ROUNDS * PROMPTS))
-        labelled = list(islice(fresh, PAIRS))
+        labelled = list(islice(fresh, LABELLED))
         files = {
             "heldout": [{"id": f"heldout-{index}", "prompt": task} for index, task in enumerate(heldout)],
             "train": [{"id": f"train-{index}", "prompt": task} for index, task in enumerate(train)],
@@ -140,6 +164,11 @@ class World:
                 for index, task in enumerate(labelled)
             ],
         }  # fmt: skip
+        files["random-pairs"] = [
+            {**pair, "chosen": one, "rejected": other}
+            for pair in files["pairs"]
+            for one, other in [drawn.sample((pair["chosen"], pair["rejected"]), 2)]
+        ]
         for name, rows in files.items():
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             (self.folder / f"{name}.jsonl").write_text(lines)
@@ -177,21 +206,20 @@ class World:
         """A contestant's rounds."""
         one = CONTESTANTS[name]
         words = (f"recipe={one.recipe}", f"model.path={start}", *one.words)
-        ledger = self.play(name, words, seed_file="pairs.jsonl", responses="[chosen, rejected]")
-        return [
-            self.figures(name, ledger, round, round + one.before if round else 0, start) for round in range(ROUNDS + 1)
-        ]
+        ledger = self.play(name, words, seed_file=f"{one.pairs}.jsonl", responses="[chosen, rejected]")
+        stages = [stage for stage in STAGES if one.prepares or stage != "prepared"]
+        return [self.figures(name, ledger, stage, round, start) for round, stage in enumerate(stages)]
 
-    def figures(self, name: str, ledger: Ledger, round: int, of_run: int, start: str) -> Figures:
+    def figures(self, name: str, ledger: Ledger, stage: str, round: int, start: str) -> Figures:
         heldout = self.heldout
-        said = {rollout.prompt_id: rollout for rollout in ledger.read_stage(of_run, "eval-rollouts", Rollout)}
+        said = {rollout.prompt_id: rollout for rollout in ledger.read_stage(round, "eval-rollouts", Rollout)}
         responses = [said[f"heldout-{index}"] for index in range(len(heldout))]
         return Figures(
             seed=self.seed,
             name=name,
-            round=round,
+            stage=stage,
             true_accuracy=fmean(is_right(task, one.text) for task, one in zip(heldout, responses, strict=True)),
-            judge_accuracy=self.judge_accuracy(ledger.model_path(of_run, "policy") if of_run else start),
+            judge_accuracy=self.judge_accuracy(ledger.model_path(round, "policy") if round else start),
             tokens=fmean(len(rollout.token_ids) for rollout in responses),
         )
 
@@ -215,22 +243,23 @@ def _joined(*paths: str | None) -> str:
 def table(figures: Sequence[Figures], title: str) -> Table:
     """A row a contestant, best first: means over its seeds, and ± the standard deviation over them."""
     shown = Table(title=title)
-    for heading in ("", "true accuracy", "after 1", "2", "3", "judge accuracy", "after 3", "tokens", "after 3"):
+    for heading in ("", "true accuracy", *STAGES[1:], "judge accuracy", STAGES[1], STAGES[-1], "tokens", STAGES[-1]):
         shown.add_column(heading)
 
-    def values(name: str, round: int, field: str) -> list[float]:
-        return [getattr(one, field) for one in figures if (one.name, one.round) == (name, round)]
+    def values(name: str, stage: str, field: str) -> list[float]:
+        return [getattr(one, field) for one in figures if (one.name, one.stage) == (name, stage)]
 
-    def cell(name: str, round: int, field: str) -> str:
-        found, scale = values(name, round, field), 1 if field == "tokens" else 100
+    def cell(name: str, stage: str, field: str) -> str:
+        found, scale = values(name, stage, field), 1 if field == "tokens" else 100
         spread = f" ± {scale * stdev(found):.1f}" if len(found) > 1 else ""
-        return f"{scale * fmean(found):.1f}{spread}"
+        return f"{scale * fmean(found):.1f}{spread}" if found else "–"
 
     names = dict.fromkeys(one.name for one in figures)
-    for name in sorted(names, key=lambda name: -fmean(values(name, ROUNDS, "true_accuracy"))):
-        accuracies = [cell(name, round, "true_accuracy") for round in range(ROUNDS + 1)]
-        rest = [cell(name, round, field) for field in ("judge_accuracy", "tokens") for round in (0, ROUNDS)]
-        shown.add_row(name, *accuracies, *rest)
+    for name in sorted(names, key=lambda name: -fmean(values(name, STAGES[-1], "true_accuracy"))):
+        accuracies = [cell(name, stage, "true_accuracy") for stage in STAGES]
+        judgments = [cell(name, stage, "judge_accuracy") for stage in (*STAGES[:2], STAGES[-1])]
+        lengths = [cell(name, stage, "tokens") for stage in (STAGES[0], STAGES[-1])]
+        shown.add_row(name, *accuracies, *judgments, *lengths)
     return shown
 
 
@@ -245,29 +274,30 @@ def tables(figures: Sequence[Figures]) -> list[Table]:
 
 
 def plot(figures: Sequence[Figures], path: Path) -> None:
-    """By round: true and judge accuracy of all contestants on the first seed, true accuracy of some on every seed."""
+    """By stage: true and judge accuracy of all contestants on the first seed, and of some on every seed."""
     from matplotlib import pyplot
 
-    chart, axes = pyplot.subplots(1, 3, figsize=(13, 4.2))
+    chart, axes = pyplot.subplots(2, 2, figsize=(12, 8.4), sharex=True, sharey="row")
     colours = {name: f"C{index}" for index, name in enumerate(CONTESTANTS)}
-    panels = (
-        ("right answers, seed 0 (%)", "true_accuracy", [one for one in figures if one.seed == 0]),
-        ("right judgments, seed 0 (%)", "judge_accuracy", [one for one in figures if one.seed == 0]),
-        ("right answers, every seed (%)", "true_accuracy", [one for one in figures if one.name in EVERY_SEED]),
-    )
-    for axis, (title, field, shown) in zip(axes, panels, strict=True):
-        for name, seed in dict.fromkeys((one.name, one.seed) for one in shown):
-            own = sorted((one for one in shown if (one.name, one.seed) == (name, seed)), key=lambda one: one.round)
-            style = "--" if "judge" in name else "-"
-            percents = [100 * getattr(one, field) for one in own]
-            axis.plot(range(ROUNDS + 1), percents, style, color=colours[name], label=name)
-        axis.set_title(title)
-        axis.set_xlabel("round")
-        axis.set_xticks(range(ROUNDS + 1))
-    axes[1].set_ylim(50, 100)
-    handles, labels = axes[0].get_legend_handles_labels()
+    first = [one for one in figures if one.seed == 0]
+    again = [one for one in figures if one.name in EVERY_SEED]
+    measures = (("right answers", "true_accuracy"), ("right judgments", "judge_accuracy"))
+    for row, (title, field) in zip(axes, measures, strict=True):
+        for axis, shown, seeds in zip(row, (first, again), ("seed 0", "every seed"), strict=True):
+            for name, seed in dict.fromkeys((one.name, one.seed) for one in shown):
+                own = sorted(
+                    (one for one in shown if (one.name, one.seed) == (name, seed)),
+                    key=lambda one: STAGES.index(one.stage),
+                )
+                places = [STAGES.index(one.stage) for one in own]
+                percents = [100 * getattr(one, field) for one in own]
+                style = "--" if "judge" in name else "-"
+                axis.plot(places, percents, style, color=colours[name], label=name)
+            axis.set_title(f"{title}, {seeds} (%)")
+            axis.set_xticks(range(len(STAGES)), [f"round {stage}" if stage.isdigit() else stage for stage in STAGES])
+    handles, labels = axes[0][0].get_legend_handles_labels()
     chart.legend(handles, labels, loc="center right")
-    chart.tight_layout(rect=(0, 0, 0.87, 1))
+    chart.tight_layout(rect=(0, 0, 0.86, 1))
     chart.savefig(path)
 
 
@@ -281,7 +311,7 @@ def main() -> None:
     found: list[Figures] = []
     for seed in range(arguments.seeds):
         world = World(folder=(arguments.root / f"seed-{seed}").resolve(), seed=seed)
-        if not (world.folder / "pairs.jsonl").exists():
+        if not (world.folder / "random-pairs.jsonl").exists():  # what is written last
             world.write()
         start = world.start()
         for name in arguments.recipes:
