@@ -27,6 +27,9 @@ STAGE_NAMES = {
     "comparisons": "judge pairs",
     "canary-judgments": "evaluate: judge canaries",
     "drift-judgments": "evaluate: judge the initial responses again",
+    "labels-drift-judgments": "evaluate: judge the first pairs' responses again",
+    "own-preference-judgments": "evaluate: judge beside the initial responses",
+    "other-preference-judgments": "evaluate: the other judge on the same",
     "fresh-rollouts": "evaluate: respond to fresh prompts",
     "fresh-judgments": "evaluate: judge on fresh prompts",
 }
@@ -87,4 +90,6 @@ class TerminalProgress:
         alone = stage in ("start", "comparisons")
         where = "" if alone else f"round {round}/{self.rounds}  " if round else "baseline   "
         split, _, sampler = stage.partition("rollouts-")
-        return f"{where}{STAGE_NAMES[f'{split}rollouts']} by {sampler}" if sampler else f"{where}{STAGE_NAMES[stage]}"
+        base = f"{split}rollouts" if sampler else stage
+        # A stage that nobody named must not stop a run.
+        return f"{where}{STAGE_NAMES.get(base, base)}{f' by {sampler}' if sampler else ''}"

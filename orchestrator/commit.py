@@ -18,7 +18,8 @@ from .stages import Stages, rollout_stage
 HASHED_STAGES = (
     "prompts", "judgments", "pairs", "selected", "heldout-judgments", "heldout-pairs",
     "eval-rollouts", "eval-judgments", "eval-logps", "canary-judgments", "drift-judgments",
-    "fresh-rollouts", "fresh-judgments",
+    "labels-drift-judgments", "own-preference-judgments", "other-preference-judgments", "fresh-rollouts",
+    "fresh-judgments",
 )  # fmt: skip
 
 # What a manifest holds that metrics.jsonl does not repeat.

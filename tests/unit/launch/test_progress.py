@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from roundelay.launch.progress import TerminalProgress
+from roundelay.launch.progress import STAGE_NAMES, TerminalProgress
+from roundelay.orchestrator.commit import HASHED_STAGES
 from roundelay.orchestrator.stages import rollout_stage
 
 
@@ -23,3 +24,15 @@ def test_every_samplers_stage_has_a_line_of_its_own(round: int, prefix: str, sam
     with TerminalProgress(Console(file=written, width=120), rounds=3) as progress:
         progress.stage(round, f"{prefix}{rollout_stage(sampler)}", 4, 4, 100)
     assert written.getvalue().startswith(line)
+
+
+@pytest.mark.parametrize("stage", HASHED_STAGES)
+def test_every_stage_that_a_manifest_knows_is_named(stage: str) -> None:
+    assert stage == "prompts" or stage in STAGE_NAMES
+
+
+def test_a_stage_without_a_name_goes_by_its_own() -> None:
+    written = io.StringIO()
+    with TerminalProgress(Console(file=written, width=120), rounds=3) as progress:
+        progress.stage(1, "tomorrows-judgments", 4, 4, 0)
+    assert written.getvalue().startswith("round 1/3  tomorrows-judgments: 4/4")
