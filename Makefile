@@ -7,7 +7,7 @@ MODEL := $(or $(ROUNDELAY_CACHE),$(HOME)/.cache/roundelay)/smollm2-135m-instruct
 DEMO ?= demo
 PARTS := orchestrator workers recipes launch configs
 
-.PHONY: setup demo test test-fast lint types clean
+.PHONY: setup demo test test-fast test-long lint types clean
 
 setup: $(STAMP) $(MODEL)/config.json
 
@@ -36,7 +36,11 @@ demo: setup
 
 # The fast tests side by side; then those with engines, one after another.
 test: test-fast
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not long'
+
+# Other seeds, every stage: for a release.
+test-long: setup
+	$(BIN)/python -m pytest -m long
 
 test-fast: setup
 	$(BIN)/python -m pytest -m 'not slow' -n auto --maxprocesses 4 --dist worksteal

@@ -13,20 +13,26 @@ pytestmark = pytest.mark.slow
 
 
 # Each stage of a round, by a sign in the run directory that it is under way. The kill falls a random moment later.
-STAGES: list[tuple[str, Callable[[Ledger], bool]]] = [
-    ("baseline evaluation", lambda ledger: shards(ledger, 0, "heldout-rollouts") > 0),
-    ("sample", lambda ledger: shards(ledger, 1, "rollouts") > 0),
-    ("judge", lambda ledger: shards(ledger, 1, "judgments") > 1),
-    ("pair", lambda ledger: shards(ledger, 1, "pairs") > 2),
-    ("learn", lambda ledger: shards(ledger, 1, "pairs") == 6),
-    ("an update's checkpoint", lambda ledger: has(ledger, "rounds/001/checkpoint.json")),
-    ("sync", lambda ledger: has(ledger, "rounds/001/learn.json")),
-    ("evaluate", lambda ledger: shards(ledger, 1, "eval-rollouts") > 0),
-    ("second round", lambda ledger: shards(ledger, 2, "rollouts") > 0),
-]
+STAGES: dict[str, Callable[[Ledger], bool]] = {
+    "baseline evaluation": lambda ledger: shards(ledger, 0, "heldout-rollouts") > 0,
+    "sample": lambda ledger: shards(ledger, 1, "rollouts") > 0,
+    "judge": lambda ledger: shards(ledger, 1, "judgments") > 1,
+    "pair": lambda ledger: shards(ledger, 1, "pairs") > 2,
+    "learn": lambda ledger: shards(ledger, 1, "pairs") == 6,
+    "an update's checkpoint": lambda ledger: has(ledger, "rounds/001/checkpoint.json"),
+    "sync": lambda ledger: has(ledger, "rounds/001/learn.json"),
+    "evaluate": lambda ledger: shards(ledger, 1, "eval-rollouts") > 0,
+    "second round": lambda ledger: shards(ledger, 2, "rollouts") > 0,
+}
 
 
-def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_model: Path, tmp_path: Path):
+# Every stage takes several minutes of starts: `make test-long`.
+@pytest.mark.parametrize(
+    "killed_in", [("judge", "learn", "sync", "evaluate"), pytest.param(tuple(STAGES), marks=pytest.mark.long)]
+)
+def test_killed_in_any_stage_a_resumed_run_equals_an_undisturbed_one(
+    tiny_model: Path, tmp_path: Path, killed_in: tuple[str, ...]
+):
     """No prompt skipped or repeated, the same pairs, bitwise the same weights, the same tracker run; and what was
     finished before a kill is never written again."""
     finish(start("run", *tiny_overrides(tiny_model, tmp_path, "calm")))
@@ -34,9 +40,9 @@ def test_killed_in_every_stage_a_resumed_run_equals_an_undisturbed_one(tiny_mode
 
     overrides = tiny_overrides(tiny_model, tmp_path, "shaken", "learner.checkpoint_every_steps=1")
     tracker_ids, written = set(), {}
-    for number, (stage, reached) in enumerate(STAGES):
+    for number, stage in enumerate(killed_in):
         arguments = ["resume", shaken.url] if number else ["run", *overrides]
-        kill_in(stage, reached, start(*arguments), shaken)
+        kill_in(stage, STAGES[stage], start(*arguments), shaken)
         tracker_ids.add(shaken.header()["tracker_run_id"])
         for path, modified in written.items():
             assert path.stat().st_mtime_ns == modified, f"{path} was written again after the kill before {stage}"

@@ -84,13 +84,8 @@ class RemoteLearner:
         return lambda *args: ray.get(self._host.call.remote(self._number, method, *args))
 
 
-def start_host() -> Any:
-    """A host in a local Ray of its own. `ray.shutdown()` ends it."""
-    return start_hosts(1)[0]
-
-
 def start_hosts(count: int) -> list[Any]:
-    """Hosts in a local Ray of their own. `ray.shutdown()` ends them."""
+    """Hosts in a local Ray of their own. `ray.shutdown()` ends it and them."""
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, folders)), "DS_ACCELERATOR": "cpu"}
     ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False)

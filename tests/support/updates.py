@@ -16,7 +16,7 @@ from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
 
-from .learner_host import RemoteLearner, start_host
+from .learner_host import RemoteLearner
 
 # Adam's eps is large, so that a step depends smoothly on its gradient: one of pure rounding noise would otherwise move
 # its weight by a full learning rate.
@@ -75,10 +75,10 @@ def ref(path: Path | str, version: int = 0) -> PolicyRef:
 
 
 class Learners:
-    """Learners of one rank in one process, each made at the start of an update. `ray.shutdown()` ends them."""
+    """Learners of one rank in the process of `host`, each made at the start of an update."""
 
-    def __init__(self) -> None:
-        self._host = start_host()
+    def __init__(self, host: Any):
+        self._host = host
 
     def __call__(self, config: Config, start: UpdateStart) -> RemoteLearner:
         learner = RemoteLearner(self._host, ray.get(self._host.make.remote(config, start.policy, None)))

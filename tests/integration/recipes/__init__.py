@@ -2,5 +2,6 @@
 
 The rules are written here from methods and numbers in the ledger alone: nothing of `recipes` is used.
 
-A package, with this file, so that its one engine is closed after its last test, before another module starts one.
+What else needs one engine and one learner, the canaries and the policy gradients, is here for theirs. A package, with
+this file, so that they are closed after its last test, before another module starts some.
 """

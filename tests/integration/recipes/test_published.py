@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 def test_what_is_published_and_synced_is_the_extrapolation_of_what_was_trained(
     how: str, engine: OneEngine, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """ExPO, θ₁ + 0.5(θ₁ − θ₀), in plain torch on the same round without it; at α = 0 to the bit what was trained. A
-    sync of anything else would have stopped the run."""
+    """ExPO, θ₁ + 0.5(θ₁ − θ₀), in plain torch on the same round at α = 0, which publishes to the bit what was trained.
+    A sync of anything else would have stopped the run."""
 
     def run(name: str, *more: str) -> Ledger:
         words = ["model=local", f"model.path={tiny_model}", "recipe=self_rewarding", *SIZES, *ONE_PHASE, how, *more]
@@ -29,12 +29,13 @@ def test_what_is_published_and_synced_is_the_extrapolation_of_what_was_trained(
             load_config([*words, "learner.learning_rate=1e-3", f"run.root={tmp_path}", f"run.name={name}"])
         )
 
-    origin = ", origin: start, metric: loss}"
-    plain, same = run("plain"), run("same", "learner.extrapolation={alphas: [0.0]" + origin)
-    further = run("further", "learner.extrapolation={alphas: [0.5]" + origin)
-    trained = plain.manifest(1)["policy"]["sha256"]
+    same, further = (
+        run(f"at-{alpha}", f"learner.extrapolation={{alphas: [{alpha}], origin: start, metric: loss}}")
+        for alpha in (0.0, 0.5)
+    )
+    trained = same.manifest(1)["trained"]["sha256"]
     assert trained == same.manifest(1)["policy"]["sha256"] == further.manifest(1)["trained"]["sha256"]
-    before, after = (tensors_in(path) for path in (tiny_model, plain.model_path(1, "policy")))
+    before, after = (tensors_in(path) for path in (tiny_model, same.model_path(1, "policy")))
     found = tensors_in(further.model_path(1, "policy"))
     assert_close(found, {name: w + 0.5 * (w - before[name]) for name, w in after.items()}, atol=1e-6)
     assert furthest(found, after) > 1e-5

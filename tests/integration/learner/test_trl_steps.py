@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from datasets import Dataset
-from support.learner_host import RemoteLearner, start_host
+from support.learner_host import RemoteLearner
 from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.trainer.dpo_config import DPOConfig
@@ -59,18 +58,6 @@ SETTINGS: dict[str, Any] = {
     "eval_strategy": "no",
     "disable_tqdm": True,
 }
-
-
-@pytest.fixture(scope="module")
-def make_learner():
-    """Learners of one rank, all in one process."""
-    host = start_host()
-
-    def make(config: Config, policy: PolicyRef, reference: PolicyRef | None) -> RemoteLearner:
-        return RemoteLearner(host, ray.get(host.make.remote(config, policy, reference)))
-
-    yield make
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Policy gradients on real DeepSpeed, one rank: a step is the papers' equations, its critic is the one it names, and
 what a round leaves in files is all that the next one, or the same one after a crash, needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import pytest
-import ray
 import torch
 from support.learner_host import RemoteLearner, start_of
 from support.tiny_model import write_moved
@@ -39,12 +38,6 @@ pytestmark = pytest.mark.slow
 GROUPS = groups(6)
 PAIRS = pairs(6)
 PPO = ("objective=ppo", *POLICY_GRADIENT)
-
-
-@pytest.fixture(scope="module")
-def learners() -> Iterator[Learners]:
-    yield Learners()
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

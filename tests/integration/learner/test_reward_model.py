@@ -1,13 +1,11 @@
 """Reward models on real DeepSpeed, one rank: a step is TRL's, and what is saved scores as what was learnt."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
@@ -51,12 +49,6 @@ TEXTS = [
     ("2+2", "The sum is 4, as 2 and 2 make 4.", "22", 0.5),
 ]
 REWARD_MODEL = "objective=reward_model"
-
-
-@pytest.fixture(scope="module")
-def learners() -> Iterator[Learners]:
-    yield Learners()
-    ray.shutdown()
 
 
 @pytest.fixture

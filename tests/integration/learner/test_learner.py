@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import ray
 import torch
 import torch.nn.functional as F
 from ray.exceptions import RayTaskError
-from support.learner_host import RemoteLearner, start_host, start_of
+from support.learner_host import start_of
 from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM
 
@@ -62,18 +61,6 @@ def config_of(model: Path, *overrides: str) -> Config:
         "learner.adam_eps=1e-2",
     )
     return load_config(["model=local", f"model.path={model}", *sizes, *overrides], default_name="test")
-
-
-@pytest.fixture(scope="module")
-def make_learner():
-    """Learners of one rank, all in one process."""
-    host = start_host()
-
-    def make(config: Config, policy: PolicyRef, reference: PolicyRef | None) -> RemoteLearner:
-        return RemoteLearner(host, ray.get(host.make.remote(config, policy, reference)))
-
-    yield make
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Two learner ranks do what one does, under every sharding ZeRO stage: the same losses, the same policy."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 import torch
-from support.learner_host import start_hosts, start_of
+from support.learner_host import start_of
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.config import Config
@@ -52,17 +51,6 @@ class Group:
         from roundelay.workers.weight_sync import unpack
 
         return {name: tensor.clone() for name, tensor in unpack(self.all("export_weights")[0])}
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[Any]]:
-    """Three processes: one for the single rank, two that have met."""
-    hosts = start_hosts(3)
-    ray.get(hosts[0].meet.remote(0, 1, ray.get(hosts[0].address.remote())))
-    master = ray.get(hosts[1].address.remote())
-    ray.get([host.meet.remote(rank, 2, master) for rank, host in enumerate(hosts[1:])])
-    yield hosts
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Two learner ranks do what one does where a model scores or values responses: reward models, and PPO with a critic."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
-from support.learner_host import start_hosts, start_of
+from support.learner_host import start_of
 from support.tiny_model import write_moved
 from support.updates import POLICY_GRADIENT, Ranks, assert_close, config_of, groups, pairs, ref, scorer_at
 
@@ -17,17 +15,6 @@ pytestmark = pytest.mark.slow
 
 PAIRS = pairs(7)
 GROUPS = groups(5)
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[Any]]:
-    """Three processes: one for the single rank, two that have met."""
-    hosts = start_hosts(3)
-    ray.get(hosts[0].meet.remote(0, 1, ray.get(hosts[0].address.remote())))
-    master = ray.get(hosts[1].address.remote())
-    ray.get([host.meet.remote(rank, 2, master) for rank, host in enumerate(hosts[1:])])
-    yield hosts
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A judge that is fooled, on the real engines: canaries are planted, judged, told of, and stop a run where asked to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
@@ -29,14 +29,6 @@ SIZES = (
 )
 # Ten tokens are never as long as the shortest of the canaries.
 FOOLED = ("judge=function", "judge.function=support.rewards:characters")
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_model: Path) -> Iterator[OneEngine]:
-    words = ["model=local", f"model.path={tiny_model}", "model.max_model_len=1024"]
-    one = OneEngine(load_config(words, default_name="x"))
-    yield one
-    one.close()
 
 
 @pytest.fixture
