@@ -7,6 +7,9 @@ MODEL := $(or $(ROUNDELAY_CACHE),$(HOME)/.cache/roundelay)/smollm2-135m-instruct
 DEMO ?= demo
 PARTS := orchestrator workers recipes launch configs
 
+# So that the processes of a run need not compile the sources again, each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-fast test-long lint types clean
 
 setup: $(STAMP) $(MODEL)/config.json
@@ -36,14 +39,14 @@ demo: setup
 
 # The fast tests side by side; then those with engines, one after another.
 test: test-fast
-	$(BIN)/python -m pytest -m 'slow and not long'
+	$(BIN)/python -m pytest tests/integration -m 'not long'
 
 # Other seeds, every stage: for a release.
 test-long: setup
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest tests/integration -m long
 
 test-fast: setup
-	$(BIN)/python -m pytest -m 'not slow' -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -453,12 +453,11 @@ def test_a_directory_that_holds_no_run_is_refused(verb: str, through_the_command
     assert shell.left() == []
 
 
-@pytest.mark.slow
 def test_more_actors_than_the_cluster_can_ever_hold_end_at_once(shell: Shell) -> None:
-    """No waiting for a placement that cannot come: the bundle is named within a minute, and what is left can go on."""
+    """No waiting for a placement that cannot come: the bundle is named, and what is left can go on."""
     words = shell.words(["cluster.rollout.actors=9", "cluster.num_cpus=2"])
     says = ("bundle rollout-2 can never be placed", "2 CPU", "lower cluster.rollout.actors")
-    outcome = command("run", *words, timeout=60)
+    outcome = command("run", *words, timeout=180)
     assert "Traceback" not in outcome.out + outcome.err
     assert outcome.code == 2
     assert all(text in outcome.err for text in says)
