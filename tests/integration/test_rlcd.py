@@ -15,13 +15,13 @@ from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout
 pytestmark = pytest.mark.slow
 
 # Each moment by a sign in the run directory. Round 1 trains the reward model, 2 and 3 are PPO's.
-MOMENTS: list[tuple[str, Callable[[Ledger], bool]]] = [
-    ("the reward model is written", lambda ledger: has(ledger, "rounds/001/reward_model")),
-    ("PPO samples", lambda ledger: shards(ledger, 2, "rollouts") > 0),
-    ("a checkpoint in PPO's update", lambda ledger: has(ledger, "rounds/002/checkpoint.json")),
-    ("the critic is written", lambda ledger: has(ledger, "rounds/002/critic")),
-    ("the second PPO round", lambda ledger: shards(ledger, 3, "judgments") > 0),
-]
+MOMENTS: dict[str, Callable[[Ledger], bool]] = {
+    "the reward model is written": lambda ledger: has(ledger, "rounds/001/reward_model"),
+    "PPO samples": lambda ledger: shards(ledger, 2, "rollouts") > 0,
+    "a checkpoint in PPO's update": lambda ledger: has(ledger, "rounds/002/checkpoint.json"),
+    "the critic is written": lambda ledger: has(ledger, "rounds/002/critic"),
+    "the second PPO round": lambda ledger: shards(ledger, 3, "judgments") > 0,
+}
 
 
 def overrides(model: Path, root: Path, name: str, *more: str) -> list[str]:
@@ -81,14 +81,21 @@ def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger, tiny_model: 
         assert judgments[rollout.prompt_id, rollout.sample] == pytest.approx(score, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "moments",
+    [
+        ("the reward model is written", "a checkpoint in PPO's update"),
+        pytest.param(tuple(MOMENTS), marks=pytest.mark.long),
+    ],
+)
 def test_killed_in_either_phase_a_resumed_run_equals_an_undisturbed_one(
-    calm: Ledger, tiny_model: Path, tmp_path: Path
+    calm: Ledger, tiny_model: Path, tmp_path: Path, moments: tuple[str, ...]
 ) -> None:
     """The same responses, scores and, bitwise, the same reward model and policies."""
     shaken = Ledger(str(tmp_path / "shaken"))
-    for number, (moment, reached) in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         words = ["resume", shaken.url] if number else ["run", *overrides(tiny_model, tmp_path, "shaken")]
-        kill_in(moment, reached, start(*words), shaken)
+        kill_in(moment, MOMENTS[moment], start(*words), shaken)
     finish(start("resume", shaken.url))
     assert shaken.manifest(1)["reward_model"]["sha256"] == calm.manifest(1)["reward_model"]["sha256"]
     for round in (2, 3):

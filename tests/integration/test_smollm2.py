@@ -76,7 +76,7 @@ def vllm_sums(path: str, sequences: list[TokenSequence]) -> list[float]:
     return json.loads(line.removeprefix("SUMS "))
 
 
-@pytest.mark.parametrize("recipe", ["self_rewarding", "rlcd_dpo"])
+@pytest.mark.parametrize("recipe", ["self_rewarding", pytest.param("rlcd_dpo", marks=pytest.mark.long)])
 def test_the_final_policy_loads_everywhere_with_the_learners_logprobs(recipe: str, tmp_path: Path):
     """Log-probs of held-out responses by plain transformers and plain vLLM equal the learner's to 1e-4 a token."""
     output = finish(start("run", f"recipe={recipe}", f"run.root={tmp_path}", "run.name=r", *SIZES))

@@ -49,11 +49,11 @@ class LearnerHost:
         )
         deepspeed.init_distributed(dist_backend="gloo")
 
-    def create(self, config: Config, rank: int, world_size: int) -> None:
+    def create(self, config: Config, rank: int, world_size: int, threads: int = 1) -> None:
         """A learner that is one rank of the group that was met."""
         from roundelay.workers.learner import Learner
 
-        self.learners.append(Learner(config, rank, world_size, 1))
+        self.learners.append(Learner(config, rank, world_size, threads))
 
     def tensor_bytes(self) -> int:
         """What all tensors of this process hold."""

@@ -12,6 +12,7 @@ from roundelay.orchestrator.cluster import Actor, Cluster, Host
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import initial_policy
+from roundelay.orchestrator.protocols import Observer
 from roundelay.orchestrator.records import PolicyRef
 from support.observers import Notes
 
@@ -32,12 +33,13 @@ class Numbered(Actor):
 
 class OneEngine:
     """A cluster with one rollout engine, one learner process and one scorer, for one run after the other. `close` ends
-    it."""
+    it. Learners compute with so many threads."""
 
-    def __init__(self, config: Config, folder: Path | None = None):
+    def __init__(self, config: Config, folder: Path | None = None, threads: int = 1):
         # The learner process imports the tests' support, and what a user would have on the path.
         folders = [str(Path(__file__).parents[1]), str(folder or ""), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+        self.threads = threads
         self.cluster = Cluster(config.cluster, scorers=True)
         asyncio.run(self._start(config))
 
@@ -52,19 +54,20 @@ class OneEngine:
         (self.engine,) = pool.alive
         self.learners, self.notes = 0, Notes()
 
-    def run(self, config: Config) -> Ledger:
+    def run(self, config: Config, observer: Observer | None = None) -> Ledger:
         """A whole run, from its initial policy."""
         ledger = create_run(config)
-        self.go_on(config, ledger)
+        self.go_on(config, ledger, observer)
         return ledger
 
-    def go_on(self, config: Config, ledger: Ledger) -> None:
-        """What is left of a run that has trained nothing yet. `notes` has what the user of it would be told."""
+    def go_on(self, config: Config, ledger: Ledger, observer: Observer | None = None) -> None:
+        """What is left of a run that has trained nothing yet. `notes` has what the user of it would be told, where no
+        observer is."""
         self.notes = Notes()
-        asyncio.run(self._run(config, ledger))
+        asyncio.run(self._run(config, ledger, observer or self.notes))
 
-    async def _run(self, config: Config, ledger: Ledger) -> None:
-        await self.host.call("create", config, 0, 1)
+    async def _run(self, config: Config, ledger: Ledger, observer: Observer) -> None:
+        await self.host.call("create", config, 0, 1, self.threads)
         policy, number = initial_policy(ledger), self.learners
         self.learners += 1
         learner = LearnerGroup(config.cluster, [Numbered(self.host, number)], ledger)
@@ -72,7 +75,7 @@ class OneEngine:
         await learner.hold(policy)
         await rollouts.load(await learner.weights(), policy)
         scorers = ScorerPool([self.scorer]) if config.needs_scorer else None
-        await make_driver(config, ledger, self.notes, rollouts=rollouts, learner=learner, scorers=scorers).run()
+        await make_driver(config, ledger, observer, rollouts=rollouts, learner=learner, scorers=scorers).run()
 
     def close(self) -> None:
         self.cluster.close()
