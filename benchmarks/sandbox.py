@@ -1,8 +1,8 @@
 """Does the loop improve a model? A small one, trained from scratch by `recipe=sft` to answer small tasks and to judge
 answers to them, goes through three rounds of each recipe. What is right is known, so what it learns is too.
 
-    python benchmarks/sandbox.py runs/sandbox                              # goes on where it stopped; prints the table
-    python benchmarks/sandbox.py runs/sandbox --plot docs/sandbox.svg      # and draws it (pip install matplotlib)
+    python benchmarks/sandbox.py runs/sandbox                              # prints the table; keeps finished runs
+    python benchmarks/sandbox.py runs/sandbox --plot docs/sandbox.svg      # and draws it
 
 True accuracy: the share of held-out tasks answered rightly, greedily. Judge accuracy: how often the policy scores the
 right answer to a held-out task above a nearly right one. Every recipe has the same start, tasks, samples and rounds,
@@ -16,9 +16,9 @@ import csv
 import json
 import os
 import random
-import subprocess
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import islice
@@ -30,8 +30,14 @@ from rich.table import Table
 from sandbox_model import expected_scores, write_model
 from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, tasks, with_filler, wrong_answer
 
+from roundelay.launch.config_loading import config_values, load_config
+from roundelay.launch.progress import TerminalProgress
+from roundelay.launch.runs import is_finished
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Rollout
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from support.one_engine import OneEngine
 
 HELDOUT, ROUNDS = 400, 3
 LABELLED, OF_SPA = 6144, 256  # pairs, right answer above nearly right one: for EFT, and how many of them SPA has
@@ -135,14 +141,23 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """One seed's tasks, files and runs."""
+    """One seed's tasks, files and runs, and the engines that play them."""
 
     folder: Path
     seed: int
+    engine: Callable[[], OneEngine]
 
     @property
     def heldout(self) -> list[str]:
         return list(islice(dict.fromkeys(islice(tasks(f"heldout-{self.seed}"), 2 * HELDOUT)), HELDOUT))
+
+    @property
+    def untrained(self) -> Path:
+        """A model with random weights, written at first need."""
+        model = self.folder / "untrained"
+        if not (model / "tokenizer.json").exists():  # what is written last
+            write_model(model, hidden=192, layers=4, seed=self.seed)
+        return model
 
     def write(self) -> None:
         """Write what the runs read: tasks to train on and to hold out, demonstrations, labelled pairs, and the same
@@ -174,28 +189,28 @@ class World:
             (self.folder / f"{name}.jsonl").write_text(lines)
 
     def play(self, name: str, words: Sequence[str], *, seed_file: str, responses: str) -> Ledger:
-        """The run of this name: begun, gone on with, or finished already."""
+        """The run of this name: played, or finished already. Begun otherwise, or left unfinished, it begins anew."""
         run = self.folder / name.replace(" ", "_")
-        command = [
-            "run", *COMMON, f"run.root={self.folder}", f"run.name={run.name}", f"run.seed={self.seed}",
+        config = load_config([
+            *COMMON, f"run.root={self.folder}", f"run.name={run.name}", f"run.seed={self.seed}",
             f"prompts.train.path={self.folder / 'train.jsonl'}",
             f"prompts.heldout.path={self.folder / 'heldout.jsonl'}",
             f"prompts.seed.path={self.folder / seed_file}", f"prompts.seed.responses={responses}", *words,
-        ]  # fmt: skip
-        if (run / "run.yaml").exists():
-            command = ["resume", str(run)]
-        here = str(Path(__file__).parent)  # judge.function is there
-        environment = {**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": _joined(here, os.getenv("PYTHONPATH"))}
-        subprocess.run([str(Path(sys.executable).parent / "roundelay"), *command], check=True, env=environment)
-        return Ledger(str(run))
+        ])  # fmt: skip
+        ledger = Ledger(str(run))
+        begun = (run / "run.yaml").exists() and ledger.header()["config"] == config_values(config)
+        if begun and is_finished(config, ledger):
+            return ledger
+        shutil.rmtree(run, ignore_errors=True)
+        console = Console(stderr=True)
+        console.print(f"{name}, seed {self.seed}", style="bold")
+        with TerminalProgress(console, config.run.rounds) as progress:
+            return self.engine().run(config, progress)
 
     def start(self) -> str:
         """The policy that every recipe starts from: trained from scratch by our own supervised phase."""
-        model = self.folder / "untrained"
-        if not (model / "tokenizer.json").exists():  # what is written last
-            write_model(model, hidden=192, layers=4, seed=self.seed)
         words = (
-            "recipe=sft", f"model.path={model}", "run.rounds=1", f"run.prompts_per_round={DEMONSTRATIONS}",
+            "recipe=sft", f"model.path={self.untrained}", "run.rounds=1", f"run.prompts_per_round={DEMONSTRATIONS}",
             "run.prompts_per_shard=4096", "learner.epochs=1", "learner.learning_rate=2.0e-3",
             "learner.pairs_per_step=64", "learner.warmup_fraction=0.05",
         )  # fmt: skip
@@ -234,10 +249,6 @@ class World:
         ]
         scores = expected_scores(policy, judged)
         return fmean(right > wrong for right, wrong in zip(scores[::2], scores[1::2], strict=True))
-
-
-def _joined(*paths: str | None) -> str:
-    return os.pathsep.join(path for path in paths if path)
 
 
 def table(figures: Sequence[Figures], title: str) -> Table:
@@ -301,6 +312,20 @@ def plot(figures: Sequence[Figures], path: Path) -> None:
     chart.savefig(path)
 
 
+def play_all(worlds: Sequence[World], recipes: Sequence[str]) -> list[Figures]:
+    """The figures of these recipes, on the first world or on all; printed as they come."""
+    found: list[Figures] = []
+    for world in worlds:
+        if not (world.folder / "random-pairs.jsonl").exists():  # what is written last
+            world.write()
+        start = world.start()
+        for name in recipes:
+            if world.seed == 0 or name in EVERY_SEED:
+                found += world.enter(name, start)
+                Console(width=160).print(*tables(found))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="where the runs are, or will be")
@@ -308,17 +333,22 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="RECIPE")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures there")
     arguments = parser.parse_args()
-    found: list[Figures] = []
-    for seed in range(arguments.seeds):
-        world = World(folder=(arguments.root / f"seed-{seed}").resolve(), seed=seed)
-        if not (world.folder / "random-pairs.jsonl").exists():  # what is written last
-            world.write()
-        start = world.start()
-        for name in arguments.recipes:
-            if seed == 0 or name in EVERY_SEED:
-                found += world.enter(name, start)
-                Console(width=160).print(*tables(found))
-    with open(arguments.root / "figures.csv", "w", newline="") as file:
+    root = arguments.root.resolve()
+
+    @cache
+    def engine() -> OneEngine:
+        """One rollout engine and one learner process for all runs: their models differ in weights alone."""
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        config = load_config([*COMMON, *BUDGET, f"model.path={worlds[0].untrained}"], default_name="sandbox")
+        return OneEngine(config, folder=Path(__file__).parent, threads=os.cpu_count() or 1)
+
+    worlds = [World(folder=root / f"seed-{seed}", seed=seed, engine=engine) for seed in range(arguments.seeds)]
+    try:
+        found = play_all(worlds, arguments.recipes)
+    finally:
+        if engine.cache_info().currsize:
+            engine().close()
+    with open(root / "figures.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Figures)])
         writer.writeheader()
         writer.writerows(asdict(one) for one in found)

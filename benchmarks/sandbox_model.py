@@ -7,12 +7,14 @@ import torch
 from sandbox_tasks import FILLER, KINDS, LETTERS, judging_text
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 HEAD_SIZE = 32
+disable_progress_bar()  # one for each of a hundred policies, on which nobody waits
 
 
 def write_model(path: Path, *, hidden: int, layers: int, seed: int) -> None:
