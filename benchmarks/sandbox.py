@@ -223,9 +223,9 @@ class World:
         words = (f"recipe={one.recipe}", f"model.path={start}", *one.words)
         ledger = self.play(name, words, seed_file=f"{one.pairs}.jsonl", responses="[chosen, rejected]")
         stages = [stage for stage in STAGES if one.prepares or stage != "prepared"]
-        return [self.figures(name, ledger, stage, round, start) for round, stage in enumerate(stages)]
+        return [self.figures(name, ledger, stage, round) for round, stage in enumerate(stages)]
 
-    def figures(self, name: str, ledger: Ledger, stage: str, round: int, start: str) -> Figures:
+    def figures(self, name: str, ledger: Ledger, stage: str, round: int) -> Figures:
         heldout = self.heldout
         said = {rollout.prompt_id: rollout for rollout in ledger.read_stage(round, "eval-rollouts", Rollout)}
         responses = [said[f"heldout-{index}"] for index in range(len(heldout))]
@@ -234,7 +234,7 @@ class World:
             name=name,
             stage=stage,
             true_accuracy=fmean(is_right(task, one.text) for task, one in zip(heldout, responses, strict=True)),
-            judge_accuracy=self.judge_accuracy(ledger.model_path(round, "policy") if round else start),
+            judge_accuracy=self.judge_accuracy(ledger.manifest(round)["policy"]["path"]),
             tokens=fmean(len(rollout.token_ids) for rollout in responses),
         )
 
