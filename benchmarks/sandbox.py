@@ -289,7 +289,8 @@ def plot(figures: Sequence[Figures], path: Path) -> None:
     from matplotlib import pyplot
 
     chart, axes = pyplot.subplots(2, 2, figsize=(12, 8.4), sharex=True, sharey="row")
-    colours = {name: f"C{index}" for index, name in enumerate(CONTESTANTS)}
+    cycle = [f"C{index}" for index in range(10)]  # as many as matplotlib's own has
+    colours = dict(zip(CONTESTANTS, [*cycle, "black"], strict=True))
     first = [one for one in figures if one.seed == 0]
     again = [one for one in figures if one.name in EVERY_SEED]
     measures = (("right answers", "true_accuracy"), ("right judgments", "judge_accuracy"))
