@@ -1,6 +1,6 @@
 """A DPO update by Roundelay's learner against `trl.DPOTrainer`: tokens a second and peak memory.
 
-    python benchmarks/learner.py                     # SmolLM2-135M, three shapes, about ten minutes on two cores
+    python benchmarks/learner.py                     # SmolLM2-135M, four shapes, about ten minutes on two cores
     python benchmarks/learner.py --model DIR long_prompt
 
 Both train the same pairs from the same weights in the same dtype with the same number of threads, optimizer and
@@ -21,18 +21,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from roundelay.launch.composition import KEEP_MEMORY
 
 os.environ.update(DS_ACCELERATOR="cpu", TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
 
-SHAPES = {  # mean tokens of prompt and response, and the speed-up that is asked for
-    "long_prompt": (384, 32, 1.5),
-    "balanced": (128, 128, 1.3),
-    "short_prompt": (32, 224, 1.1),
+
+class Shape(NamedTuple):
+    """Mean tokens of prompt and response, pairs a step, and the speed-up that is asked for."""
+
+    prompt: int
+    response: int
+    pairs: int
+    asked: float
+
+
+SHAPES = {
+    "long_prompt": Shape(384, 32, 4, 1.5),
+    "balanced": Shape(128, 128, 4, 1.3),
+    "short_prompt": Shape(32, 224, 4, 1.1),
+    "many_short": Shape(12, 12, 48, 1.1),  # a row of many segments
 }
-PAIRS_PER_STEP, WARM_STEPS, STEPS, LEARNING_RATE, BETA = 4, 1, 3, 1e-6, 0.1
+WARM_STEPS, STEPS, LEARNING_RATE, BETA = 1, 3, 1e-6, 0.1
 DEFAULT_MODEL = Path(
     os.environ.get("ROUNDELAY_CACHE", Path.home() / ".cache/roundelay"), "smollm2-135m-instruct"
 )  # as in configs/model/smollm2_135m.yaml
@@ -45,10 +56,10 @@ def make_pairs(shape: str) -> list[dict[str, list[int]]]:
     def tokens(mean: int) -> list[int]:
         return [draw.randrange(100, 40_000) for _ in range(draw.randint(mean * 2 // 3, mean * 4 // 3))]
 
-    prompt, response, _ = SHAPES[shape]
+    prompt, response, pairs, _ = SHAPES[shape]
     return [
         {"prompt_ids": tokens(prompt), "chosen_ids": tokens(response), "rejected_ids": tokens(response)}
-        for _ in range((WARM_STEPS + STEPS) * PAIRS_PER_STEP)
+        for _ in range((WARM_STEPS + STEPS) * pairs)
     ]
 
 
@@ -59,7 +70,7 @@ def measure_roundelay(model: str, shape: str) -> dict[str, Any]:
     from roundelay.workers.learner import Learner
 
     overrides = (
-        f"model.path={model}", f"learner.pairs_per_step={PAIRS_PER_STEP}", "learner.tokens_per_device=100000",
+        f"model.path={model}", f"learner.pairs_per_step={SHAPES[shape].pairs}", "learner.tokens_per_device=100000",
         f"learner.learning_rate={LEARNING_RATE}", "learner.schedule=constant", f"objective.beta={BETA}",
     )  # fmt: skip
     learner = Learner(load_config(["model=local", *overrides], default_name="benchmark"), 0, 1, os.cpu_count() or 1)
@@ -76,7 +87,7 @@ def measure_roundelay(model: str, shape: str) -> dict[str, Any]:
         )
         for number, pair in enumerate(make_pairs(shape))
     ]
-    warm = WARM_STEPS * PAIRS_PER_STEP
+    warm = WARM_STEPS * SHAPES[shape].pairs
     learner.update(examples[:warm], True)
     started = time.monotonic()
     reports = learner.update(examples[warm:], True)
@@ -102,7 +113,7 @@ def measure_trl(model: str, shape: str) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as output:
         settings = DPOConfig(
-            output_dir=output, per_device_train_batch_size=PAIRS_PER_STEP, max_steps=WARM_STEPS + STEPS,
+            output_dir=output, per_device_train_batch_size=SHAPES[shape].pairs, max_steps=WARM_STEPS + STEPS,
             learning_rate=LEARNING_RATE, lr_scheduler_type="constant", beta=BETA, weight_decay=0.0, max_length=None,
             gradient_checkpointing=False, bf16=False, use_cpu=True, optim="adamw_torch", report_to="none",
             logging_steps=1, save_strategy="no", disable_tqdm=True, seed=0, model_init_kwargs={"dtype": "float32"},
@@ -150,12 +161,12 @@ def main() -> None:
     )
     for shape in arguments.shapes or SHAPES:
         ours, theirs = (run_cell(engine, arguments.model, shape) for engine in ("roundelay", "trl"))
-        measured = make_pairs(shape)[WARM_STEPS * PAIRS_PER_STEP :]
+        measured = make_pairs(shape)[WARM_STEPS * SHAPES[shape].pairs :]
         tokens = sum(2 * len(p["prompt_ids"]) + len(p["chosen_ids"]) + len(p["rejected_ids"]) for p in measured)
         gap = max(abs(a - b) for a, b in zip(ours["losses"], theirs["losses"], strict=True))
         print(
             f"{shape:14}{tokens / ours['seconds']:10.0f}{tokens / theirs['seconds']:8.0f}"
-            f"{theirs['seconds'] / ours['seconds']:8.2f}{SHAPES[shape][2]:7.1f}"
+            f"{theirs['seconds'] / ours['seconds']:8.2f}{SHAPES[shape].asked:7.1f}"
             f"{ours['peak_gib']:10.2f}{theirs['peak_gib']:8.2f}   differ by {gap:.0e}",
             flush=True,
         )

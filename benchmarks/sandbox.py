@@ -9,6 +9,9 @@ right answer to a held-out task above a nearly right one. Every recipe has the s
 and one learning rate for each kind of update. Some have a phase before their rounds, as their papers have: SPA on
 labelled pairs, RLCD for its reward model, Self-Rewarding (`self_rewarding_eft`) on its own judgments of labelled pairs.
 For the random judge those labels are drawn too.
+
+Runs are played side by side in lanes, each with its own cores, rollout engine and learner, as so small a model gains
+little from a second thread.
 """
 
 import argparse
@@ -18,23 +21,29 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from sandbox_model import expected_scores, write_model
 from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, tasks, with_filler, wrong_answer
 
+from roundelay.launch.composition import usable_cores
 from roundelay.launch.config_loading import config_values, load_config
-from roundelay.launch.progress import TerminalProgress
+from roundelay.launch.progress import STAGE_NAMES
 from roundelay.launch.runs import is_finished
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Rollout
+from roundelay.orchestrator.records import PairingOutcome, Rollout
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.one_engine import OneEngine
@@ -139,13 +148,37 @@ class Figures:
     tokens: float
 
 
+@dataclass(frozen=True, slots=True)
+class RoundLines:
+    """An `Observer` that prints a line a round, and as a long update goes on: several runs share a terminal."""
+
+    run: str
+    rounds: int
+
+    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
+        ends = stage == "eval-rollouts" and done == total
+        if ends or (stage == "learn" and total >= 8 and done % (total // 4) == 0):
+            self.note(f"{STAGE_NAMES[stage]} {done}/{total}", round)
+
+    def metrics(self, row: dict[str, Any]) -> None: ...
+
+    def pairs(self, round: int, outcomes: Sequence[PairingOutcome]) -> None: ...
+
+    def note(self, text: str, round: int | None = None) -> None:
+        where = "" if round is None else f"round {round}/{self.rounds} "
+        print(f"{time.strftime('%H:%M:%S')}  {self.run}: {where}{text}", file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """One seed's tasks, files and runs, and the engines that play them."""
+    """One seed's tasks, files and runs."""
 
-    folder: Path
+    root: Path
     seed: int
-    engine: Callable[[], OneEngine]
+
+    @property
+    def folder(self) -> Path:
+        return self.root / f"seed-{self.seed}"
 
     @property
     def heldout(self) -> list[str]:
@@ -153,15 +186,14 @@ class World:
 
     @property
     def untrained(self) -> Path:
-        """A model with random weights, written at first need."""
-        model = self.folder / "untrained"
-        if not (model / "tokenizer.json").exists():  # what is written last
-            write_model(model, hidden=192, layers=4, seed=self.seed)
-        return model
+        """The model with random weights."""
+        return self.folder / "untrained"
 
     def write(self) -> None:
-        """Write what the runs read: tasks to train on and to hold out, demonstrations, labelled pairs, and the same
-        pairs with labels that a coin gives."""
+        """Write what the runs read, if it is not there: a model, tasks to train on and to hold out, demonstrations,
+        labelled pairs, and the same pairs with labels that a coin gives."""
+        if (self.untrained / "tokenizer.json").exists():  # what is written last
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         heldout, drawn = self.heldout, random.Random(f"pairs-{self.seed}")
         fresh = (task for task in tasks(f"train-{self.seed}") if task not in heldout)
@@ -187,6 +219,7 @@ class World:
         for name, rows in files.items():
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             (self.folder / f"{name}.jsonl").write_text(lines)
+        write_model(self.untrained, hidden=192, layers=4, seed=self.seed)
 
     def play(self, name: str, words: Sequence[str], *, seed_file: str, responses: str) -> Ledger:
         """The run of this name: played, or finished already. Begun otherwise, or left unfinished, it begins anew."""
@@ -202,10 +235,8 @@ class World:
         if begun and is_finished(config, ledger):
             return ledger
         shutil.rmtree(run, ignore_errors=True)
-        console = Console(stderr=True)
-        console.print(f"{name}, seed {self.seed}", style="bold")
-        with TerminalProgress(console, config.run.rounds) as progress:
-            return self.engine().run(config, progress)
+        lines = RoundLines(f"seed {self.seed}, {name}", config.run.rounds)
+        return engine(World(root=self.root, seed=0).untrained).run(config, lines)
 
     def start(self) -> str:
         """The policy that every recipe starts from: trained from scratch by our own supervised phase."""
@@ -276,10 +307,11 @@ def table(figures: Sequence[Figures], title: str) -> Table:
 
 def tables(figures: Sequence[Figures]) -> list[Table]:
     """All contestants on the first seed, and those that were played on every seed."""
-    seeds = len({one.seed for one in figures})
-    shown = [table([one for one in figures if one.seed == 0], f"seed 0, {HELDOUT} held-out tasks")]
+    first = [one for one in figures if one.seed == 0]
+    again = [one for one in figures if one.name in EVERY_SEED]
+    seeds = len({one.seed for one in again})
+    shown = [table(first, f"seed 0, {HELDOUT} held-out tasks")] if first else []
     if seeds > 1:
-        again = [one for one in figures if one.name in EVERY_SEED]
         shown.append(table(again, f"{seeds} seeds, each its own start and {HELDOUT} held-out tasks"))
     return shown
 
@@ -313,17 +345,34 @@ def plot(figures: Sequence[Figures], path: Path) -> None:
     chart.savefig(path)
 
 
-def play_all(worlds: Sequence[World], recipes: Sequence[str]) -> list[Figures]:
-    """The figures of these recipes, on the first world or on all; printed as they come."""
+@cache
+def engine(model: Path) -> OneEngine:
+    """One rollout engine and one learner process for all runs of a lane: their models differ in weights alone."""
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    config = load_config([*COMMON, *BUDGET, f"model.path={model}"], default_name="sandbox")
+    return OneEngine(config, folder=Path(__file__).parent, threads=usable_cores())
+
+
+def begin_lane(cores: Any) -> None:
+    """Keep this process, and those that it starts, to cores of its own."""
+    os.sched_setaffinity(0, cores.get())
+    torch.set_num_threads(usable_cores())
+
+
+def play_all(pool: ProcessPoolExecutor, worlds: Sequence[World], recipes: Sequence[str]) -> list[Figures]:
+    """The figures of these recipes, on the first world or on all; the tables are printed as they grow."""
+    starts = {pool.submit(world.start): world for world in worlds}
+    entries = [
+        pool.submit(starts[start].enter, name, start.result())
+        for start in as_completed(starts)
+        for name in recipes
+        if starts[start].seed == 0 or name in EVERY_SEED
+    ]
     found: list[Figures] = []
-    for world in worlds:
-        if not (world.folder / "random-pairs.jsonl").exists():  # what is written last
-            world.write()
-        start = world.start()
-        for name in recipes:
-            if world.seed == 0 or name in EVERY_SEED:
-                found += world.enter(name, start)
-                Console(width=160).print(*tables(found))
+    for entry in as_completed(entries):
+        found += entry.result()
+        found.sort(key=lambda one: (one.seed, list(CONTESTANTS).index(one.name)))
+        Console(width=160).print(*tables(found))
     return found
 
 
@@ -332,23 +381,24 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="where the runs are, or will be")
     parser.add_argument("--seeds", type=int, default=3, help=f"how many, for {' and '.join(EVERY_SEED)} (default 3)")
     parser.add_argument("--recipes", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="RECIPE")
+    parser.add_argument("--lanes", type=int, default=2, help="how many runs are played side by side (default 2)")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures there")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
 
-    @cache
-    def engine() -> OneEngine:
-        """One rollout engine and one learner process for all runs: their models differ in weights alone."""
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        config = load_config([*COMMON, *BUDGET, f"model.path={worlds[0].untrained}"], default_name="sandbox")
-        return OneEngine(config, folder=Path(__file__).parent, threads=os.cpu_count() or 1)
-
-    worlds = [World(folder=root / f"seed-{seed}", seed=seed, engine=engine) for seed in range(arguments.seeds)]
+    worlds = [World(root=root, seed=seed) for seed in range(arguments.seeds)]
+    for world in worlds:
+        world.write()
+    context, allowed = get_context("spawn"), sorted(os.sched_getaffinity(0))
+    lanes = min(arguments.lanes, len(allowed))
+    cores = context.Queue()
+    for lane in range(lanes):
+        cores.put(allowed[lane::lanes])
+    pool = ProcessPoolExecutor(lanes, context, begin_lane, (cores,))
     try:
-        found = play_all(worlds, arguments.recipes)
+        found = play_all(pool, worlds, arguments.recipes)
     finally:
-        if engine.cache_info().currsize:
-            engine().close()
+        pool.shutdown(cancel_futures=True)
     with open(root / "figures.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Figures)])
         writer.writeheader()

@@ -50,7 +50,7 @@ def expected_scores(path: str, judged: list[tuple[str, str]]) -> list[float]:
     for first in range(0, len(texts), 100):
         batch = tokenizer(texts[first : first + 100], return_tensors="pt", padding=True, add_special_tokens=False)
         with torch.no_grad():
-            logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits[:, -1, digits]
+            logits = model(**batch, logits_to_keep=1).logits[:, -1, digits]
         scores += (logits.softmax(-1) @ torch.arange(6.0)).tolist()
     return scores
 

@@ -13,6 +13,21 @@ from ..orchestrator.records import PolicyRef
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(64 << 30)}
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under taskset, Slurm or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def torch_env(config: Config, threads: int) -> dict[str, str]:
+    """The environment of an actor whose models torch computes with so many threads."""
+    return {
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(threads),
+        **({"DS_ACCELERATOR": "cpu"} if config.cluster.device == "cpu" else {}),
+        **({} if config.cluster.device == "gpu" else KEEP_MEMORY),
+    }
+
+
 def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> RolloutPool:
     """Start every rollout engine with `policy`."""
     env = {
@@ -22,7 +37,7 @@ def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> Rollo
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_NO_USAGE_STATS": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+        "OMP_NUM_THREADS": str(usable_cores()),
         **({} if config.cluster.device == "gpu" else KEEP_MEMORY),
     }
 
@@ -37,13 +52,8 @@ def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> Rollo
 def start_learner(config: Config, cluster: Cluster, ledger: Ledger) -> LearnerGroup:
     """Start every rank of the learner."""
     ranks = config.cluster.learner.ranks
-    threads = config.cluster.learner.threads or max(1, (os.cpu_count() or 1) // ranks)
-    env = {
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(threads),
-        **({"DS_ACCELERATOR": "cpu"} if config.cluster.device == "cpu" else {}),
-        **({} if config.cluster.device == "gpu" else KEEP_MEMORY),
-    }
+    threads = config.cluster.learner.threads or max(1, usable_cores() // ranks)
+    env = torch_env(config, threads)
     target = "roundelay.workers.learner:Learner"
     actors = [
         cluster.spawn(Host, target, f"learner-{rank}", env, config, rank, ranks, threads) for rank in range(ranks)
@@ -55,12 +65,8 @@ def start_scorers(config: Config, cluster: Cluster) -> ScorerPool | None:
     """Start the actors of the reward model, if one judges in this run."""
     if not config.needs_scorer:
         return None
-    threads = os.cpu_count() or 1
-    env = {
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(threads),
-        **({} if config.cluster.device == "gpu" else KEEP_MEMORY),
-    }
+    threads = usable_cores()
+    env = torch_env(config, threads)
     target = "roundelay.workers.scorer:Scorer"
     names = [f"scorer-{index}" for index in range(config.cluster.scorer.actors)]
     return ScorerPool([cluster.spawn(Host, target, name, env, config, threads) for name in names])

@@ -27,7 +27,7 @@ def arrow_schema(cls: type) -> pa.Schema:
 
 def to_table(cls: type[T], records: Sequence[T]) -> pa.Table:
     """One row a record."""
-    rows = [dataclasses.asdict(record) for record in records]  # pyright: ignore[reportArgumentType]
+    rows = _adapter(cls).dump_python(list(records))  # dataclasses.asdict copies every token by itself
     return pa.Table.from_pylist(rows, schema=arrow_schema(cls))
 
 

@@ -27,7 +27,7 @@ ATTENTION = "roundelay_packed"
 class Segment:
     """Tokens [start, end) of the row, which see the tokens [prefix_start, prefix_end) and, causally, each other.
 
-    A prefix, and a sequence of its own, has an empty prefix before it.
+    A prefix is a whole segment before. It, and a sequence of its own, has an empty prefix before it.
     """
 
     prefix_start: int
@@ -196,16 +196,21 @@ def packed_attention(
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    # Split once: the gradient of a split is one concatenation, that of every slice a whole row of zeros to add up.
+    lengths = [segment.end - segment.start for segment in packing.segments]
+    queries, keys, values = (tensor.split(lengths, dim=2) for tensor in (query, key, value))
+    number_at = {segment.start: number for number, segment in enumerate(packing.segments)}
+    masks = packing.masks_of(sliding_window, query.device)
     parts = []
-    for segment, mask in zip(packing.segments, packing.masks_of(sliding_window, query.device), strict=True):
-        own = slice(segment.start, segment.end)
-        keys, values = key[:, :, own], value[:, :, own]
+    for number, (segment, mask) in enumerate(zip(packing.segments, masks, strict=True)):
+        seen_keys, seen_values = keys[number], values[number]
         if segment.prefix_end > segment.prefix_start:
-            prefix = slice(segment.prefix_start, segment.prefix_end)
-            keys, values = torch.cat([key[:, :, prefix], keys], 2), torch.cat([value[:, :, prefix], values], 2)
+            prefix = number_at[segment.prefix_start]
+            seen_keys = torch.cat([keys[prefix], seen_keys], 2)
+            seen_values = torch.cat([values[prefix], seen_values], 2)
         parts.append(
             F.scaled_dot_product_attention(
-                query[:, :, own], keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
+                queries[number], seen_keys, seen_values, attn_mask=mask, is_causal=mask is None, scale=scaling
             )
         )
     return torch.cat(parts, dim=2).transpose(1, 2), None

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from vllm import SamplingParams
@@ -63,6 +64,8 @@ class RolloutWorker:
 
     def __init__(self, model: ModelConfig, cluster: ClusterConfig, policy_path: str, policy_version: int):
         self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code)
+        # The samples of a prompt come one after the other: it is encoded once for all of them.
+        self._encode = lru_cache(maxsize=256)(self.encoder.encode)
         self.engine = EngineThread(engine_args(model, cluster, local_copy(policy_path)))
         self.max_model_len = model.max_model_len
         self.policy_version = policy_version
@@ -144,8 +147,8 @@ class RolloutWorker:
         return self._busy_s + (time.monotonic() - self._busy_since if self._active else 0.0)
 
     async def _generate(self, request: GenerationRequest) -> Generation:
-        prompt = self.encoder.encode(request.messages, request.assistant_prefix)
-        plain = self.encoder.encode(request.plain_messages) if request.plain_messages else ()
+        prompt = self._encode(request.messages, request.assistant_prefix)
+        plain = self._encode(request.plain_messages) if request.plain_messages else ()
         given = self.encoder.encode_response(request.response) if request.response is not None else ()
         too_long = len(prompt) + len(given) > self.max_model_len if given else len(prompt) >= self.max_model_len
         if given or too_long:

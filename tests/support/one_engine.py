@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch.composition import start_rollouts
+from roundelay.launch.composition import start_rollouts, torch_env
 from roundelay.launch.runs import create_run, make_driver
 from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from roundelay.orchestrator.cluster import Actor, Cluster, Host
@@ -46,9 +46,9 @@ class OneEngine:
     async def _start(self, config: Config) -> None:
         await self.cluster.place()
         pool = start_rollouts(config, self.cluster, PolicyRef(version=0, path=config.model.path, sha256=""))
-        env = {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "2"}
+        env = torch_env(config, self.threads)
         self.host = self.cluster.spawn(Host, "support.learner_host:LearnerHost", "learner-0", env)
-        self.scorer = self.cluster.spawn(Host, "roundelay.workers.scorer:Scorer", "scorer-0", env, config, 2)
+        self.scorer = self.cluster.spawn(Host, "roundelay.workers.scorer:Scorer", "scorer-0", env, config, self.threads)
         await pool.ready()
         await self.host.call("meet", 0, 1, await self.host.call("address"))
         (self.engine,) = pool.alive
