@@ -86,7 +86,8 @@ class ScriptedLearner:
 
     async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
         self.pairs += len(examples)
-        return [{"step": self.pairs // 8, "pairs": 8, "loss": 0.5} for _ in range(len(examples) // 8)]
+        step = {"step": self.pairs // 8, "pairs": 8, "loss": 0.5, "learning_rate": 1e-6}
+        return [step] * (len(examples) // 8)
 
     async def measure(self, examples: Sequence[TrainingExample]) -> dict[str, float]: ...
 

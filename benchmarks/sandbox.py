@@ -397,6 +397,8 @@ def main() -> None:
     pool = ProcessPoolExecutor(lanes, context, begin_lane, (cores,))
     try:
         found = play_all(pool, worlds, arguments.recipes)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on with the runs that are not finished")
     finally:
         pool.shutdown(cancel_futures=True)
     with open(root / "figures.csv", "w", newline="") as file:

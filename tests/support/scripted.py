@@ -86,7 +86,7 @@ class Learner:
     async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
         self.learned += examples
         self.events.happen(f"learn {','.join(example.id for example in examples)}")
-        return [{"step": 1, "pairs": len(examples), "loss": 0.5}] if examples else []
+        return [{"step": 1, "pairs": len(examples), "loss": 0.5, "learning_rate": 1e-6}] if examples else []
 
     async def save(self, version: int, name: str = "policy") -> PolicyRef:
         return PolicyRef(version=version, path="scripted", sha256="1")

@@ -26,6 +26,7 @@ from roundelay.orchestrator.records import (
     UpdateStart,
 )
 from roundelay.orchestrator.stages import Stages
+from roundelay.recipes.schedules import learning_rate_factor
 
 from .configs import changed
 from .observers import Notes
@@ -87,6 +88,7 @@ class ScriptedLearner:
 
     def __init__(self, ledger: Ledger, config: Config, measures: dict[str, dict[str, float]] | None = None):
         self.ledger, self.size, self.measures = ledger, config.learner.pairs_per_step, measures or {}
+        self.warmup_fraction = config.learner.warmup_fraction
         self.held = ""  # where the policy lies whose weights are loaded
         self.starts: list[UpdateStart] = []
         self.learnt: list[TrainingExample] = []  # in this update, in order
@@ -118,7 +120,11 @@ class ScriptedLearner:
         while len(self.pending) >= self.size or (flush and self.pending):
             step, self.pending = self.pending[: self.size], self.pending[self.size :]
             self.learnt.extend(step)
-            steps.append({"step": len(self.learnt), "pairs": len(step), "loss": 0.5, "tokens_per_s": 1.0})
+            rate = learning_rate_factor(
+                step[0].progress, schedule="constant", warmup_fraction=self.warmup_fraction, final_fraction=1.0
+            )
+            measured = {"loss": 0.5, "learning_rate": rate, "tokens_per_s": 1.0}
+            steps.append({"step": len(self.learnt), "pairs": len(step), **measured})
         return steps
 
     async def measure(self, examples: Sequence[TrainingExample]) -> dict[str, float]:
@@ -191,6 +197,7 @@ class ScriptedRun:
         initial.mkdir()
         self.ledger.create({"initial_policy": {"path": str(initial), "sha256": "0"}, "sources": {}})
         self.measures = measures or {}
+        self.notes = Notes()
         self.rollouts: ScriptedRollouts
         self.learner: ScriptedLearner
 
@@ -207,7 +214,7 @@ class ScriptedRun:
             ledger=self.ledger,
             train={"train": PromptStore(self.ledger, "train")},
             heldout=PromptStore(self.ledger, "heldout"),
-            stages=Stages(ledger=self.ledger, rollouts=self.rollouts, observer=Notes()),
+            stages=Stages(ledger=self.ledger, rollouts=self.rollouts, observer=self.notes),
             rollouts=self.rollouts,
             learner=self.learner,
             scorers=None,

@@ -61,6 +61,24 @@ def test_the_learning_rate_is_that_of_all_examples(tmp_path: Path) -> None:
     assert len(set(progress)) == len(progress)
 
 
+@pytest.mark.parametrize(("pairs_per_step", "warmup", "silent"), [(12, 0.5, False), (12, 0.0, True), (2, 0.5, True)])
+def test_a_round_whose_steps_all_come_at_learning_rate_zero_says_so(
+    tmp_path: Path, pairs_per_step: int, warmup: float, silent: bool
+) -> None:
+    """A warm-up begins at 0: a single step there would leave the policy as it was, without a word."""
+    config = changed(
+        learning("this_round"),
+        run__rounds=1,
+        learner__pairs_per_step=pairs_per_step,
+        learner__warmup_fraction=warmup,
+    )
+    run = ScriptedRun(config, tmp_path)
+    run.go_on()
+    assert [text for text in run.notes.texts if "learnt nothing" in text] == run.notes.texts
+    assert len(run.notes.texts) == (0 if silent else 1)
+    assert silent or "learner.warmup_fraction=0" in run.notes.texts[0]
+
+
 def test_the_order_is_another_one_every_epoch_and_that_of_its_seed(tmp_path: Path) -> None:
     orders = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
