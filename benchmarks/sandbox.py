@@ -8,7 +8,7 @@ True accuracy: the share of held-out tasks answered rightly, greedily. Judge acc
 right answer to a held-out task above a nearly right one. Every recipe has the same start, tasks, samples and rounds,
 and one learning rate for each kind of update. Some have a phase before their rounds, as their papers have: SPA on
 labelled pairs, RLCD for its reward model, Self-Rewarding (`self_rewarding_eft`) on its own judgments of labelled pairs.
-For the random judge those labels are drawn too.
+Each form of Self-Rewarding has a control whose judge is random; the labels of EFT are then random too.
 
 Runs are played side by side in lanes, each with its own cores, rollout engine and learner, as so small a model gains
 little from a second thread.
@@ -29,12 +29,12 @@ from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from sandbox_figures import ROUNDS, STAGES, Figures, plot, tables
 from sandbox_model import expected_scores, write_model
 from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, tasks, with_filler, wrong_answer
 
@@ -48,7 +48,7 @@ from roundelay.orchestrator.records import PairingOutcome, Rollout
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.one_engine import OneEngine
 
-HELDOUT, ROUNDS = 400, 3
+HELDOUT = 400
 LABELLED, OF_SPA = 6144, 256  # pairs, right answer above nearly right one: for EFT, and how many of them SPA has
 JUDGED = 5  # nearly right answers that are set beside the right one
 PROMPTS, SAMPLES = 512, 8  # a round's
@@ -76,8 +76,6 @@ EFT = (
     "phases.eft.learner.learning_rate=1.0e-4", "phases.eft.learner.schedule=cosine", "phases.eft.learner.epochs=2",
 )  # fmt: skip
 RANDOM = "sandbox_tasks:random_score"
-# What a policy has behind it: nothing, the phase before a recipe's rounds (few have one), so many rounds.
-STAGES = ("start", "prepared", *map(str, range(1, ROUNDS + 1)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,15 +93,6 @@ CONTESTANTS: Mapping[str, Contestant] = {
         recipe="self_rewarding_eft",
         words=(*EFT, "judge=expected_score", "judge@phases.self_rewarding.judge=expected_score"),
         prepares=True,
-    ),
-    "random judge": Contestant(
-        recipe="self_rewarding_eft",
-        words=(
-            *EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
-            f"phases.self_rewarding.judge.function={RANDOM}",
-        ),
-        prepares=True,
-        pairs="random-pairs",
     ),
     "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
     "true judge": Contestant(
@@ -132,20 +121,20 @@ CONTESTANTS: Mapping[str, Contestant] = {
         ),
         prepares=True,
     ),
+    "random judge": Contestant(
+        recipe="self_rewarding", words=(*PREFERENCE, "judge=function", f"judge.function={RANDOM}")
+    ),
+    "random EFT and judge": Contestant(
+        recipe="self_rewarding_eft",
+        words=(
+            *EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
+            f"phases.self_rewarding.judge.function={RANDOM}",
+        ),
+        prepares=True,
+        pairs="random-pairs",
+    ),
 }  # fmt: skip
-EVERY_SEED = ("self_rewarding_eft", "random judge")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
-    """One policy's. Shares are of 1, `tokens` the mean length of a held-out response."""
-
-    seed: int
-    name: str
-    stage: str  # one of STAGES
-    true_accuracy: float
-    judge_accuracy: float
-    tokens: float
+EVERY_SEED = ("self_rewarding_eft", "self_rewarding", "random judge", "random EFT and judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,69 +271,6 @@ class World:
         return fmean(right > wrong for right, wrong in zip(scores[::2], scores[1::2], strict=True))
 
 
-def table(figures: Sequence[Figures], title: str) -> Table:
-    """A row a contestant, best first: means over its seeds, and ± the standard deviation over them."""
-    shown = Table(title=title)
-    for heading in ("", "true accuracy", *STAGES[1:], "judge accuracy", STAGES[1], STAGES[-1], "tokens", STAGES[-1]):
-        shown.add_column(heading)
-
-    def values(name: str, stage: str, field: str) -> list[float]:
-        return [getattr(one, field) for one in figures if (one.name, one.stage) == (name, stage)]
-
-    def cell(name: str, stage: str, field: str) -> str:
-        found, scale = values(name, stage, field), 1 if field == "tokens" else 100
-        spread = f" ± {scale * stdev(found):.1f}" if len(found) > 1 else ""
-        return f"{scale * fmean(found):.1f}{spread}" if found else "–"
-
-    names = dict.fromkeys(one.name for one in figures)
-    for name in sorted(names, key=lambda name: -fmean(values(name, STAGES[-1], "true_accuracy"))):
-        accuracies = [cell(name, stage, "true_accuracy") for stage in STAGES]
-        judgments = [cell(name, stage, "judge_accuracy") for stage in (*STAGES[:2], STAGES[-1])]
-        lengths = [cell(name, stage, "tokens") for stage in (STAGES[0], STAGES[-1])]
-        shown.add_row(name, *accuracies, *judgments, *lengths)
-    return shown
-
-
-def tables(figures: Sequence[Figures]) -> list[Table]:
-    """All contestants on the first seed, and those that were played on every seed."""
-    first = [one for one in figures if one.seed == 0]
-    again = [one for one in figures if one.name in EVERY_SEED]
-    seeds = len({one.seed for one in again})
-    shown = [table(first, f"seed 0, {HELDOUT} held-out tasks")] if first else []
-    if seeds > 1:
-        shown.append(table(again, f"{seeds} seeds, each its own start and {HELDOUT} held-out tasks"))
-    return shown
-
-
-def plot(figures: Sequence[Figures], path: Path) -> None:
-    """By stage: true and judge accuracy of all contestants on the first seed, and of some on every seed."""
-    from matplotlib import pyplot
-
-    chart, axes = pyplot.subplots(2, 2, figsize=(12, 8.4), sharex=True, sharey="row")
-    cycle = [f"C{index}" for index in range(10)]  # as many as matplotlib's own has
-    colours = dict(zip(CONTESTANTS, [*cycle, "black"], strict=True))
-    first = [one for one in figures if one.seed == 0]
-    again = [one for one in figures if one.name in EVERY_SEED]
-    measures = (("right answers", "true_accuracy"), ("right judgments", "judge_accuracy"))
-    for row, (title, field) in zip(axes, measures, strict=True):
-        for axis, shown, seeds in zip(row, (first, again), ("seed 0", "every seed"), strict=True):
-            for name, seed in dict.fromkeys((one.name, one.seed) for one in shown):
-                own = sorted(
-                    (one for one in shown if (one.name, one.seed) == (name, seed)),
-                    key=lambda one: STAGES.index(one.stage),
-                )
-                places = [STAGES.index(one.stage) for one in own]
-                percents = [100 * getattr(one, field) for one in own]
-                style = "--" if "judge" in name else "-"
-                axis.plot(places, percents, style, color=colours[name], label=name)
-            axis.set_title(f"{title}, {seeds} (%)")
-            axis.set_xticks(range(len(STAGES)), [f"round {stage}" if stage.isdigit() else stage for stage in STAGES])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    chart.legend(handles, labels, loc="center right")
-    chart.tight_layout(rect=(0, 0, 0.86, 1))
-    chart.savefig(path)
-
-
 @cache
 def engine(model: Path) -> OneEngine:
     """One rollout engine and one learner process for all runs of a lane: their models differ in weights alone."""
@@ -372,7 +298,7 @@ def play_all(pool: ProcessPoolExecutor, worlds: Sequence[World], recipes: Sequen
     for entry in as_completed(entries):
         found += entry.result()
         found.sort(key=lambda one: (one.seed, list(CONTESTANTS).index(one.name)))
-        Console(width=160).print(*tables(found))
+        Console(width=160).print(*tables(found, EVERY_SEED))
     return found
 
 
@@ -406,7 +332,7 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(asdict(one) for one in found)
     if arguments.plot:
-        plot(found, arguments.plot)
+        plot(found, EVERY_SEED, arguments.plot)
 
 
 if __name__ == "__main__":
