@@ -20,6 +20,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -280,7 +281,8 @@ def engine(model: Path) -> OneEngine:
 
 
 def begin_lane(cores: Any) -> None:
-    """Keep this process, and those that it starts, to cores of its own."""
+    """Keep this process, and those that it starts, to cores of its own. What interrupts it is up to the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.sched_setaffinity(0, cores.get())
     torch.set_num_threads(usable_cores())
 
@@ -324,6 +326,8 @@ def main() -> None:
     try:
         found = play_all(pool, worlds, arguments.recipes)
     except KeyboardInterrupt:
+        for lane in active_children():
+            lane.kill()  # a run that is not finished begins anew: nothing is to be kept of it
         sys.exit("interrupted; the same command goes on with the runs that are not finished")
     finally:
         pool.shutdown(cancel_futures=True)
