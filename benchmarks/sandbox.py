@@ -89,25 +89,21 @@ class Contestant:
     pairs: str = "pairs"
 
 
+# In the order that they are played in: the longest first, so that lanes end together.
 CONTESTANTS: Mapping[str, Contestant] = {
     "self_rewarding_eft": Contestant(
         recipe="self_rewarding_eft",
         words=(*EFT, "judge=expected_score", "judge@phases.self_rewarding.judge=expected_score"),
         prepares=True,
     ),
-    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
-    "true judge": Contestant(
-        recipe="self_rewarding", words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:true_score")
-    ),
-    "sweet_spot": Contestant(recipe="sweet_spot", words=PREFERENCE),
-    "ilr_dpo": Contestant(recipe="ilr_dpo", words=(*PREFERENCE, "objective.alpha=0.1")),
-    "sppo": Contestant(recipe="sppo", words=(*BUDGET, RATE)),
-    "rip": Contestant(recipe="rip", words=PREFERENCE),
-    "raft": Contestant(recipe="raft", words=(*BUDGET, "learner.learning_rate=5.0e-5")),
-    "spa": Contestant(
-        recipe="spa",
-        words=(*BUDGET, RATE, LONGER, f"phases.seed.prompts_per_round={OF_SPA}", "phases.seed.learner.epochs=1"),
+    "random EFT and judge": Contestant(
+        recipe="self_rewarding_eft",
+        words=(
+            *EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
+            f"phases.self_rewarding.judge.function={RANDOM}",
+        ),
         prepares=True,
+        pairs="random-pairs",
     ),
     "rlcd": Contestant(
         recipe="rlcd",
@@ -122,18 +118,23 @@ CONTESTANTS: Mapping[str, Contestant] = {
         ),
         prepares=True,
     ),
+    "spa": Contestant(
+        recipe="spa",
+        words=(*BUDGET, RATE, LONGER, f"phases.seed.prompts_per_round={OF_SPA}", "phases.seed.learner.epochs=1"),
+        prepares=True,
+    ),
+    "self_rewarding": Contestant(recipe="self_rewarding", words=PREFERENCE),
     "random judge": Contestant(
         recipe="self_rewarding", words=(*PREFERENCE, "judge=function", f"judge.function={RANDOM}")
     ),
-    "random EFT and judge": Contestant(
-        recipe="self_rewarding_eft",
-        words=(
-            *EFT, "judge=function", f"judge.function={RANDOM}", "judge@phases.self_rewarding.judge=function",
-            f"phases.self_rewarding.judge.function={RANDOM}",
-        ),
-        prepares=True,
-        pairs="random-pairs",
+    "true judge": Contestant(
+        recipe="self_rewarding", words=(*PREFERENCE, "judge=function", "judge.function=sandbox_tasks:true_score")
     ),
+    "sweet_spot": Contestant(recipe="sweet_spot", words=PREFERENCE),
+    "ilr_dpo": Contestant(recipe="ilr_dpo", words=(*PREFERENCE, "objective.alpha=0.1")),
+    "sppo": Contestant(recipe="sppo", words=(*BUDGET, RATE)),
+    "rip": Contestant(recipe="rip", words=PREFERENCE),
+    "raft": Contestant(recipe="raft", words=(*BUDGET, "learner.learning_rate=5.0e-5")),
 }  # fmt: skip
 EVERY_SEED = ("self_rewarding_eft", "self_rewarding", "random judge", "random EFT and judge")
 

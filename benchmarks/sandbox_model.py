@@ -39,20 +39,23 @@ def expected_scores(path: str, judged: list[tuple[str, str]]) -> list[float]:
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
     tokenizer.padding_side = "left"
     digits = [tokenizer.convert_tokens_to_ids(str(score)) for score in range(6)]
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": judging_text(task, response)}], add_generation_prompt=True, tokenize=False
+    texts = {
+        one: tokenizer.apply_chat_template(
+            [{"role": "user", "content": judging_text(*one)}], add_generation_prompt=True, tokenize=False
         )
         + "Score: "
-        for task, response in judged
-    ]
-    scores: list[float] = []
-    for first in range(0, len(texts), 100):
-        batch = tokenizer(texts[first : first + 100], return_tensors="pt", padding=True, add_special_tokens=False)
+        for one in judged
+    }
+    # Each once, and beside others of its length: padding doubles the work.
+    distinct = sorted(texts, key=lambda one: len(texts[one].split()))
+    scores: dict[tuple[str, str], float] = {}
+    for first in range(0, len(distinct), 100):
+        batch = distinct[first : first + 100]
+        tokens = tokenizer([texts[one] for one in batch], return_tensors="pt", padding=True, add_special_tokens=False)
         with torch.no_grad():
-            logits = model(**batch, logits_to_keep=1).logits[:, -1, digits]
-        scores += (logits.softmax(-1) @ torch.arange(6.0)).tolist()
-    return scores
+            logits = model(**tokens, logits_to_keep=1).logits[:, -1, digits]
+        scores |= zip(batch, (logits.softmax(-1) @ torch.arange(6.0)).tolist(), strict=True)
+    return [scores[one] for one in judged]
 
 
 def _tokenizer() -> Any:  # transformers types a special token's id as anything it could be
