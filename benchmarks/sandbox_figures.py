@@ -87,5 +87,5 @@ def plot(figures: Sequence[Figures], every_seed: Collection[str], path: Path) ->
             axis.set_xticks(range(len(STAGES)), [f"round {stage}" if stage.isdigit() else stage for stage in STAGES])
     handles, labels = axes[0][0].get_legend_handles_labels()
     chart.legend(handles, labels, loc="center right")
-    chart.tight_layout(rect=(0, 0, 0.86, 1))
+    chart.tight_layout(rect=(0, 0, 0.815, 1))
     chart.savefig(path)
