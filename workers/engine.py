@@ -47,11 +47,10 @@ class EngineThread:
 
     def __init__(self, args: EngineArgs):
         self.engine = LLMEngine.from_engine_args(args)
-        self._inbox: queue.SimpleQueue[_Request | _Call | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Request | _Call] = queue.SimpleQueue()
         self._running: dict[str, _Request] = {}
         self._ids = itertools.count()
-        self._thread = threading.Thread(target=self._serve, name="vllm-engine", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._serve, name="vllm-engine", daemon=True).start()
 
     async def generate(self, token_ids: tuple[int, ...], params: SamplingParams) -> RequestOutput:
         """Sample from `token_ids`; resolves when the request is finished."""
@@ -66,24 +65,20 @@ class EngineThread:
         self._inbox.put(call)
         return await asyncio.wrap_future(call.future)
 
-    def close(self) -> None:
-        self._inbox.put(None)
-        self._thread.join()
-
     def _serve(self) -> None:
         try:
-            while (item := self._next()) is not None:
+            while True:
+                item = self._next()
                 if isinstance(item, _Call):
                     self._finish_running()
                     self._run(item)
-                elif isinstance(item, _Request):
+                else:
                     self._add(item)
         except BaseException as error:  # the thread ends here: every waiter must hear of it
             self._fail(error)
             raise
-        self._fail(RuntimeError("the engine was closed"))
 
-    def _next(self) -> "_Request | _Call | None":
+    def _next(self) -> "_Request | _Call":
         """The next item to handle; the engine steps while there is none."""
         while self._running and self._inbox.empty():
             self._step()
@@ -121,6 +116,4 @@ class EngineThread:
         for request in self._running.values():
             request.future.set_exception(error)
         while not self._inbox.empty():
-            item = self._inbox.get()
-            if item is not None:
-                item.future.set_exception(error)
+            self._inbox.get().future.set_exception(error)
