@@ -735,6 +735,25 @@ def test_context_distillation_has_the_papers_numbers() -> None:
     assert (small.learner.learning_rate, small.learner.epochs, small.learner.pairs_per_step) == (2e-5, 3, 16)
 
 
+# Measured so in docs/learning.md: their scaling says it.
+COLDER = {*PPO_RECIPES, "rlcd_dpo", "context_distillation"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_small_model_scales_the_length_of_samples_and_not_their_distribution(recipe: str) -> None:
+    """What a paper samples at is its recipe's to say, on whatever model; some scalings sample colder."""
+    needed = NEEDS.get(("recipe", recipe), ())
+    own = load(f"recipe={recipe}", "model=local", "model.path=/m", *needed)
+    small = load(f"recipe={recipe}", "model=smollm2_135m", *needed)
+    for phase in own.phases or [None]:
+        one, other = (config.in_phase(phase).generation for config in (own, small))
+        if not isinstance(one, GivenGeneration):
+            paper, here = sampling_of(one), sampling_of(other)
+            colder = recipe in COLDER and phase != "ppo"
+            expected = (0.7, 0.9) if colder else (paper.temperature, paper.top_p)
+            assert (here.temperature, here.top_p) == expected, phase
+
+
 # --------------------------------------------------------------------------------------------- the user's own directory
 
 OWN_RECIPE = """\
