@@ -314,6 +314,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures there")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
 
     worlds = [World(root=root, seed=seed) for seed in range(arguments.seeds)]
     for world in worlds:

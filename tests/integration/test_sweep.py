@@ -67,7 +67,8 @@ def _interrupt(command: subprocess.Popen[str], sign: Path, by: signal.Signals) -
     """Send the signal as soon as the file is there; the command says how to go on, and ends with 130."""
     deadline = time.monotonic() + 300
     while not sign.exists():
-        assert command.poll() is None and time.monotonic() < deadline, command.communicate()[0]
+        assert command.poll() is None, command.communicate()[0]
+        assert time.monotonic() < deadline, f"no {sign}"
         time.sleep(0.01)
     os.kill(command.pid, by)
     output, _ = command.communicate(timeout=120)
