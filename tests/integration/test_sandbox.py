@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from support.runs import kill_everything
+from support.runs import kill_everything, spawn
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 SANDBOX = Path(__file__).parents[2] / "benchmarks" / "sandbox.py"
@@ -18,14 +17,7 @@ SANDBOX = Path(__file__).parents[2] / "benchmarks" / "sandbox.py"
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sandbox_ends_its_lanes_and_their_engines(by: signal.Signals, tmp_path: Path):
     """As soon as a lane's first run begins, whose engines are up by then."""
-    command = subprocess.Popen(
-        [sys.executable, str(SANDBOX), str(tmp_path), "--seeds", "1", "--lanes", "1", "--recipes", "raft"],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = spawn(sys.executable, str(SANDBOX), str(tmp_path), "--seeds", "1", "--lanes", "1", "--recipes", "raft")
     try:
         deadline = time.monotonic() + 600
         while not (tmp_path / "seed-0" / "start" / "run.yaml").exists():

@@ -42,10 +42,15 @@ def tiny_overrides(model: Path, root: Path, name: str, *more: str) -> list[str]:
 
 
 def start(*args: str) -> subprocess.Popen[str]:
-    """The command line in a process group of its own, which heeds Ctrl-C: what a script runs in its background, these
-    tests perhaps, is started deaf to it, and so is what that starts."""
+    """The command line."""
+    return spawn(ROUNDELAY, *args)
+
+
+def spawn(*command: str) -> subprocess.Popen[str]:
+    """A command in a process group of its own, which heeds Ctrl-C: what a script runs in its background, these tests
+    perhaps, is started deaf to it, and so is what that starts."""
     return subprocess.Popen(
-        [ROUNDELAY, *args],
+        command,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
