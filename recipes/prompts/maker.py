@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ...orchestrator.data.rows import hashed_prompt
 from ...orchestrator.generation_config import GenerationConfig, sampling_of
 from ...orchestrator.judge_config import JudgeConfig
 from ...orchestrator.new_prompts_config import PromptRules
-from ...orchestrator.prompts import hashed_prompt
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, Message, Prompt, PromptCandidate
 from ...orchestrator.seeds import derive_seed

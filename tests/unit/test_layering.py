@@ -24,12 +24,11 @@ MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT 
 DRIVER_SIDE = [
     "roundelay.launch.cli",
     "roundelay.orchestrator.driver",
-    *(f"roundelay.orchestrator.{path.stem}" for path in MODULES if path.parts[0] == "orchestrator"),
     # Not the objectives: tensor functions are the workers'.
     *(
         f"roundelay.{'.'.join(path.with_suffix('').parts)}"
         for path in MODULES
-        if path.parts[0] == "recipes" and path.parts[1] != "objectives"
+        if path.parts[0] == "orchestrator" or (path.parts[0] == "recipes" and path.parts[1] != "objectives")
     ),
 ]
 

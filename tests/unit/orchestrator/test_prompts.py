@@ -15,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from roundelay.orchestrator.data.rows import read_prompts
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore, check_disjoint, freeze_prompts, freeze_seed, read_prompts
+from roundelay.orchestrator.prompts import PromptStore, check_disjoint, freeze_prompts, freeze_seed
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.records import Message, Prompt
 
