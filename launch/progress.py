@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ..orchestrator.printable import printable
 from ..orchestrator.records import PairingOutcome
 
 STAGE_NAMES = {
@@ -84,7 +85,7 @@ class TerminalProgress:
         pass
 
     def note(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False, markup=False)
+        self.console.print(printable(text), style="yellow", highlight=False, markup=False)
 
     def _label(self, round: int, stage: str) -> str:
         alone = stage in ("start", "comparisons")

@@ -1,8 +1,12 @@
 """The errors users see. A `UserError` is printed without a traceback: what is wrong, where, and the remedy."""
 
+from .printable import printable
+
 
 class UserError(ValueError):
     """Something the user can mend. Raised before any actor starts wherever that is possible.
+
+    What it says may quote anything (a column's name, a server's answer): it is made printable.
 
     Args:
         what: what is wrong, naming field and value.
@@ -10,9 +14,9 @@ class UserError(ValueError):
     """
 
     def __init__(self, what: str, remedy: str):
-        super().__init__(f"{what}\n  remedy: {remedy}")
-        self.what = what
-        self.remedy = remedy
+        self.what = printable(what)
+        self.remedy = printable(remedy)
+        super().__init__(f"{self.what}\n  remedy: {self.remedy}")
 
 
 class ConfigError(UserError):

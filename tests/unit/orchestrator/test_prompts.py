@@ -360,3 +360,9 @@ def test_any_text_comes_back_from_a_run_directory_as_it_was_in_the_file(
     ledger = Ledger(str(tmp_path / uuid.uuid4().hex))
     freeze(ledger, jsonl(tmp_path, *({"id": n, "prompt": content} for n, content in enumerate(contents))))
     assert list(PromptStore(ledger, "train")) == [plain(str(n), content) for n, content in enumerate(contents)]
+
+
+def test_terminal_escapes_in_a_columns_name_are_shown(tmp_path: Path) -> None:
+    error = refused(jsonl(tmp_path, {"\x1b[31mid": "a", "text\r": "Hi"}))
+    assert r"\x1b[31mid" in str(error) and r"text\r" in str(error)
+    assert not {"\x1b", "\r"} & {*str(error)}

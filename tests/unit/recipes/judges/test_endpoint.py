@@ -143,6 +143,17 @@ def test_what_is_no_chat_completion_stops_the_run(body: str) -> None:
         ask(server, ["Hi"])
 
 
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_terminal_escapes_in_an_endpoints_words_are_shown(status: int) -> None:
+    """They stand in the error as text: nothing that a server answers reaches the terminal as an order."""
+    with (
+        chat_server(lambda payload, before: Reply(status=status, body="\x1b[2J\x1b]0;mine\x07")) as server,
+        pytest.raises(RunError) as caught,
+    ):
+        ask(server, ["Hi"], attempts=1)
+    assert r"\x1b[2J\x1b]0;mine\x07" in str(caught.value) and "\x1b" not in str(caught.value)
+
+
 def test_an_endpoint_that_is_not_there_stops_the_run_by_its_address() -> None:
     with chat_server(lambda payload, before: completion("x")) as server:
         pass
