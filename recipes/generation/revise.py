@@ -9,6 +9,7 @@ from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, JudgmentStatus, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
 from ..judges.last_line import with_last_line
+from ..judges.thought import spoken
 from .conversations import answered
 from .plain import sample_plain
 from .requests import request_for, rollout_of
@@ -92,7 +93,8 @@ async def sample_revise(
 
 
 def parse_verdict(text: str, *, complete: bool) -> tuple[JudgmentStatus, bool | None]:
-    """Whether a review asks for a revision, by its last line that is not blank.
+    """Whether a review asks for a revision, by its last line that is not blank, as long as that is no thought (see
+    `judges.thought`).
 
     A line of any other form is unparsable, a review that was cut (`complete` False) is truncated.
 
@@ -104,7 +106,8 @@ def parse_verdict(text: str, *, complete: bool) -> tuple[JudgmentStatus, bool | 
     """
     if not complete:
         return "truncated", None
-    verdict = _VERDICT.fullmatch(text.rstrip().rpartition("\n")[2])
+    said = spoken(text)
+    verdict = None if said.in_thought else _VERDICT.fullmatch(said.text.rstrip().rpartition("\n")[2])
     return ("parsed", verdict["verdict"] == "1") if verdict else ("unparsable", None)
 
 

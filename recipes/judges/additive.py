@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from ...orchestrator.judge_config import AdditiveJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Judgment, Message, Prompt, Rollout, Shard
-from .reasoned import judge_in_words, score_line
+from .reasoned import judge_in_words
 from .rubric import MAX_SCORE, rubric_case
+from .score_line import score_line
 
 FORM = score_line(0, MAX_SCORE)
 

@@ -18,8 +18,8 @@ from ...orchestrator.records import (
 from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .expected_score import expected_score
-from .reasoned import labelled_line, read_score
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .score_line import ScoreForm, read_score
 from .verdicts import SCORE_DECIMALS, scored
 
 LOWEST, HIGHEST = 0, 4
@@ -85,7 +85,8 @@ def read_attributes(
         >>> read_attributes("helpfulness: 3", ("helpfulness", "verbosity"), complete=True)
         ('unparsable', None)
     """
-    found = [read_score(text, labelled_line(name, LOWEST, HIGHEST), complete=complete) for name in names]
+    forms = [ScoreForm(label=name, lowest=LOWEST, highest=HIGHEST, others=tuple(names)) for name in names]
+    found = [read_score(text, form, complete=complete) for form in forms]
     values = tuple(value for _, value in found if value is not None)
     if len(values) == len(names):
         return "parsed", values

@@ -19,8 +19,10 @@ from ...orchestrator.records import (
 from ...orchestrator.seeds import derive_seed
 from ..evaluation.wildbench import wb_score
 from ..generation.requests import request_for
-from .reasoned import judge_in_words, score_line
+from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
+from .score_line import score_line
+from .thought import spoken
 from .verdicts import scored
 
 FORM = score_line(1, 10)
@@ -38,7 +40,7 @@ _ASK_SCORE = (
     "clear faults, and 10 one that could not be better:\n"
     "Score: <number from 1 to 10>"
 )
-_QUESTION = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*•])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_QUESTION = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*•])[ \t]+(\S.*)$", re.MULTILINE)
 
 
 async def judge_checklist(
@@ -89,16 +91,17 @@ async def judge_checklist(
 
 
 def read_checklist(text: str, *, complete: bool) -> tuple[JudgmentStatus, tuple[str, ...]]:
-    """The questions of a checklist, without their numbers. One that was cut is truncated; one of fewer than 5 or more
-    than 10 numbered (or bulleted) lines is unparsable.
+    """The questions of a checklist, without their numbers: the numbered (or bulleted) lines that were said, no thought
+    (see `thought`). One that was cut is truncated; one of fewer than 5 or more than 10 is unparsable.
 
     Example:
         >>> read_checklist("1. Is it true?\\n2. Is it short?", complete=True)
         ('unparsable', ())
     """
-    questions = tuple(_QUESTION.findall(text))
     if not complete:
         return "truncated", ()
+    said = spoken(text)
+    questions = () if said.in_thought else tuple(question.rstrip() for question in _QUESTION.findall(said.text))
     return ("parsed", questions) if MIN_QUESTIONS <= len(questions) <= MAX_QUESTIONS else ("unparsable", ())
 
 

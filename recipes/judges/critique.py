@@ -6,8 +6,9 @@ from dataclasses import replace
 from ...orchestrator.judge_config import CritiqueJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from .reasoned import judge_in_words, score_line
+from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .score_line import read_score_line, score_line
 
 FORM = score_line(1, 10)
 
@@ -56,14 +57,12 @@ async def judge_critique(
 
 
 def critique_words(judgment: Judgment) -> str:
-    """The words of a parsed judgment, without its score and what stands behind that on its line; empty where nothing
-    was parsed."""
+    """The words that a parsed judgment says (its thought is none of them), without its score and what stands behind
+    that on its line; empty where nothing was parsed."""
     if judgment.score is None:
         return ""
-    text = judgment.text
-    *_, last = (marker for marker in FORM.marker.finditer(text) if FORM.value.match(text, marker.end()))
-    _, _, after = text[last.end() :].partition("\n")
-    return f"{text[: last.start()].rstrip(_DECORATION)}\n{after}".strip()
+    said = read_score_line(judgment.text, FORM, complete=True)
+    return f"{said.before.rstrip(_DECORATION)}\n{said.after}".strip()
 
 
 def critiqued_messages(prompt: Prompt, words: str) -> tuple[Message, ...]:

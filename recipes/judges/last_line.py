@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest
+from .thought import spoken
 
 
 async def with_last_line(
@@ -19,9 +20,14 @@ async def with_last_line(
     """Append to every answer a line of `opening`, one of `choices` (each a single token, decoded) and `closing`.
 
     An answer that began such a line itself (`opening` among its request's stops) has it once. What did not fit stays
-    as it is; an answer whose line does not fit becomes one that did not.
+    as it is, and so does an answer that ends inside a thought (see `thought`): nothing was said in it, and a line in a
+    thought is read by nobody. An answer whose line does not fit becomes one that did not.
     """
-    fitting = [index for index, answer in enumerate(answers) if answer.finish_reason != "prompt_too_long"]
+    fitting = [
+        index
+        for index, answer in enumerate(answers)
+        if answer.finish_reason != "prompt_too_long" and not spoken(answer.text).in_thought
+    ]
     opened = {index: answers[index].text.removesuffix(opening.strip()).rstrip() for index in fitting}
     ends = await generate(
         [

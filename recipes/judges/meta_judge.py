@@ -19,8 +19,8 @@ from ..generation.requests import request_for
 from .additive import FORM
 from .last_line import with_last_line
 from .pairwise import read_verdict
-from .reasoned import read_score
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .score_line import read_score
 from .verdicts import SCORE_DECIMALS, compared, scored, summed_up
 
 _TASK = (

@@ -23,6 +23,8 @@ from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .comparisons import shown_first, two_responses
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .score_line import ends_in_connector
+from .thought import spoken
 from .verdicts import compared
 
 
@@ -71,6 +73,7 @@ _FORMS: Mapping[VerdictFormat, _Form] = {
     ),
 }
 _TAG = re.compile(r"\[\[([^\[\]\n]{1,20})\]\]")
+_OPENED = "[["
 
 
 async def judge_pairwise(
@@ -103,10 +106,11 @@ async def judge_pairwise(
 def read_verdict(text: str, verdict_format: VerdictFormat, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
     """The probability, by what a judge wrote, that the response shown first is the better one.
 
-    PandaLM's verdict is its first line, and anything else on that is unparsable (the official code counts it as a tie).
-    Of the others the last tag counts, and is unparsable if it is no verdict. In an answer that was cut (`complete`
-    False) the verdict's line must have ended before the cut; otherwise, and where another tag was begun, it is
-    truncated.
+    Only what was said is read, no thought (see `thought`). PandaLM's verdict is the first line, and anything else on
+    that is unparsable (the official code counts it as a tie). Of the others the last tag counts, also one that was only
+    begun, and is unparsable if it is no verdict, or if only "or", "to", "and", a comma or a dash stands between it and
+    the one before. In an answer that was cut (`complete` False) the verdict's line must have ended before the cut;
+    otherwise, and where another tag was begun, it is truncated.
 
     Example:
         >>> read_verdict("Tie\\nBoth are right.", "pandalm", complete=True)
@@ -114,17 +118,29 @@ def read_verdict(text: str, verdict_format: VerdictFormat, *, complete: bool) ->
         >>> read_verdict("[[A>B]]? No: [[B>>A]]", "arena", complete=True)
         ('parsed', 0.0)
     """
-    if verdict_format == "pandalm":
-        verdict, ended, _ = text.lstrip().partition("\n")
-        found, finished = verdict.strip(), bool(ended)
-    else:
-        tags = list(_TAG.finditer(text))
-        found, rest = (tags[-1][1].strip(), text[tags[-1].end() :]) if tags else (None, "")
-        finished = "\n" in rest and "[[" not in rest
-    if not complete and not finished:
+    said = spoken(text)
+    found, finished = _first_line(said.text) if verdict_format == "pandalm" else _last_tag(said.text)
+    if not complete and (said.in_thought or not finished):
         return "truncated", None
-    probability = _FORMS[verdict_format].verdicts.get(found.upper()) if found is not None else None
+    probability = None if said.in_thought else _FORMS[verdict_format].verdicts.get(found.upper())
     return ("unparsable", None) if probability is None else ("parsed", probability)
+
+
+def _first_line(text: str) -> tuple[str, bool]:
+    """The first line that is not blank, and whether it has ended."""
+    verdict, ended, _ = text.lstrip().partition("\n")
+    return verdict.strip(), bool(ended)
+
+
+def _last_tag(text: str) -> tuple[str, bool]:
+    """What stands in the last double brackets, and whether their line has ended. Nothing of brackets that are not
+    closed, and of those that are one of several verdicts."""
+    before, _, rest = text.rpartition(_OPENED)
+    tag = _TAG.match(_OPENED + rest)
+    if tag is None:
+        return "", False
+    several = _OPENED in before.rpartition("\n")[2] and ends_in_connector(before)
+    return "" if several else tag[1].strip(), "\n" in rest
 
 
 def pairwise_case(

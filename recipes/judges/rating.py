@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from ...orchestrator.judge_config import RatingJudge
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Judgment, Message, Prompt, Rollout, Shard
-from .reasoned import bracketed_rating, judge_in_words
+from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .score_line import bracketed_rating
 
 FORM = bracketed_rating(1, 10)
 

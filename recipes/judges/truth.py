@@ -7,7 +7,7 @@ from ...orchestrator.protocols import Generate
 from ...orchestrator.records import SCORING, Judgment, Rollout, Shard, Truth
 from . import additive
 from .pairwise import read_verdict
-from .reasoned import read_score
+from .score_line import read_score
 from .verdicts import scored
 
 

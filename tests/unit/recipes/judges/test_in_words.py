@@ -15,7 +15,7 @@ from roundelay.orchestrator.records import Generation, GenerationRequest, Judgme
 from roundelay.recipes.judges.checklist import judge_checklist, read_checklist
 from roundelay.recipes.judges.critique import critique_words, critiqued_messages, judge_critique
 from roundelay.recipes.judges.rating import FORM, judge_rating
-from roundelay.recipes.judges.reasoned import read_score, score_line
+from roundelay.recipes.judges.score_line import read_score, score_line
 
 ONE_TO_TEN = score_line(1, 10)
 QUESTIONS = [f"Is point {number} met?" for number in range(1, 7)]

@@ -16,7 +16,7 @@ from roundelay.orchestrator.judge_config import AdditiveJudge, ExpectedScoreJudg
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
 from roundelay.recipes.judges.additive import FORM, judge_additive
 from roundelay.recipes.judges.expected_score import expected_score, judge_expected_score
-from roundelay.recipes.judges.reasoned import read_score
+from roundelay.recipes.judges.score_line import read_score
 
 EXPECTED = ExpectedScoreJudge(kind="expected_score", scores=("0", "1", "2", "3", "4", "5"), assistant_prefix="Score: ")
 ATTACKS = (
