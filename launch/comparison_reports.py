@@ -13,7 +13,7 @@ from ..recipes.evaluation.win_rate import WinRate, win_rate
 from .judging import JudgeSetup
 from .matches import Figuring, Match, MatchReport, Side, in_words, report_on
 from .prompt_files import OutputsFile
-from .reports import chars, figures, number, percent, signed
+from .reports import between, chars, figures, number, percent, signed
 from .rounds import FinishedRound
 
 
@@ -29,7 +29,7 @@ def match_report(
     rows = [
         ("prompts that both answered", number(rate.comparisons)),
         *([("prompts left out", in_words(match.left_out))] if match.left_out else []),
-        ("a wins", f"{percent(rate.win_rate)} (95% interval {percent(rate.low)} to {percent(rate.high)})"),
+        ("a wins", f"{percent(rate.win_rate)} (95% interval {between((rate.low, rate.high))})"),
         ("  wins, ties, losses", f"{rate.wins}, {rate.ties}, {rate.losses}"),
         ("  length-controlled", _controlled(report.length_controlled, figuring)),
         *_judges_own(report, rate, judge, figuring),
@@ -49,6 +49,7 @@ def third_party_report(
     rate = win_rate(by_third_party)
     rows = [
         ("a wins by the third party", percent(rate.win_rate if rate else None)),
+        ("  95% interval", between((rate.low, rate.high) if rate else None)),
         ("judge: self-preference", signed(self_preference(own, by_third_party))),
     ]
     return [Text(f"third party: weights of {third_party.policy.path}"), figures(rows)]

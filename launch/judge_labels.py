@@ -18,7 +18,7 @@ from ..recipes.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
 from ..recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
 from .judging import ResponsePair, judge_setup
 from .kept_comparisons import judged_once
-from .reports import decimal, figures, number, percent, signed
+from .reports import between, decimal, figures, number, percent, signed
 from .rounds import finished_round, kept_policy
 from .row_files import file_rows
 from .table import one_line
@@ -83,7 +83,8 @@ def _chosen(pairs: Sequence[LabelledPair], num_pairs: int | None, draw: int) -> 
 
 def _accuracy(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair]) -> JudgeAccuracy | None:
     pairs = [labelled[one.prompt_id] for one in comparisons]
-    return judge_accuracy(comparisons, [pair.label for pair in pairs], [pair.subset for pair in pairs])
+    labels, subsets, prompts = zip(*((pair.label, pair.subset, pair.prompt) for pair in pairs), strict=True)
+    return judge_accuracy(comparisons, labels, subsets, prompts)
 
 
 def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair], *, compares: bool) -> Text | Table:
@@ -101,8 +102,17 @@ def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair
     rows = [
         ("pairs", number(result.pairs)),
         ("accuracy", percent(result.accuracy)),
-        *((f"  {one_line(name)}", percent(share)) for name, share in subsets.items()),
+        ("  95% interval", between(result.accuracy_interval)),
+        *(
+            line
+            for name, share in subsets.items()
+            for line in (
+                (f"  {one_line(name)}", percent(share)),
+                ("    95% interval", between(result.subset_intervals[name])),
+            )
+        ),
         (f"accuracy, {mean}, ties in the labels left out", percent(result.answer_accuracy)),
+        ("  95% interval", between(result.answer_interval)),
         ("Cohen's κ", decimal(result.kappa)),
         ("parse rate", percent(result.parse_rate)),
         ("ties: judge, labels", f"{percent(result.tie_rate)}, {percent(result.label_tie_rate)}"),

@@ -28,6 +28,16 @@ def percent(share: float | None) -> str:
     return DASH if share is None else f"{100 * share:.1f}%"
 
 
+def between(interval: tuple[float, float] | None) -> str:
+    """An interval of shares of 1.
+
+    Example:
+        >>> between((0.5, 0.75))
+        '50.0% to 75.0%'
+    """
+    return DASH if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+
+
 def signed(share: float | None) -> str:
     """A difference of shares, in percentage points.
 

@@ -1,10 +1,11 @@
 """How well a judge agrees with the labels of pairs that people (or constructions) have labelled."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from .comparisons import Comparison, Verdict
+from .intervals import Interval, mean_interval
 from .win_rate import first_preference, swap_consistency
 
 
@@ -14,24 +15,30 @@ class JudgeAccuracy:
 
     `accuracy` asks for the label itself, ties included, of the verdict. `answer_accuracy` is over pairs whose label is
     no tie, where a judge's tie counts half: of both orders' answers (LLMBar's accuracy: contradicting orders score a
-    half), or of the scores (as RewardBench's). `swap_consistency` and `prefers_first` are None of a judge that scores,
-    which is asked in no order. `kappa` is Cohen's, None where it is undefined.
+    half), or of the scores (as RewardBench's). The intervals are 95% (`mean_interval`). `swap_consistency` and
+    `prefers_first` are None of a judge that scores, which is asked in no order. `kappa` is Cohen's, None where it is
+    undefined.
 
     Example:
-        JudgeAccuracy(pairs=10, unparsable=0, accuracy=0.7, answer_accuracy=0.75, swap_consistency=0.8,
-                      prefers_first=0.1, tie_rate=0.2, label_tie_rate=0.1, kappa=0.5, by_subset={"natural": 0.7})
+        JudgeAccuracy(pairs=10, unparsable=0, accuracy=0.7, accuracy_interval=(0.4, 0.9), answer_accuracy=0.75,
+                      answer_interval=(0.4, 0.9), swap_consistency=0.8, prefers_first=0.1, tie_rate=0.2,
+                      label_tie_rate=0.1, kappa=0.5, by_subset={"natural": 0.7},
+                      subset_intervals={"natural": (0.4, 0.9)})
     """
 
     pairs: int
     unparsable: int
     accuracy: float
+    accuracy_interval: Interval
     answer_accuracy: float | None
+    answer_interval: Interval | None
     swap_consistency: float | None
     prefers_first: float | None
     tie_rate: float
     label_tie_rate: float
     kappa: float | None
     by_subset: dict[str, float]
+    subset_intervals: dict[str, Interval]
 
     @property
     def parse_rate(self) -> float:
@@ -39,27 +46,35 @@ class JudgeAccuracy:
 
 
 def judge_accuracy(
-    comparisons: Sequence[Comparison], labels: Sequence[Verdict], subsets: Sequence[str]
+    comparisons: Sequence[Comparison],
+    labels: Sequence[Verdict],
+    subsets: Sequence[str],
+    prompts: Sequence[Hashable] | None = None,
 ) -> JudgeAccuracy | None:
     """A judge's comparisons against their `labels`, with the accuracy of every subset. None if nothing could be read.
 
     The verdict on a pair is the response preferred in both orders (a tie where they disagree), or the one that scores
-    higher. What could not be read is left out and counted, and is never a tie.
+    higher. What could not be read is left out and counted, and is never a tie. Pairs of one of `prompts` (each its own
+    without them) share an answer's difficulty: the intervals count them as one cluster.
     """
     rows = [
-        (one, verdict, label, subset)
-        for one, label, subset in zip(comparisons, labels, subsets, strict=True)
+        (one, verdict, label, subset, prompt)
+        for one, label, subset, prompt in zip(
+            comparisons, labels, subsets, range(len(comparisons)) if prompts is None else prompts, strict=True
+        )
         if (verdict := one.verdict) is not None
     ]
     if not rows:
         return None
-    right: dict[str, list[bool]] = {}
-    for _, verdict, label, subset in rows:
-        right.setdefault(subset, []).append(verdict == label)
-    given = [(verdict, label) for _, verdict, label, _ in rows]
+    right = [float(verdict == label) for _, verdict, label, *_ in rows]
+    clusters = [prompt for *_, prompt in rows]
+    in_subset: dict[str, list[int]] = {}
+    for place, (*_, subset, _) in enumerate(rows):
+        in_subset.setdefault(subset, []).append(place)
+    given = [(verdict, label) for _, verdict, label, *_ in rows]
     decided = [
-        float(answer == label) if answer != "tie" else 0.5
-        for one, _, label, _ in rows
+        (float(answer == label) if answer != "tie" else 0.5, prompt)
+        for one, _, label, _, prompt in rows
         if label != "tie"
         for answer in one.answers
     ]
@@ -67,14 +82,20 @@ def judge_accuracy(
     return JudgeAccuracy(
         pairs=len(comparisons),
         unparsable=len(comparisons) - len(rows),
-        accuracy=_share([verdict == label for verdict, label in given]),
-        answer_accuracy=sum(decided) / len(decided) if decided else None,
+        accuracy=_mean(right),
+        accuracy_interval=_interval(right, clusters),
+        answer_accuracy=_mean([value for value, _ in decided]) if decided else None,
+        answer_interval=mean_interval([value for value, _ in decided], [prompt for _, prompt in decided]),
         swap_consistency=swap_consistency(asked),
         prefers_first=first_preference(asked),
-        tie_rate=_share([verdict == "tie" for verdict, _ in given]),
-        label_tie_rate=_share([label == "tie" for _, label in given]),
+        tie_rate=_mean([verdict == "tie" for verdict, _ in given]),
+        label_tie_rate=_mean([label == "tie" for _, label in given]),
         kappa=cohens_kappa([verdict for verdict, _ in given], [label for _, label in given]),
-        by_subset={subset: _share(answers) for subset, answers in sorted(right.items())},
+        by_subset={subset: _mean([right[i] for i in places]) for subset, places in sorted(in_subset.items())},
+        subset_intervals={
+            subset: _interval([right[i] for i in places], [clusters[i] for i in places])
+            for subset, places in sorted(in_subset.items())
+        },
     )
 
 
@@ -94,5 +115,11 @@ def cohens_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
     return None if chance == 1.0 else (observed - chance) / (1.0 - chance)
 
 
-def _share(answers: Sequence[bool]) -> float:
-    return sum(answers) / len(answers)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _interval(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
+    interval = mean_interval(values, clusters)
+    assert interval is not None, "an accuracy is of something"
+    return interval

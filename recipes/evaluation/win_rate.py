@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .comparisons import Comparison, points, preferred, verdicts
-
-INTERVAL = (2.5, 97.5)  # percentiles of the bootstrap
+from .intervals import mean_interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WinRate:
-    """A win rate of a against b with its 95% bootstrap interval over prompts, all as shares (not percent).
+    """A win rate of a against b with its 95% interval (`mean_interval`), all as shares (not percent).
 
     `mean_probability` is the mean of the judge's probabilities, as AlpacaEval 2 counts; of a judge that scores it is
     the win rate. `swap_consistency` is the share of comparisons whose verdict is the same in both orders;
@@ -37,7 +36,7 @@ class WinRate:
     prefers_first: float | None
 
 
-def win_rate(comparisons: Sequence[Comparison], *, seed: int = 0, bootstraps: int = 1000) -> WinRate | None:
+def win_rate(comparisons: Sequence[Comparison]) -> WinRate | None:
     """The share of wins, ties counting half: MT-bench's rule (arXiv 2306.05685), where a response wins only if it is
     preferred in both orders, and contradicting orders are a tie. Of scores the higher one wins.
 
@@ -47,8 +46,8 @@ def win_rate(comparisons: Sequence[Comparison], *, seed: int = 0, bootstraps: in
     if not read:
         return None
     scores = np.array([points(verdict) for _, verdict in read])
-    draws = np.random.default_rng(seed).integers(len(scores), size=(bootstraps, len(scores)))
-    low, high = np.percentile(scores[draws].mean(axis=1), INTERVAL)
+    interval = mean_interval(scores.tolist())
+    assert interval is not None
     probabilities = [one.probability for one, _ in read if one.probability is not None]
     asked = [one.orders for one, _ in read if one.orders is not None and not one.identical]
     return WinRate(
@@ -58,8 +57,8 @@ def win_rate(comparisons: Sequence[Comparison], *, seed: int = 0, bootstraps: in
         ties=int((scores == 0.5).sum()),
         losses=int((scores == 0.0).sum()),
         win_rate=float(scores.mean()),
-        low=float(low),
-        high=float(high),
+        low=interval[0],
+        high=interval[1],
         mean_probability=float(np.mean(probabilities)),
         swap_consistency=swap_consistency(asked),
         prefers_first=first_preference(asked),

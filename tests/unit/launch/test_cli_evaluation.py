@@ -38,7 +38,7 @@ def test_two_rounds_are_judged_in_both_orders_on_the_prompts_that_both_answered(
     code, out, _ = call("compare", f"{run}:1", f"{run}:0")
     assert code == 0
     assert (engine.starts, engine.asked) == (1, 24)
-    assert row(out, "a wins")[0].startswith("100.0% (95% interval 100.0% to 100.0%)")
+    assert row(out, "a wins")[0].startswith("100.0% (95% interval 75.8% to 100.0%)")
     assert row(out, "wins, ties, losses") == ["12, 0, 0"]
     assert "ψ = 0" in row(out, "length-controlled")[0]
     assert row(out, "judge: same both ways round") == ["100.0%"]
