@@ -37,9 +37,9 @@ demo: setup
 		$(BIN)/roundelay run recipe=self_rewarding model=smollm2_135m run.name=$$name; \
 	fi
 
-# The fast tests side by side; then those with engines, one after another.
+# The fast tests side by side; then those with engines in two lanes, each on cores of its own: see their conftest.py.
 test: test-fast
-	$(BIN)/python -m pytest tests/integration -m 'not long'
+	$(BIN)/python -m pytest tests/integration -m 'not long' -n 2
 
 # Other seeds, every stage: for a release.
 test-long: setup

@@ -28,9 +28,9 @@ def three_nodes() -> Iterator[Cluster]:
 
 
 def rollout_processes() -> list[psutil.Process]:
-    """The rollout engines' processes: Ray workers that have vLLM's engine library loaded."""
+    """The rollout engines' processes: Ray workers of these nodes that have vLLM's engine library loaded."""
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.Process().children(recursive=True):
         try:
             if "ray::" in " ".join(process.cmdline()) and any("vllm" in m.path for m in process.memory_maps()):
                 found.append(process)

@@ -27,9 +27,7 @@ STAGES: dict[str, Callable[[Ledger], bool]] = {
 
 
 # Every stage takes several minutes of starts: `make test-long`.
-@pytest.mark.parametrize(
-    "killed_in", [("judge", "learn", "sync", "evaluate"), pytest.param(tuple(STAGES), marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("killed_in", [("judge", "sync"), pytest.param(tuple(STAGES), marks=pytest.mark.long)])
 def test_killed_in_any_stage_a_resumed_run_equals_an_undisturbed_one(
     tiny_model: Path, tmp_path: Path, killed_in: tuple[str, ...]
 ):

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from roundelay.launch.composition import usable_cores
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.records import PolicyRef, UpdateStart
 
@@ -25,7 +26,7 @@ class LearnerHost:
     def make(self, config: Config, policy: PolicyRef, reference: PolicyRef | None) -> int:
         from roundelay.workers.learner import Learner
 
-        learner = Learner(config, 0, 1, 2)
+        learner = Learner(config, 0, 1, usable_cores())
         learner.connect(learner.address())
         learner.begin(start_of(policy, reference))
         self.learners.append(learner)
@@ -89,5 +90,5 @@ def start_hosts(count: int) -> list[Any]:
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, folders)), "DS_ACCELERATOR": "cpu"}
     ray.init(address="local", num_cpus=count, include_dashboard=False, log_to_driver=False)
-    options = {"num_cpus": 1, "runtime_env": {"env_vars": {**environment, "OMP_NUM_THREADS": str(os.cpu_count())}}}
+    options = {"num_cpus": 1, "runtime_env": {"env_vars": {**environment, "OMP_NUM_THREADS": str(usable_cores())}}}
     return [ray.remote(LearnerHost).options(**options).remote() for _ in range(count)]
