@@ -28,6 +28,7 @@ from ..orchestrator.generation_config import (
     samples_of,
 )
 from ..orchestrator.judge_config import AnnotatorsJudge, AttributeModelJudge, AttributesJudge
+from ..orchestrator.objective_config import ObjectiveConfig, PolicyGradientObjective
 from ..orchestrator.pairing_config import (
     AgreementPairing,
     AnchoredPairing,
@@ -191,6 +192,11 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
     )
 
 
+def _rewards_empty(objective: ObjectiveConfig) -> bool:
+    """Whether an empty response has a reward of its own, as in AlpacaFarm: then it is a sample like any other."""
+    return isinstance(objective, PolicyGradientObjective) and objective.missing_eos_reward is not None
+
+
 def _pair(
     shard: Shard, prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, config: Config
 ) -> PairingOutcome:
@@ -274,6 +280,7 @@ def _pair(
                 min_responses=group.min_responses,
                 drop_ties=group.ties == "drop",
                 drop_truncated=drop_truncated,
+                drop_empty=not _rewards_empty(config.objective),
             )
         case AnnotatedPairing():
             return pair_annotated(prompt, rollouts, judgments, drop_truncated=drop_truncated)

@@ -217,6 +217,7 @@ _ROWS: tuple[tuple[str | None, Any], ...] = (
     ("prompts in", _number("data", "prompts")),
     ("rollouts", _number("data", "rollouts")),
     ("  truncated", _number("data", "truncated")),
+    ("  empty", _number("data", "empty")),
     ("  same across prompts", _number("data", "duplicates", percent=True)),
     ("judged (votes)", _votes),
     ("dropped, by reason", _by_reason("data", "dropped")),

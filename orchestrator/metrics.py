@@ -23,6 +23,7 @@ class RoundStats:
     rollouts: int = 0
     rollout_tokens: int = 0
     truncated: int = 0
+    empty: int = 0  # responses of no text, or of white space alone
     pairs: int = 0
     groups: int = 0
     equal_groups: int = 0  # of several responses, all scored alike: they teach a policy gradient nothing
@@ -41,6 +42,7 @@ class RoundStats:
         self.rollouts += len(rollouts)
         self.rollout_tokens += sum(len(rollout.token_ids) for rollout in rollouts)
         self.truncated += sum(rollout.truncated for rollout in rollouts)
+        self.empty += sum(not rollout.text.strip() for rollout in rollouts if not rollout.interim)
         self.duplicates.add([rollout for rollout in rollouts if not rollout.interim])
         self.remarks.update(rollout.remark for rollout in rollouts if rollout.remark)
         self.judge.add(rollouts, judgments)
@@ -77,6 +79,7 @@ class RoundStats:
             "rollouts": self.rollouts,
             "rollout_tokens": self.rollout_tokens,
             "truncated": self.truncated,
+            "empty": self.empty,
             "pairs": self.pairs,
             "groups": self.groups,
             "equal_groups": self.equal_groups,

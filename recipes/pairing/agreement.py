@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from .candidates import dropped, kept
+from .candidates import dropped, kept, lacking
 
 
 def pair_agreement(
@@ -14,12 +14,12 @@ def pair_agreement(
     validator's own answer. Inspired by the consistency fine-tuning of GV-consistency, arXiv 2310.01846, which trains on
     both where they agree; its details are not verified.
 
-    Drop reasons, in this order: `truncated` (no response is left), `unscored` (no validation was parsed),
+    Drop reasons, in this order: `truncated` and `empty` (no response is left), `unscored` (no validation was parsed),
     `disagreement` (the validator says yes to none, or is even).
     """
     candidates = kept(rollouts, drop_truncated)
     if not candidates:
-        return dropped(prompt, "truncated")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=1))
     validations = {judgment.sample: judgment for judgment in judgments if judgment.agrees is not None}
     validated = [(rollout, validations[rollout.sample]) for rollout in candidates if rollout.sample in validations]
     if not validated:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...orchestrator.generation_config import POLICY
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from .candidates import Scored, best_of, dropped, kept, paired, scored_candidates, worst_of
+from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_candidates, worst_of
 
 
 def pair_anchored(
@@ -14,11 +14,13 @@ def pair_anchored(
 
     Chosen is the best of the policy's responses. Rejected is the worst of the initial policy's where that is worse than
     the worst of the policy's, else the worst of the policy's. Drop reasons: those of `candidates.paired`, which also
-    drop what is not better than the rejected one; `truncated` and `unscored` also where none of the policy's is left.
+    drop what is not better than the rejected one; `truncated`, `empty` and `unscored` also where none of the policy's
+    is left.
     """
-    candidates = [rollout for rollout in kept(rollouts, drop_truncated) if rollout.sampler == POLICY]
+    of_policy = [rollout for rollout in rollouts if rollout.sampler == POLICY]
+    candidates = kept(of_policy, drop_truncated)
     if not scored_candidates(candidates, judgments):
-        return dropped(prompt, "unscored" if candidates else "truncated")
+        return dropped(prompt, "unscored" if candidates else lacking(of_policy, drop_truncated, at_least=1))
 
     def pick(scored: Sequence[Scored]) -> tuple[Scored, Scored]:
         own = [one for one in scored if one.rollout.sampler == POLICY]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from .candidates import MEAN_DECIMALS, dropped, kept, mean_scores
+from .candidates import MEAN_DECIMALS, dropped, kept, lacking, mean_scores
 
 LOWEST, HIGHEST = 0, 4
 
@@ -20,10 +20,7 @@ def pair_annotated(
     """
     candidates = kept(rollouts, drop_truncated)
     if not candidates:
-        return dropped(prompt, "truncated")
-    candidates = [rollout for rollout in candidates if rollout.text.strip()]
-    if not candidates:
-        return dropped(prompt, "empty")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=1))
     values, scores = _values(judgments), mean_scores(judgments)
     annotated = [rollout for rollout in candidates if rollout.sample in values]
     if not annotated:

@@ -17,8 +17,8 @@ def pair_best_worst(
     """The best-scored response over the worst: Self-Rewarding LMs, arXiv 2401.10020, section 2.3.
 
     A response's score is the mean of its parsed votes. Among equally scored responses the first sampled stands for all.
-    Drop reasons, in this order: `truncated` and `unscored` (fewer than two candidates are left), `tie` (best and worst
-    are at most `min_margin` apart), `identical` (their texts are equal).
+    Drop reasons, in this order: `truncated`, `empty` and `unscored` (fewer than two candidates are left), `tie` (best
+    and worst are at most `min_margin` apart), `identical` (their texts are equal).
     """
 
     def pick(scored: Sequence[Scored]) -> tuple[Scored, Scored]:

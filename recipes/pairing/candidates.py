@@ -1,8 +1,9 @@
 """What all rules share: a prompt's candidates, their scores, and the pair or the drop that comes of them.
 
-A response's score is the mean of its parsed votes; one without any never enters. Among responses that a rule cannot
-tell apart the first sampled stands for all, so nothing hangs on the order of rollouts or judgments. Lengths are in
-characters.
+An empty response, white space alone included, is no candidate (see `kept`): nothing is learnt from it, as the better
+one or the worse. A response's score is the mean of its parsed votes; one without any never enters. Among responses that
+a rule cannot tell apart the first sampled stands for all, so nothing hangs on the order of rollouts or judgments.
+Lengths are in characters.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,11 +54,12 @@ def paired(
 ) -> PairingOutcome:
     """What `pick` takes, unless one of the reasons that all rules share drops the prompt.
 
-    In this order: `truncated` and `unscored` (fewer than two candidates are left), then those of `scored_pair`.
+    In this order: `truncated`, `empty` and `unscored` (fewer than two candidates are left), then those of
+    `scored_pair`.
     """
     candidates = kept(rollouts, drop_truncated)
     if len(candidates) < 2:
-        return dropped(prompt, "truncated")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=2))
     scored = scored_candidates(candidates, judgments)
     if len(scored) < 2:
         return dropped(prompt, "unscored")
@@ -81,13 +83,26 @@ def scored_pair(prompt: Prompt, chosen: Scored, rejected: Scored, min_margin: fl
     return pair_of(prompt, chosen.rollout, rejected.rollout, margin, "judge")
 
 
-def kept(rollouts: Sequence[Rollout], drop_truncated: bool) -> list[Rollout]:
-    """The responses in the order they were sampled, without those cut by the token limit where they are dropped."""
+def kept(rollouts: Sequence[Rollout], drop_truncated: bool, *, drop_empty: bool = True) -> list[Rollout]:
+    """The candidates in the order they were sampled: the responses without those cut by the token limit, where they
+    are dropped, and without empty ones. Empty ones stay (`drop_empty` False) where an objective has a reward of its own
+    for them."""
     return [
         rollout
         for rollout in sorted(rollouts, key=lambda rollout: rollout.sample)
-        if not rollout.interim and not (drop_truncated and rollout.truncated)
+        if not rollout.interim and not (drop_truncated and rollout.truncated) and not (drop_empty and is_empty(rollout))
     ]
+
+
+def is_empty(rollout: Rollout) -> bool:
+    """Whether a response says nothing: it has no text, or white space alone."""
+    return not rollout.text.strip()
+
+
+def lacking(rollouts: Sequence[Rollout], drop_truncated: bool, *, at_least: int) -> str:
+    """Why fewer than `at_least` candidates are left: `truncated` where whole responses are too few already, else
+    `empty`."""
+    return "truncated" if len(kept(rollouts, drop_truncated, drop_empty=False)) < at_least else "empty"
 
 
 def scored_candidates(candidates: Sequence[Rollout], judgments: Sequence[Judgment]) -> list[Scored]:
@@ -134,7 +149,7 @@ def unusable(a: Rollout, b: Rollout, drop_truncated: bool) -> str | None:
     """Why two responses can be no pair whatever a judge says: `truncated`, or `empty` (one is blank); else None."""
     if drop_truncated and (a.truncated or b.truncated):
         return "truncated"
-    return None if a.text.strip() and b.text.strip() else "empty"
+    return "empty" if is_empty(a) or is_empty(b) else None
 
 
 def drawn(prompt: Prompt, scored: Sequence[Scored], count: int, seed: int) -> list[Scored]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.seeds import derive_seed
-from .candidates import dropped, kept
+from .candidates import dropped, kept, lacking
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +43,7 @@ def pair_critiqued(
     """
     candidates = kept(rollouts, drop_truncated)
     if not candidates:
-        return dropped(prompt, "truncated")
-    candidates = [rollout for rollout in candidates if rollout.text.strip()]
-    if not candidates:
-        return dropped(prompt, "empty")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=1))
     critiqued = _critiqued(candidates, judgments, good_score)
     if not critiqued:
         return dropped(prompt, "unscored")

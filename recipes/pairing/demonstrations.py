@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
-from .candidates import dropped, kept
+from .candidates import dropped, kept, lacking
 
 
 def pair_demonstrations(prompt: Prompt, rollouts: Sequence[Rollout], *, drop_truncated: bool) -> PairingOutcome:
@@ -11,14 +11,12 @@ def pair_demonstrations(prompt: Prompt, rollouts: Sequence[Rollout], *, drop_tru
 
     Responses to negative contrast prompts never are. Drop reasons, in this order: `truncated`, `empty`.
     """
-    candidates = [
+    shown = [
         rollout
-        for rollout in kept(rollouts, drop_truncated)
+        for rollout in rollouts
         if rollout.variant in ("plain", "positive") or (rollout.variant == "ranked" and rollout.sample == 0)
     ]
+    candidates = tuple(kept(shown, drop_truncated))
     if not candidates:
-        return dropped(prompt, "truncated")
-    written = tuple(rollout for rollout in candidates if rollout.text.strip())
-    if not written:
-        return dropped(prompt, "empty")
-    return PairingOutcome(pair=None, dropped=None, group=ResponseGroup(prompt=prompt, responses=written, scores=()))
+        return dropped(prompt, lacking(shown, drop_truncated, at_least=1))
+    return PairingOutcome(pair=None, dropped=None, group=ResponseGroup(prompt=prompt, responses=candidates, scores=()))

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from ...orchestrator.errors import RunError
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from .candidates import dropped, kept, mean_scores, pair_of, same_text, scored_candidates, scored_pair
+from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 PairFunction: TypeAlias = Callable[
     [Prompt, Sequence[Rollout], Mapping[int, float]], tuple[Rollout, Rollout] | str
@@ -20,15 +20,15 @@ def pair_by_function(
     function: PairFunction,
     drop_truncated: bool,
 ) -> PairingOutcome:
-    """What `function` says. Further drop reasons: `truncated` (fewer than two responses are left), and, of a pair that
-    it takes, those of `candidates.scored_pair` (only `identical` where one of the two has no score).
+    """What `function` says. Further drop reasons: `truncated` and `empty` (fewer than two responses are left), and, of
+    a pair that it takes, those of `candidates.scored_pair` (only `identical` where one of the two has no score).
 
     Raises:
         RunError: it returned anything but two of the rollouts it was given, or a reason.
     """
     candidates = kept(rollouts, drop_truncated)
     if len(candidates) < 2:
-        return dropped(prompt, "truncated")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=2))
     scores = mean_scores(judgments)
     said: object = function(prompt, candidates, scores)
     if isinstance(said, str) and said:

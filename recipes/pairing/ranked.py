@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...orchestrator.pairing_config import RankedChoice
 from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.seeds import derive_seed
-from .candidates import dropped, kept, pair_of, same_text
+from .candidates import dropped, kept, lacking, pair_of, same_text
 
 
 def pair_ranked(
@@ -22,12 +22,9 @@ def pair_ranked(
     ranked = [rollout for rollout in rollouts if rollout.variant == "ranked"]
     if len(ranked) < 2:
         return dropped(prompt, "too_few")
-    whole = kept(ranked, drop_truncated)
-    if len(whole) < 2:
-        return dropped(prompt, "truncated")
-    usable = [rollout for rollout in whole if rollout.text.strip()]
+    usable = kept(ranked, drop_truncated)
     if len(usable) < 2:
-        return dropped(prompt, "empty")
+        return dropped(prompt, lacking(ranked, drop_truncated, at_least=2))
     if take == "all":
         return _group(prompt, usable)
     upper = derive_seed(seed, "rank", prompt.id) % (len(usable) - 1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from .candidates import dropped, kept, pair_of
+from .candidates import dropped, kept, lacking, pair_of
 
 
 def pair_right(
@@ -11,10 +11,10 @@ def pair_right(
 ) -> PairingOutcome:
     """The first judgment of a judging prompt that is right, to imitate: Self-Taught Evaluator, arXiv 2408.02666, which
     draws one of several. Samples are alike, so the first is as good a draw. Drop reasons, in this order: `truncated`
-    (none is left), `unscored` (none could be read), `none_right`."""
+    and `empty` (none is left), `unscored` (none could be read), `none_right`."""
     candidates = kept(rollouts, drop_truncated)
     if not candidates:
-        return dropped(prompt, "truncated")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=1))
     right = _right(judgments)
     if not any(rollout.sample in right for rollout in candidates):
         return dropped(prompt, "unscored")
@@ -33,12 +33,12 @@ def pair_right_over_wrong(
     DPO, arXiv 2408.02666. A wrong verdict, a tie, and what cannot be read are all not right, here alone: of a judgment,
     being none is a fault of its own.
 
-    Drop reasons, in this order: `truncated` (fewer than two judgments are left), `none_right`, `all_right`. A prompt
-    without a truth, as held-out ones are, is `unscored`.
+    Drop reasons, in this order: `truncated` and `empty` (fewer than two judgments are left), `none_right`, `all_right`.
+    A prompt without a truth, as held-out ones are, is `unscored`.
     """
     candidates = kept(rollouts, drop_truncated)
     if len(candidates) < 2:
-        return dropped(prompt, "truncated")
+        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=2))
     if not judgments:
         return dropped(prompt, "unscored")
     right = _right(judgments)

@@ -85,7 +85,7 @@ def scored_responses(
             responses=(f"{judge.assistant_prefix}{_nearest(scored.score, judge.scores)}",),
             truth=Truth(source=prompt.id, form="expected_score", ranks=()),
         )
-        for scored in scored_candidates(kept(rollouts, drop_truncated=False), judgments)
+        for scored in scored_candidates(kept(rollouts, drop_truncated=False, drop_empty=False), judgments)
     ]
 
 

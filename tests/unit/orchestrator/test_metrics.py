@@ -84,6 +84,7 @@ def test_a_rounds_summary_adds_up_over_its_shards() -> None:
         "rollouts": 4,
         "rollout_tokens": 24,
         "truncated": 1,
+        "empty": 4,  # these have no text
         "pairs": 2,
         "groups": 0,
         "equal_groups": 0,
@@ -119,6 +120,7 @@ def test_groups_are_counted_and_those_that_teach_nothing_apart() -> None:
         "rollouts": 10,
         "rollout_tokens": 35,
         "truncated": 0,
+        "empty": 10,  # these have no text
         "pairs": 0,
         "groups": 4,
         "equal_groups": 2,
