@@ -1,5 +1,6 @@
 """`roundelay judge-accuracy`: a round's policy as judge of pairs that are labelled."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..orchestrator.subset import fresh_subset
 from ..recipes.evaluation.bias import length_preference, list_preference
 from ..recipes.evaluation.comparisons import Comparison
 from ..recipes.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
-from ..recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
+from ..recipes.evaluation.labelled import FORMATS, UNREAD, LabelledPair, read_labelled
 from .judging import ResponsePair, judge_setup
 from .kept_comparisons import judged_once
 from .reports import between, decimal, figures, number, percent, signed
@@ -24,6 +25,7 @@ from .row_files import file_rows
 from .table import one_line
 
 DIRECTORY = "judge-accuracy"
+_UNREAD = {"wrong": "which is wrong", "tie": "which is a tie", "left_out": "left out"}
 
 
 def judge_labels(
@@ -56,15 +58,23 @@ def judge_labels(
     ]
 
     def report(_: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-        result = _accuracy(comparisons, labelled)
-        return {"judge": side.name, "file": file.name, "format": format, "accuracy": asdict(result) if result else None}
+        result = _accuracy(comparisons, labelled, format)
+        return {
+            "judge": side.name,
+            "file": file.name,
+            "format": format,
+            "rows_noted": _noted(labelled),
+            "accuracy": asdict(result) if result else None,
+        }
 
     (comparisons,) = judged_once([pairs], judge, observer, ledger=side.ledger, directory=DIRECTORY, report=report)
     who = f"{side.name} ({judge.config.judge.kind})" if judge.needs_engine else judge.description
     head = Text(f"judge: {who}\npairs: {file} ({format})")
+    noted = [f"  {count} of {len(labelled)}: {note}" for note, count in _noted(labelled).items()]
     return [
         head,
-        _figures(comparisons, labelled, compares=judge.compares),
+        *([Text("\n".join(("odd rows of the file:", *noted)))] if noted else []),
+        _figures(comparisons, labelled, format, compares=judge.compares),
         Text(f"every comparison: {side.ledger.url}/{DIRECTORY}"),
     ]
 
@@ -81,15 +91,24 @@ def _chosen(pairs: Sequence[LabelledPair], num_pairs: int | None, draw: int) -> 
     }
 
 
-def _accuracy(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair]) -> JudgeAccuracy | None:
+def _noted(labelled: dict[str, LabelledPair]) -> dict[str, int]:
+    """What was odd about rows of the file, each with how many there are."""
+    return dict(Counter(note for pair in labelled.values() for note in pair.notes).most_common())
+
+
+def _accuracy(
+    comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair], format: str
+) -> JudgeAccuracy | None:
     pairs = [labelled[one.prompt_id] for one in comparisons]
     labels, subsets, prompts = zip(*((pair.label, pair.subset, pair.prompt) for pair in pairs), strict=True)
-    return judge_accuracy(comparisons, labels, subsets, prompts)
+    return judge_accuracy(comparisons, labels, subsets, prompts, unread=UNREAD[format])
 
 
-def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair], *, compares: bool) -> Text | Table:
+def _figures(
+    comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair], format: str, *, compares: bool
+) -> Text | Table:
     """A judge that scores stands in no order: nothing is said of orders then."""
-    result = _accuracy(comparisons, labelled)
+    result = _accuracy(comparisons, labelled, format)
     if result is None:
         return Text(f"none of {len(comparisons)} answers could be read: choose another judge")
     texts = {identity: (pair.a, pair.b) for identity, pair in labelled.items()}
@@ -115,6 +134,7 @@ def _figures(comparisons: Sequence[Comparison], labelled: dict[str, LabelledPair
         ("  95% interval", between(result.answer_interval)),
         ("Cohen's κ", decimal(result.kappa)),
         ("parse rate", percent(result.parse_rate)),
+        (f"pairs with an answer that cannot be read, {_UNREAD[result.unread]}", number(result.unparsable)),
         ("ties: judge, labels", f"{percent(result.tie_rate)}, {percent(result.label_tie_rate)}"),
         *(orders if compares else []),
         ("prefers the longer", percent(length_preference(comparisons))),

@@ -51,6 +51,15 @@ class Comparison:
         return ("a" if a > b else "b" if a < b else "tie",)
 
     @property
+    def each(self) -> tuple[Verdict | None, ...]:
+        """As `answers`, with None for what could not be read."""
+        if self.answers:
+            return self.answers
+        if self.scores is not None:
+            return (None,)
+        return tuple(None if said is None else preferred(said) for said in (self.shown_first, self.shown_second))
+
+    @property
     def probability(self) -> float | None:
         """The mean of both orders. Scores have no probabilities: theirs are 1, a half and 0."""
         if self.orders is not None:

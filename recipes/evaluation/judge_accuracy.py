@@ -3,15 +3,20 @@
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from .comparisons import Comparison, Verdict
 from .intervals import Interval, mean_interval
 from .win_rate import first_preference, swap_consistency
 
+# What becomes of an answer that could not be read: it is left out, it is wrong, or it is a tie.
+Unread: TypeAlias = Literal["left_out", "wrong", "tie"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAccuracy:
-    """A judge against labels. All but the counts are shares, over the comparisons that could be read.
+    """A judge against labels. All but the counts are shares, over the comparisons that could be read; the accuracies
+    count what could not be read as `unread` says.
 
     `accuracy` asks for the label itself, ties included, of the verdict. `answer_accuracy` is over pairs whose label is
     no tie, where a judge's tie counts half: of both orders' answers (LLMBar's accuracy: contradicting orders score a
@@ -20,14 +25,15 @@ class JudgeAccuracy:
     undefined.
 
     Example:
-        JudgeAccuracy(pairs=10, unparsable=0, accuracy=0.7, accuracy_interval=(0.4, 0.9), answer_accuracy=0.75,
-                      answer_interval=(0.4, 0.9), swap_consistency=0.8, prefers_first=0.1, tie_rate=0.2,
-                      label_tie_rate=0.1, kappa=0.5, by_subset={"natural": 0.7},
+        JudgeAccuracy(pairs=10, unparsable=0, unread="wrong", accuracy=0.7, accuracy_interval=(0.4, 0.9),
+                      answer_accuracy=0.75, answer_interval=(0.4, 0.9), swap_consistency=0.8, prefers_first=0.1,
+                      tie_rate=0.2, label_tie_rate=0.1, kappa=0.5, by_subset={"natural": 0.7},
                       subset_intervals={"natural": (0.4, 0.9)})
     """
 
     pairs: int
     unparsable: int
+    unread: Unread
     accuracy: float
     accuracy_interval: Interval
     answer_accuracy: float | None
@@ -50,47 +56,46 @@ def judge_accuracy(
     labels: Sequence[Verdict],
     subsets: Sequence[str],
     prompts: Sequence[Hashable] | None = None,
+    *,
+    unread: Unread = "left_out",
 ) -> JudgeAccuracy | None:
     """A judge's comparisons against their `labels`, with the accuracy of every subset. None if nothing could be read.
 
     The verdict on a pair is the response preferred in both orders (a tie where they disagree), or the one that scores
-    higher. What could not be read is left out and counted, and is never a tie. Pairs of one of `prompts` (each its own
-    without them) share an answer's difficulty: the intervals count them as one cluster.
+    higher. What could not be read is counted (`unparsable`). In the accuracies it is left out, with the pair's other
+    answer; or wrong; or a tie, as the benchmark has it: see `unread`. No other figure knows of it. Pairs of one of
+    `prompts` (each its own without them) share an answer's difficulty: the intervals count them as one cluster.
     """
-    rows = [
-        (one, verdict, label, subset, prompt)
-        for one, label, subset, prompt in zip(
-            comparisons, labels, subsets, range(len(comparisons)) if prompts is None else prompts, strict=True
-        )
-        if (verdict := one.verdict) is not None
-    ]
-    if not rows:
+    rows = list(zip(comparisons, labels, subsets, range(len(comparisons)) if prompts is None else prompts, strict=True))
+    read = [(verdict, label) for one, label, *_ in rows if (verdict := one.verdict) is not None]
+    if not read:
         return None
-    right = [float(verdict == label) for _, verdict, label, *_ in rows]
-    clusters = [prompt for *_, prompt in rows]
+    counted = [row for row in rows if unread != "left_out" or row[0].verdict is not None]
+    right = [_rightness(one, label, unread) for one, label, *_ in counted]
+    clusters = [prompt for *_, prompt in counted]
     in_subset: dict[str, list[int]] = {}
-    for place, (*_, subset, _) in enumerate(rows):
+    for place, (*_, subset, _) in enumerate(counted):
         in_subset.setdefault(subset, []).append(place)
-    given = [(verdict, label) for _, verdict, label, *_ in rows]
     decided = [
-        (float(answer == label) if answer != "tie" else 0.5, prompt)
-        for one, _, label, _, prompt in rows
+        (_worth(answer, label, unread), prompt)
+        for one, label, _, prompt in counted
         if label != "tie"
-        for answer in one.answers
+        for answer in one.each
     ]
     asked = [one.orders for one, *_ in rows if one.orders is not None and not one.identical]
     return JudgeAccuracy(
         pairs=len(comparisons),
-        unparsable=len(comparisons) - len(rows),
+        unparsable=len(comparisons) - len(read),
+        unread=unread,
         accuracy=_mean(right),
         accuracy_interval=_interval(right, clusters),
         answer_accuracy=_mean([value for value, _ in decided]) if decided else None,
         answer_interval=mean_interval([value for value, _ in decided], [prompt for _, prompt in decided]),
         swap_consistency=swap_consistency(asked),
         prefers_first=first_preference(asked),
-        tie_rate=_mean([verdict == "tie" for verdict, _ in given]),
-        label_tie_rate=_mean([label == "tie" for _, label in given]),
-        kappa=cohens_kappa([verdict for verdict, _ in given], [label for _, label in given]),
+        tie_rate=_mean([verdict == "tie" for verdict, _ in read]),
+        label_tie_rate=_mean([label == "tie" for _, label in read]),
+        kappa=cohens_kappa([verdict for verdict, _ in read], [label for _, label in read]),
         by_subset={subset: _mean([right[i] for i in places]) for subset, places in sorted(in_subset.items())},
         subset_intervals={
             subset: _interval([right[i] for i in places], [clusters[i] for i in places])
@@ -113,6 +118,21 @@ def cohens_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
     lefts, rights = Counter(left), Counter(right)
     chance = sum(lefts[name] * rights[name] for name in lefts) / len(left) ** 2
     return None if chance == 1.0 else (observed - chance) / (1.0 - chance)
+
+
+def _rightness(one: Comparison, label: Verdict, unread: Unread) -> float:
+    """1 where the verdict on a pair is its label, else 0."""
+    if one.verdict is not None or unread != "tie":
+        return float(one.verdict == label)
+    said = {answer or "tie" for answer in one.each}
+    return float((said.pop() if len(said) == 1 else "tie") == label)
+
+
+def _worth(answer: Verdict | None, label: Verdict, unread: Unread) -> float:
+    """What an answer is worth against a label that is no tie."""
+    if answer is None:
+        return 0.5 if unread == "tie" else 0.0
+    return 0.5 if answer == "tie" else float(answer == label)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,6 +1,9 @@
 """Pairs of responses with a label, as four benchmarks of judges publish them: rows in, one kind of record out.
 
-Files are read elsewhere. A row that does not fit is an error with its place, never a guess.
+Files are read elsewhere. A row that does not fit is an error with its place, never a guess. What the published files
+are known to have that is odd is read as their projects' own code reads it, and said of the pair (`notes`), so that it
+can be counted: the shapes of PandaLM's and LLMBar's files are verified on the files, those of MT-bench's and
+RewardBench's by their data set cards and code.
 """
 
 import math
@@ -12,13 +15,17 @@ from typing import Any, TypeAlias
 from ...orchestrator.errors import ConfigError
 from ...orchestrator.seeds import derive_seed
 from .comparisons import Verdict
+from .judge_accuracy import Unread
 
 Row: TypeAlias = Mapping[str, Any]
+
+CONVERSATIONS = ("conversation_a", "conversation_b")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledPair:
-    """A prompt, two responses, and which is the better one. `subset` is the part of the benchmark it belongs to.
+    """A prompt, two responses, and which is the better one. `subset` is the part of the benchmark it belongs to,
+    `notes` what was odd about its row, in words that are the same for every such row.
 
     Example:
         LabelledPair(prompt="Name a prime.", a="7", b="8", label="a")
@@ -29,6 +36,7 @@ class LabelledPair:
     b: str
     label: Verdict
     subset: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_labelled(rows: Iterable[tuple[str, Any]], format: str) -> list[LabelledPair]:
@@ -52,40 +60,60 @@ def read_labelled(rows: Iterable[tuple[str, Any]], format: str) -> list[Labelled
 
 def _pandalm(row: Row) -> LabelledPair:
     """PandaLM's test set (arXiv 2306.05087): the majority of three annotators, 0 a tie. Where all three differ, the
-    first one's label, as its own script has it. An absent `input` is NaN there."""
+    first one's label, as its own script has it. An absent `input` is NaN there.
+
+    Of the published file's 999 rows six have a response that is JSON's true: the word "True", which its code puts into
+    the prompt. One has an instruction of a blank: its input alone is the prompt."""
     votes = [_one_of(row, f"annotator{number}", {0: "tie", 1: "a", 2: "b"}) for number in (1, 2, 3)]
     given = row.get("input")
     more = "" if given is None or (isinstance(given, float) and math.isnan(given)) else _text(row, "input", empty=True)
-    instruction = _text(row, "instruction")
+    instruction = _text(row, "instruction", empty=bool(more.strip()))
+    a, b = (_word_or_text(row, name) for name in ("response1", "response2"))
     return LabelledPair(
-        prompt=f"{instruction}\n\n{more}" if more else instruction,
-        a=_text(row, "response1", empty=True),
-        b=_text(row, "response2", empty=True),
+        prompt="\n\n".join(part for part in (instruction, more) if part.strip()),
+        a=a,
+        b=b,
         label=Counter(votes).most_common(1)[0][0],
+        notes=_notes(
+            {
+                "a response is JSON's true or false, read as the word": _has_word(row, "response1", "response2"),
+                "the instruction is blank, so the input alone is the prompt": not instruction.strip(),
+                "a response is empty": not (a.strip() and b.strip()),
+                "all three annotators differ, so the first one's label is taken": len(set(votes)) == 3,
+            }
+        ),
     )
 
 
 def _llmbar(row: Row) -> LabelledPair:
-    """LLMBar (arXiv 2310.07641): one output follows the instruction, the other does not."""
+    """LLMBar (arXiv 2310.07641): one output follows the instruction, the other does not. Of its processed sets
+    LLMEval² has an empty output."""
+    a, b = _text(row, "output_1", empty=True), _text(row, "output_2", empty=True)
     return LabelledPair(
         prompt=_text(row, "input"),
-        a=_text(row, "output_1", empty=True),
-        b=_text(row, "output_2", empty=True),
+        a=a,
+        b=b,
         label=_one_of(row, "label", {1: "a", 2: "b"}),
+        notes=_notes({"a response is empty": not (a.strip() and b.strip())}),
     )
 
 
 def _mt_bench(row: Row) -> LabelledPair:
     """MT-bench's human judgments (arXiv 2306.05685), one row a vote. The conversations part after the first question:
-    a judgment of the second turn is about all that follows it, turns named by their roles."""
+    a judgment of the second turn is about all that follows it, turns named by their roles. The votes of GPT-4 that
+    stand beside people's have "tie (inconsistent)" where its two orders contradict each other: a tie."""
     turn = _one_of(row, "turn", {1: 1, 2: 2})
     question, a = _conversation(row, "conversation_a", turn)
     other, b = _conversation(row, "conversation_b", turn)
     if question != other:
         raise _MisfitError("conversation_a and conversation_b begin with different questions")
     winner = _text(row, "winner")
-    label = "tie" if winner.startswith("tie") else _one_of(row, "winner", {"model_a": "a", "model_b": "b"})
-    return LabelledPair(prompt=question, a=a, b=b, label=label, subset=f"turn {turn}")
+    names = {"model_a": "a", "model_b": "b"}
+    label = "tie" if winner.startswith("tie") else _one_of(row, "winner", names)
+    empty = any(not message["content"].strip() for name in CONVERSATIONS for message in row[name][1 : 2 * turn : 2])
+    qualified = winner.startswith("tie") and winner != "tie"
+    notes = {f"the winner is {winner!r}, read as a tie": qualified, "a response is empty": empty}
+    return LabelledPair(prompt=question, a=a, b=b, label=label, subset=f"turn {turn}", notes=_notes(notes))
 
 
 def _rewardbench(row: Row) -> LabelledPair:
@@ -97,9 +125,10 @@ def _rewardbench(row: Row) -> LabelledPair:
         _text(row, "rejected", empty=True),
     )
     subset = _text(row, "subset")
+    notes = _notes({"a response is empty": not (chosen.strip() and rejected.strip())})
     if derive_seed("side", prompt, chosen, rejected) % 2:
-        return LabelledPair(prompt=prompt, a=rejected, b=chosen, label="b", subset=subset)
-    return LabelledPair(prompt=prompt, a=chosen, b=rejected, label="a", subset=subset)
+        return LabelledPair(prompt=prompt, a=rejected, b=chosen, label="b", subset=subset, notes=notes)
+    return LabelledPair(prompt=prompt, a=chosen, b=rejected, label="a", subset=subset, notes=notes)
 
 
 FORMATS: dict[str, Callable[[Row], LabelledPair]] = {
@@ -108,6 +137,11 @@ FORMATS: dict[str, Callable[[Row], LabelledPair]] = {
     "mt_bench": _mt_bench,
     "rewardbench": _rewardbench,
 }
+
+
+# What the benchmark's own code makes of a judge's answer that it cannot read: PandaLM a tie ("garbage"), LLMBar no
+# winner, which is never the label, RewardBench half a point. MT-bench's agreement is over the votes that there are.
+UNREAD: dict[str, Unread] = {"pandalm": "tie", "llmbar": "wrong", "mt_bench": "left_out", "rewardbench": "tie"}
 
 
 class _MisfitError(Exception):
@@ -125,6 +159,19 @@ def _text(row: Row, name: str, *, empty: bool = False) -> str:
     if not isinstance(value, str) or not (value.strip() or empty):
         raise _MisfitError(f"{name!r} is {_shown(row, name)}, not text")
     return value
+
+
+def _word_or_text(row: Row, name: str) -> str:
+    value = row.get(name)
+    return str(value) if isinstance(value, bool) else _text(row, name, empty=True)
+
+
+def _has_word(row: Row, *names: str) -> bool:
+    return any(isinstance(row.get(name), bool) for name in names)
+
+
+def _notes(found: Mapping[str, bool]) -> tuple[str, ...]:
+    return tuple(note for note, holds in found.items() if holds)
 
 
 def _one_of(row: Row, name: str, meanings: Mapping[Any, Any]) -> Any:

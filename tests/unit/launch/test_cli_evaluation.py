@@ -1,5 +1,6 @@
 """`compare`, `judge-accuracy` and `lm-eval` on run directories made by hand; the engine is a script."""
 
+import json
 import math
 import re
 import sys
@@ -299,6 +300,22 @@ def test_every_format_is_judged_and_told_by_its_subsets(
     code, out, _ = call("judge-accuracy", run, str(FIXTURES / file), "--format", format)
     assert code == 0
     assert {name: row(out, name)[0] for name in rows} == rows
+
+
+def test_odd_rows_of_a_published_file_are_judged_and_counted(
+    call: Call, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    """PandaLM's published file has responses that are JSON's true, a blank instruction and empty responses."""
+    run = make_run(tmp_path, "demo", [bad, good])
+    code, out, err = call("judge-accuracy", run, str(FIXTURES / "pandalm_odd.json"), "--format", "pandalm")
+    assert code == 0, err
+    assert row(out, "pairs") == ["4"]
+    told = " ".join(out.split())
+    assert "odd rows of the file: 2 of 4: a response is JSON's true or false, read as the word" in told
+    assert "1 of 4: the instruction is blank, so the input alone is the prompt" in told
+    assert "1 of 4: a response is empty" in told
+    (kept,) = Path(run, "judge-accuracy").glob("*.json")
+    assert sum(json.loads(kept.read_text())["rows_noted"].values()) == 4
 
 
 @pytest.mark.parametrize(

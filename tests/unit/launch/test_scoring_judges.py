@@ -109,5 +109,6 @@ def test_a_pair_with_a_response_that_has_no_score_is_counted_and_never_a_tie(
     words = ("judge-accuracy", run, str(FIXTURES / "llmbar.json"), "--format", "llmbar", "judge=rating")
     _, out, _ = call(*words)
     assert row(out, "parse rate") == ["50.0%"]
-    assert row(out, "accuracy") == ["100.0%"]
+    assert row(out, "pairs with an answer that cannot be read, which is wrong") == ["1"]
+    assert row(out, "accuracy") == ["50.0%"]  # LLMBar counts what cannot be read as wrong
     assert row(out, "ties: judge, labels") == ["0.0%, 0.0%"]

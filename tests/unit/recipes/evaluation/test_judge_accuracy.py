@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.comparisons import comparison, scored, with_verdict
 
 from roundelay.recipes.evaluation.comparisons import Verdict
-from roundelay.recipes.evaluation.judge_accuracy import cohens_kappa, judge_accuracy
+from roundelay.recipes.evaluation.judge_accuracy import Unread, cohens_kappa, judge_accuracy
 
 VERDICTS = st.sampled_from(["a", "b", "tie"])
 
@@ -57,6 +57,36 @@ def test_an_answer_that_is_even_counts_half_by_order() -> None:
 def test_labels_that_are_all_ties_have_no_accuracy_by_order() -> None:
     found = judge_accuracy([with_verdict("a")], ["tie"], [""])
     assert found is not None and found.answer_accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("unread", "accuracy", "answer_accuracy", "by_subset"),
+    [
+        ("left_out", 1.0, 1.0, {"x": 1.0}),
+        ("wrong", 0.25, 3 / 6, {"x": 0.5, "y": 0.0}),
+        ("tie", 0.5, 4.5 / 6, {"x": 0.5, "y": 0.5}),
+    ],
+)
+def test_what_cannot_be_read_counts_as_the_benchmark_has_it(
+    unread: Unread, accuracy: float, answer_accuracy: float, by_subset: dict[str, float]
+) -> None:
+    """Four pairs: right in both orders; one order unread, the other right; both unread (label b); both unread where
+    the label is a tie. Verdicts by label: 1 of 1; with unread ones wrong 1 of 4; as ties the second's orders are a and
+    a tie, so a tie, wrong, and the fourth is right: 2 of 4. By order, without the label tie: 2 of 2; 3 of 6 (1, 1, 1, 0,
+    0, 0); and (1, 1, 1, ½, ½, ½)."""
+    pairs = [comparison(0.9, 0.8), comparison(0.9, None), comparison(None, None), comparison(None, None)]
+    found = judge_accuracy(pairs, ["a", "a", "b", "tie"], ["x", "x", "y", "y"], unread=unread)
+    assert found is not None
+    assert (found.accuracy, found.answer_accuracy, found.by_subset) == (accuracy, answer_accuracy, by_subset)
+    assert (found.unparsable, found.parse_rate, found.unread, found.tie_rate) == (3, 0.25, unread, 0.0)
+
+
+def test_an_unread_score_counts_as_the_benchmark_has_it() -> None:
+    """Once a pair: there are no orders. Right, and unread: 1 of 2 where it is wrong, 1½ of 2 where it is a tie."""
+    pairs = [scored(4, 2), scored(None, 5)]
+    wrong, tie = (judge_accuracy(pairs, ["a", "b"], ["", ""], unread=unread) for unread in ("wrong", "tie"))
+    assert wrong is not None and tie is not None
+    assert (wrong.accuracy, wrong.answer_accuracy, tie.accuracy, tie.answer_accuracy) == (0.5, 0.5, 0.5, 0.75)
 
 
 def test_nothing_readable_has_no_accuracy() -> None:

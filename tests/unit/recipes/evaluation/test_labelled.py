@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from roundelay.launch.row_files import file_rows
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.recipes.evaluation.labelled import FORMATS, LabelledPair, read_labelled
+from roundelay.recipes.evaluation.labelled import FORMATS, UNREAD, LabelledPair, read_labelled
 
 FIXTURES = Path(__file__).parents[3] / "support" / "labelled"
 
@@ -49,6 +49,40 @@ def test_pandalm_takes_the_majority_of_its_annotators() -> None:
     )
     assert (second.prompt, second.label, second.b) == ("Name a colour.", "tie", "")
     assert third.label == "a"
+
+
+def test_pandalms_odd_rows_are_read_as_its_own_code_reads_them_and_are_noted() -> None:
+    """JSON's true is the word, a blank instruction leaves the input alone, an empty response is one. The published file
+    has 6, 1 and 54 such rows among 999; every one is read."""
+    right, wrong, blank, empty = read("pandalm_odd.json", "pandalm")
+    assert (right.a, right.b, right.label) == ("True", "True.", "tie")
+    assert (wrong.a, wrong.b, wrong.label) == ("It is not.", "True", "a")
+    assert (blank.prompt, blank.label) == ("Courage", "b")
+    assert (empty.prompt, empty.a, empty.b) == ("Name a tree.", "", "The ash.")
+    notes = [pair.notes for pair in (right, wrong, blank, empty)]
+    assert [len(of_row) for of_row in notes] == [1, 1, 1, 1] and notes[0] == notes[1] != notes[2] != notes[3]
+    assert "JSON's true" in notes[0][0] and "blank" in notes[2][0] and "empty" in notes[3][0]
+    assert [pair.notes for pair in read("pandalm.json", "pandalm")[:1]] == [()]
+
+
+def test_a_pair_without_instruction_and_input_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'instruction' is ' ', not text"):
+        one("pandalm", {**row_of("pandalm"), "instruction": " ", "input": " "})
+
+
+def test_odd_rows_of_the_other_benchmarks_are_read_and_noted() -> None:
+    (empty,) = read("llmbar_odd.json", "llmbar")
+    assert (empty.b, empty.label, empty.notes) == ("", "a", ("a response is empty",))
+    inconsistent, silent = read("mt_bench_odd.jsonl", "mt_bench")
+    assert inconsistent.label == "tie" and "tie (inconsistent)" in inconsistent.notes[0]
+    assert silent.a.endswith("assistant: ") and silent.notes == ("a response is empty",)
+    assert inconsistent.notes == ("the winner is 'tie (inconsistent)', read as a tie",)
+
+
+def test_each_benchmark_says_what_an_unread_answer_is() -> None:
+    """PandaLM's script makes a tie of "garbage", LLMBar's no winner, RewardBench's half a point."""
+    assert UNREAD == {"pandalm": "tie", "llmbar": "wrong", "mt_bench": "left_out", "rewardbench": "tie"}
+    assert UNREAD.keys() == FORMATS.keys()
 
 
 def test_llmbar_names_the_better_output() -> None:
