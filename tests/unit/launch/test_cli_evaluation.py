@@ -315,7 +315,7 @@ def test_odd_rows_of_a_published_file_are_judged_and_counted(
     assert "1 of 4: the instruction is blank, so the input alone is the prompt" in told
     assert "1 of 4: a response is empty" in told
     (kept,) = Path(run, "judge-accuracy").glob("*.json")
-    assert sum(json.loads(kept.read_text())["rows_noted"].values()) == 4
+    assert sum(json.loads(kept.read_text())["report"]["rows_noted"].values()) == 4
 
 
 @pytest.mark.parametrize(

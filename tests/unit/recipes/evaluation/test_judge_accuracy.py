@@ -72,8 +72,8 @@ def test_what_cannot_be_read_counts_as_the_benchmark_has_it(
 ) -> None:
     """Four pairs: right in both orders; one order unread, the other right; both unread (label b); both unread where
     the label is a tie. Verdicts by label: 1 of 1; with unread ones wrong 1 of 4; as ties the second's orders are a and
-    a tie, so a tie, wrong, and the fourth is right: 2 of 4. By order, without the label tie: 2 of 2; 3 of 6 (1, 1, 1, 0,
-    0, 0); and (1, 1, 1, ½, ½, ½)."""
+    a tie, so a tie, wrong, and the fourth is right: 2 of 4. By order, without the label tie: 2 of 2; 3 of 6 (1, 1, 1,
+    0, 0, 0); and (1, 1, 1, ½, ½, ½)."""
     pairs = [comparison(0.9, 0.8), comparison(0.9, None), comparison(None, None), comparison(None, None)]
     found = judge_accuracy(pairs, ["a", "a", "b", "tie"], ["x", "x", "y", "y"], unread=unread)
     assert found is not None
