@@ -87,13 +87,13 @@ class Rollout:
     """One sampled response.
 
     `prompt_token_ids` are those of the original prompt, which the response is trained under; `sampler_token_ids` those
-    it was sampled from (with affixes, for contrast variants). `token_ids` include the end-of-turn token when
-    `finish_reason` is "stop". `logprobs` are the sampler's, one per token of `token_ids`, at temperature 1; a given
-    response has none. `sampler` is the word or path by which the configuration names who sampled; `policy_version` is
-    negative for a model from outside of the run. The `sample` of a "ranked" response is its rank by construction or by
-    its data set, 0 the best. An "interim" one is a text on the way to a response (a proposal, a review, a draft): it is
-    neither judged nor trained on. `remark` says in a word why generation went no further with it; it is empty where it
-    did.
+    it was sampled from (with affixes, for contrast variants). `token_ids` are as sampled: they end with the token that
+    stopped the engine, or with a stop string's and no end of turn; `text` has neither. A given response ends as the
+    template ends an assistant's turn. `logprobs` are the sampler's, one per token, at temperature 1; given ones have
+    none. `sampler` is the word or path by which the configuration names who sampled; `policy_version` is negative for a
+    model from outside of the run. The `sample` of a "ranked" response is its rank by construction or by its data set, 0
+    the best. An "interim" one is a text on the way to a response (a proposal, a draft), neither judged nor trained on.
+    `remark` says in a word why generation went no further with it, if so.
 
     Example:
         Rollout(prompt_id="maths-001", sample=0, variant="plain", prompt_token_ids=(1, 5), sampler_token_ids=(1, 5),
@@ -287,10 +287,9 @@ class Shard:
 class GenerationRequest:
     """One request to a rollout engine: `messages` through the chat template, continued by the model.
 
-    `assistant_prefix` opens the assistant's turn. `plain_messages` is the conversation whose token ids the caller also
-    wants (the original of a contrast prompt). `response` is a given one: it is encoded, with the end-of-turn token, and
-    nothing is sampled. `choices` asks for the next-token log-probs of these strings, and
-    `constrain_to_choices` lets the model say nothing else.
+    `assistant_prefix` opens the assistant's turn. `plain_messages` are those whose token ids the caller also wants (a
+    contrast prompt's original). A given `response` is encoded, with an end of turn if `response_ended`, and nothing is
+    sampled. `choices` asks for the next-token log-probs of these strings, `constrain_to_choices` for nothing else.
 
     Example:
         GenerationRequest(messages=prompt.messages, seed=11, temperature=0.7, top_p=0.9, max_tokens=48)
@@ -305,6 +304,7 @@ class GenerationRequest:
     assistant_prefix: str = ""
     plain_messages: tuple[Message, ...] = ()
     response: str | None = None
+    response_ended: bool = True
     choices: tuple[str, ...] = ()
     constrain_to_choices: bool = False
 

@@ -1,19 +1,21 @@
 """Conversations to token ids, the one way for every worker: chat template, assistant prefix, choices.
 
-Text from data sets and models is data: a special token spelled out in a message's text is broken up before the
-template is applied, so that it can never close a turn or open one.
+Text from data sets and models is data: what the template writes as a mark (see `turns`) is broken up in a message's
+text before the template is applied, so that it can never close a turn or open one.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig, PretrainedConfig
 
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.records import Message, TokenSequence
+from .turns import Marks, Rendered, end_of_turn, rendered, text_marks, token_marks
 
-ZERO_WIDTH_SPACE = "\u200b"
+THOUGHT = ("<think>", "</think>")  # a template may write these; an assistant's own text may hold them all the same
 
 
 class ChatEncoder:
@@ -23,55 +25,150 @@ class ChatEncoder:
         path: the model directory or hub name.
         trust_remote_code: whether the model's own Python may run.
 
+    `stop_ids` are the tokens that stop an engine: the template's end of a turn, and what the model's files say.
+
     Raises:
-        ConfigError: the directory has no tokenizer, or the tokenizer no chat template.
+        ConfigError: the directory has no tokenizer, or the tokenizer no chat template; or the template leaves out a
+            user's message, or ends an assistant's turn with what is no token.
     """
 
     def __init__(self, path: str, *, trust_remote_code: bool = False):
+        self.path = path
         self.tokenizer: Any = _tokenizer(path, trust_remote_code)
         if not self.tokenizer.chat_template:
             raise ConfigError(
                 f"model.path={path} has a tokenizer without a chat template",
                 "use an instruct model, or put a chat_template.jinja into the directory",
             )
+        end = (self.end_ids[-1],) if self._end is not None else ()
+        self.stop_ids: tuple[int, ...] = tuple(sorted({*self._models_stops, *end}))
 
     @cached_property
-    def _special(self) -> tuple[str, ...]:
-        added = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        return tuple(sorted({*self.tokenizer.all_special_tokens, *added}, key=len, reverse=True))
+    def _added(self) -> tuple[str, ...]:
+        """The tokens of the tokenizer's own list but for blank ones (runs of spaces), which content is full of."""
+        added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
+        return tuple(sorted(token for token in added | {*self.tokenizer.all_special_tokens} if token.strip()))
 
-    def neutralise(self, text: str) -> str:
-        """`text` with every special token broken up by a zero-width space after its first character."""
-        for token in self._special:
-            if token in text:
-                text = text.replace(token, token[0] + ZERO_WIDTH_SPACE + token[1:])
-        return text
+    @cached_property
+    def _conversations(self) -> list[Rendered]:
+        conversations = rendered(self.tokenizer)
+        if not any(one.roles == "u" for one in conversations):
+            raise ConfigError(
+                f"model.path={self.path} has a chat template that does not write a user's message as it is",
+                "use a model whose template takes messages of plain text",
+            )
+        return conversations
+
+    @cached_property
+    def _marks(self) -> Marks:
+        special = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        special = {token for token in special | {*self.tokenizer.all_special_tokens} if token.strip()}
+        backend = self.tokenizer.backend_tokenizer if self.tokenizer.is_fast else None
+        return Marks(
+            special | token_marks(self._conversations, self._added),
+            text_marks(self._conversations, self._added, self.tokenizer.bos_token or ""),
+            backend.normalizer.normalize_str if backend is not None and backend.normalizer is not None else None,
+        )
+
+    @cached_property
+    def _assistants_marks(self) -> Marks:
+        marks = self._marks
+        texts = {mark for mark in marks.texts if mark.text not in THOUGHT}
+        return Marks(marks.tokens - {*THOUGHT}, texts, marks.normalise)
+
+    def neutralise(self, text: str, role: str = "user") -> str:
+        """`text` of a message of `role` with every mark of the template broken up; as it is where it holds none."""
+        return (self._assistants_marks if role == "assistant" else self._marks).broken(text)
 
     def encode(self, messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
-        """Token ids of a conversation with the assistant's turn opened, and `assistant_prefix` in it."""
-        turns = [{"role": message.role, "content": self.neutralise(message.content)} for message in messages]
-        text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return self._ids(text + self.neutralise(assistant_prefix))
-
-    def encode_response(self, text: str) -> tuple[int, ...]:
-        """Token ids of a given response, ended as the policy ends its own: by the end-of-turn token.
+        """Token ids of a conversation with the assistant's turn opened, and `assistant_prefix` in it.
 
         Raises:
-            ConfigError: the tokenizer has none.
+            ConfigError: the template cannot write a conversation.
         """
-        return (*self._ids(self.neutralise(text)), self._end)
+        turns = [{"role": one.role, "content": self.neutralise(one.content, one.role)} for one in messages]
+        text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return self._ids(text + self.neutralise(assistant_prefix, "assistant"))
+
+    def encode_response(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Token ids of a given response, ended as the template ends an assistant's turn, once; or without an end.
+
+        Raises:
+            ConfigError: the tokenizer has no token to end it with.
+        """
+        if not ended:
+            return self._ids(self.neutralise(text, "assistant"))
+        return (*self._ids(self.neutralise(self.without_end(text), "assistant")), *self.end_ids)
+
+    def without_end(self, text: str) -> str:
+        """A given response without the end of turn (or another token that stops an engine) that its text has.
+
+        Example:
+            >>> encoder.without_end("A prime: 7.<|im_end|>\\n")
+            'A prime: 7.'
+        """
+        tokens = {*self.tokenizer.convert_ids_to_tokens(self.stop_ids), self._end or self.tokenizer.eos_token}
+        ends = "|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True) if token)
+        return re.sub(rf"(?:(?:{ends})\s*)+\Z", "", text) if ends else text
 
     def ended(self, sequence: TokenSequence) -> TokenSequence:
-        """`sequence` up to the end-of-turn token, which is put behind a response that was cut before it.
+        """`sequence` up to the end of turn, which is put behind a response that was cut before it, and in the place of
+        another token that stopped an engine.
 
         A reward model reads there: what it sees in the middle of a sentence says little of the response.
 
         Raises:
-            ConfigError: the tokenizer has none.
+            ConfigError: the tokenizer has no token to end it with.
         """
-        if sequence.token_ids[-1:] == (self._end,):
+        end, token_ids = self.end_ids, sequence.token_ids
+        if token_ids[-len(end) :] == end:
             return sequence
-        return TokenSequence(prompt_token_ids=sequence.prompt_token_ids, token_ids=(*sequence.token_ids, self._end))
+        while token_ids and token_ids[-1] in self.stop_ids:
+            token_ids = token_ids[:-1]
+        return TokenSequence(prompt_token_ids=sequence.prompt_token_ids, token_ids=(*token_ids, *end))
+
+    @cached_property
+    def end_ids(self) -> tuple[int, ...]:
+        """What ends an assistant's turn: what the template ends it with, or `eos_token` where it writes nothing.
+
+        Raises:
+            ConfigError: there is neither, or what the template writes holds no token that could stop an engine.
+        """
+        end = self._end or self.tokenizer.eos_token
+        if end is None:
+            raise ConfigError(
+                "the model's tokenizer has no eos_token, and a response could not end",
+                "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
+            )
+        if self._end is not None and not end.endswith(self._added):
+            raise ConfigError(
+                f"model.path={self.path} has a chat template that ends the assistant's turn with {end!r}, which is no "
+                "token of its tokenizer: no response would stop there",
+                "add it to the tokenizer as a token (and its row to the model), or end turns with eos_token there",
+            )
+        return (self.tokenizer.convert_tokens_to_ids(end),) if end in self._added else self._ids(end)
+
+    @cached_property
+    def _end(self) -> str | None:
+        """What the template itself ends an assistant's turn with."""
+        return end_of_turn(
+            self._conversations, self._added, self.tokenizer.convert_ids_to_tokens(list(self._models_stops))
+        )
+
+    @cached_property
+    def _models_stops(self) -> tuple[int, ...]:
+        """Where the model's own files let an engine stop: vLLM takes the tokenizer's eos_token and generation_config's,
+        or config.json's where there is no generation_config."""
+        try:
+            eos = GenerationConfig.from_pretrained(self.path).eos_token_id
+        except OSError:
+            try:
+                eos = PretrainedConfig.get_config_dict(self.path)[0].get("eos_token_id")
+            except OSError:
+                eos = None
+        ids = [eos] if isinstance(eos, int) else eos or []
+        own = self.tokenizer.eos_token_id
+        return tuple(sorted({*ids, *([] if own is None else [own])}))
 
     def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """The single token with which each choice continues `assistant_prefix`.
@@ -93,15 +190,6 @@ class ChatEncoder:
         if len(set(ids)) != len(ids):
             raise ConfigError(f"the judge's {tuple(choices)} share tokens", "use judge=additive")
         return tuple(ids)
-
-    @property
-    def _end(self) -> int:
-        if self.tokenizer.eos_token_id is None:
-            raise ConfigError(
-                "the model's tokenizer has no eos_token, and a response could not end",
-                "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
-            )
-        return self.tokenizer.eos_token_id
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -52,6 +52,36 @@ def engine_args(model: ModelConfig, cluster: ClusterConfig, policy_path: str) ->
     )
 
 
+def sampling_params(
+    request: GenerationRequest, *, room: int, stop_ids: Sequence[int], choice_ids: Sequence[int]
+) -> SamplingParams:
+    """vLLM's parameters for a request that has room for `room` tokens.
+
+    The answer ends at a token of `stop_ids`, at the token limit, or with the token that completes a string of
+    `request.stop`: that string's tokens are in the answer, as sampled, and its text ends before it.
+
+    Raises:
+        AssertionError: vLLM would sample by other values than the ledger has.
+    """
+    params = SamplingParams(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        max_tokens=min(request.max_tokens, room),
+        stop=list(request.stop),
+        stop_token_ids=list(stop_ids),
+        seed=request.seed,
+        logprobs=None if choice_ids else 0,
+        logprob_token_ids=list(choice_ids) or None,
+        allowed_token_ids=list(choice_ids) if request.constrain_to_choices else None,
+    )
+    # vLLM draws by a seed's low 32 bits, takes -1 for none, and raises temperatures next to 0.
+    assert params.temperature == request.temperature and 0 <= request.seed < 2**32 and params.seed == request.seed, (
+        f"vLLM samples at temperature {params.temperature} with seed {params.seed}, not as {request} asks"
+    )
+    assert params.top_p == request.top_p or request.temperature == 0, f"vLLM samples at top_p {params.top_p}"
+    return params
+
+
 class RolloutWorker:
     """A Ray actor around one engine.
 
@@ -149,28 +179,21 @@ class RolloutWorker:
     async def _generate(self, request: GenerationRequest) -> Generation:
         prompt = self._encode(request.messages, request.assistant_prefix)
         plain = self._encode(request.plain_messages) if request.plain_messages else ()
-        given = self.encoder.encode_response(request.response) if request.response is not None else ()
+        given, text = self._given(request)
         too_long = len(prompt) + len(given) > self.max_model_len if given else len(prompt) >= self.max_model_len
-        if given or too_long:
+        if request.response is not None or too_long:
             return Generation(
                 prompt_token_ids=prompt,
                 plain_token_ids=plain,
                 token_ids=() if too_long else given,
                 logprobs=(),
-                text="" if too_long else request.response or "",
+                text="" if too_long else text,
                 finish_reason="prompt_too_long" if too_long else "stop",
                 choice_logprobs=(),
             )
         choice_ids = self._choices(request)
-        params = SamplingParams(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=min(request.max_tokens, self.max_model_len - len(prompt)),
-            stop=list(request.stop),
-            seed=request.seed,
-            logprobs=None if choice_ids else 0,
-            logprob_token_ids=list(choice_ids) or None,
-            allowed_token_ids=list(choice_ids) if request.constrain_to_choices else None,
+        params = sampling_params(
+            request, room=self.max_model_len - len(prompt), stop_ids=self.encoder.stop_ids, choice_ids=choice_ids
         )
         output = (await self.engine.generate(prompt, params)).outputs[0]
         assert output.logprobs is not None and output.finish_reason in ("stop", "length"), output.finish_reason
@@ -184,6 +207,13 @@ class RolloutWorker:
             finish_reason=output.finish_reason,
             choice_logprobs=tuple(output.logprobs[0][token].logprob for token in choice_ids),
         )
+
+    def _given(self, request: GenerationRequest) -> tuple[tuple[int, ...], str]:
+        """A given response's token ids and its text, which has no end of turn in words."""
+        if request.response is None:
+            return (), ""
+        given = self.encoder.encode_response(request.response, ended=request.response_ended)
+        return given, self.encoder.without_end(request.response) if request.response_ended else request.response
 
     def _choices(self, request: GenerationRequest) -> tuple[int, ...]:
         if not request.choices:

@@ -56,12 +56,8 @@ def encoding(messages: Sequence[Message], assistant_prefix: str, text: str = "")
         max_tokens=1,
         assistant_prefix=assistant_prefix,
         response=text,
+        response_ended=False,
     )
-
-
-def text_ids(encoded: Generation) -> tuple[int, ...]:
-    """Those of `text`, without the end-of-turn token behind a given response."""
-    return encoded.token_ids[:-1]
 
 
 def _sequence(lesson: Lesson, encoded: Generation) -> TokenSequence:

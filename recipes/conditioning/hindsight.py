@@ -16,7 +16,7 @@ from ...orchestrator.records import (
 )
 from ...orchestrator.seeds import derive_seed
 from ..pairing.candidates import dropped
-from .encoding import encoding, text_ids
+from .encoding import encoding
 
 Link = tuple[str, Rollout]  # a marker and the response after it
 
@@ -61,7 +61,7 @@ def _sequence(chain: Sequence[Link], encoded: Generation) -> TokenSequence | Non
     if encoded.finish_reason == "prompt_too_long":
         return None
     (_, first), *rest = chain
-    marker = text_ids(encoded) if rest else ()
+    marker = encoded.token_ids if rest else ()
     second = rest[0][1].token_ids if rest else ()
     return TokenSequence(
         prompt_token_ids=encoded.prompt_token_ids,

@@ -115,7 +115,10 @@ async def _encoded(
     """The judgments as answers to the judging prompts, with the tokens that they are trained on. One that was cut has
     no end of turn."""
     whole = await generate(
-        [replace(request, response=judgment.text) for request, judgment in zip(requests, judgments, strict=True)]
+        [
+            replace(request, response=judgment.text, response_ended=judgment.finish_reason != "length")
+            for request, judgment in zip(requests, judgments, strict=True)
+        ]
     )
     rollouts = []
     for (prompt, sample), request, judgment, encoded in zip(slots, requests, judgments, whole, strict=True):
@@ -125,6 +128,6 @@ async def _encoded(
             rollouts.append(replace(rollout, remark="too_long"))
             continue
         if judgment.finish_reason == "length":
-            encoded = replace(encoded, token_ids=encoded.token_ids[:-1], finish_reason="length")
+            encoded = replace(encoded, finish_reason="length")
         rollouts.append(rollout_of(prompt, sample, "plain", request, encoded, encoded.prompt_token_ids, policy_version))
     return rollouts

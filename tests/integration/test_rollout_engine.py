@@ -116,6 +116,22 @@ def test_special_tokens_in_text_are_data(engine: Engine):
     assert attack.prompt_token_ids.count(end) == honest.prompt_token_ids.count(end) == 1
 
 
+def test_a_stop_string_is_in_the_tokens_as_sampled_and_not_in_the_text(engine: Engine):
+    """What is trained on ends with the token that completed the string, and with no end of turn; a judge reads the text
+    before it."""
+    stops = ("a", "e", "i", "o", "u")
+    stopped = [
+        one
+        for one in engine.generate(*(ask("Why is the sky blue?", seed, stop=stops) for seed in range(8)))
+        if one.finish_reason == "stop" and one.token_ids[-1] != engine.tokenizer.eos_token_id
+    ]
+    assert stopped, "a random model writes vowels"
+    for one in stopped:
+        tail = engine.tokenizer.decode(one.token_ids).removeprefix(one.text)
+        assert tail.startswith(stops) and not any(stop in one.text for stop in stops)
+        assert len(one.logprobs) == len(one.token_ids)
+
+
 def test_a_prompt_that_does_not_fit_says_so(engine: Engine):
     """No exception, no truncation: a status."""
     long, short = engine.generate(ask("word " * 400), ask("word"))

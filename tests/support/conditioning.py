@@ -17,7 +17,10 @@ class Encoder:
     def _encoded(self, request: GenerationRequest) -> Generation:
         assert request.response is not None, "nothing is sampled where responses are conditioned"
         turns = "".join(f"{message.role}:{message.content}|" for message in request.messages)
-        prompt, given = (turns + request.assistant_prefix).encode(), (*request.response.encode(), 0)
+        prompt, given = (
+            (turns + request.assistant_prefix).encode(),
+            (*request.response.encode(), *((0,) if request.response_ended else ())),
+        )
         fits = len(prompt) + len(given) <= self.max_model_len
         return Generation(
             prompt_token_ids=tuple(prompt),

@@ -1,6 +1,7 @@
 """A real model of a few ten thousand parameters with a real tokenizer and chat template, made in a second."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +49,13 @@ def write_tiny_model(
     return path
 
 
+def write_tiny_tokenizer(path: Path) -> Path:
+    """The tokenizer of `write_tiny_model` without its template and its special tokens."""
+    plain = json.loads(_trained()) | {"added_tokens": []}
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(plain))).save_pretrained(path)
+    return path
+
+
 def write_moved(source: Path, path: Path, *, scale: float, seed: int) -> Path:
     """The model at `source` with noise of `scale` on all weights: near it, as a policy is to its reference."""
     model = AutoModelForCausalLM.from_pretrained(source)
@@ -61,6 +69,17 @@ def write_moved(source: Path, path: Path, *, scale: float, seed: int) -> Path:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained()),
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+@cache
+def _trained() -> str:
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -75,10 +94,4 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
     rows = [json.loads(line)["prompt"] for line in STARTER.read_text().splitlines()]
     core.train_from_iterator([row for row in rows if isinstance(row, str)], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        chat_template=CHAT_TEMPLATE,
-    )
+    return core.to_str()

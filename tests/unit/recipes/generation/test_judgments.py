@@ -25,9 +25,10 @@ def judging(name: str, form: JudgingForm) -> Prompt:
 
 
 def answer(request: GenerationRequest) -> str | Generation:
-    """Reasons; the last of the choices; a given text encoded, with an end of turn."""
+    """Reasons; the last of the choices; a given text encoded, with an end of turn where one is asked for."""
     if request.response is not None:
-        return replace(said(request.response), token_ids=(*request.response.encode(), 2), logprobs=())
+        end = (2,) if request.response_ended else ()
+        return replace(said(request.response), token_ids=(*request.response.encode(), *end), logprobs=())
     if request.choices:
         assert request.constrain_to_choices and request.max_tokens == 1 and request.temperature == 0.7
         return request.choices[-1]
