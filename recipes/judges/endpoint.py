@@ -1,22 +1,23 @@
 """Another model, behind an OpenAI-compatible HTTP endpoint, in the engine's place for a judge in words."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
 from ...orchestrator.errors import ConfigError, RunError
 from ...orchestrator.judge_config import EndpointJudge
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import FinishReason, Generation, GenerationRequest, Judgment, Rollout, Shard
+from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rollout, Shard
+from .chat_api import LENGTH, NEWER_LENGTH, answer_of, is_too_long, payload_of, refused_parameters
 
+log = logging.getLogger(__name__)
 MAX_SHOWN = 300  # characters of an endpoint's own words in an error
 LONGEST_BACKOFF_S = 60.0
-# How OpenAI and vLLM say, with status 400, that a prompt does not fit the model.
-_TOO_LONG = ("context_length_exceeded", "maximum context length")
 
 
 async def judge_by_endpoint(
@@ -50,6 +51,10 @@ class Endpoint:
     Its answers have no token ids and no log-probs. At most `config.concurrency` requests are out at once, over all
     shards. The key is sent to `config.base_url` alone: redirects are not followed.
 
+    Some models take no `temperature`, `top_p`, `seed` or `stop`, or want `max_completion_tokens`. What is refused by
+    name is left out of that request and of all that follow, and a warning says so once. Where stop strings are left
+    out, answers end at them all the same.
+
     Example:
         Endpoint(config=judge, key=api_key(judge))
     """
@@ -57,9 +62,11 @@ class Endpoint:
     config: EndpointJudge
     key: str | None = field(repr=False)
     _slots: asyncio.Semaphore = field(init=False, repr=False)
+    _refused: set[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.config.concurrency)
+        self._refused = set()
 
     async def __call__(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Answers in order.
@@ -86,8 +93,8 @@ class Endpoint:
 
     async def _answer(self, client: httpx.AsyncClient, request: GenerationRequest) -> Generation:
         async with self._slots:
-            response = await self._post(client, _payload(request, self.config.model))
-        if response.status_code == 400 and any(words in response.text for words in _TOO_LONG):
+            response = await self._accepted(client, request)
+        if is_too_long(response.status_code, response.text):
             return _generation("", "prompt_too_long")
         if response.status_code != 200:
             raise self._error(
@@ -95,15 +102,28 @@ class Endpoint:
                 "look at judge.model, judge.base_url and the key, then resume the run",
             )
         try:
-            (choice,) = response.json()["choices"]
-            text, ended = choice["message"]["content"] or "", choice["finish_reason"] == "stop"
-        except (ValueError, KeyError, TypeError) as error:
+            return _generation(*answer_of(response.text, request.stop))
+        except ValueError as error:
             raise self._error(
-                f"answered what is no chat completion ({type(error).__name__}): {self._shown(response.text)}",
+                f"answered what is no chat completion ({error}): {self._shown(response.text)}",
                 "give the address of an OpenAI-compatible endpoint, up to and with /v1",
             ) from None
-        # Whatever else ended it (a length, a content filter), the answer is not a whole one.
-        return _generation(text, "stop" if ended else "length")
+
+    async def _accepted(self, client: httpx.AsyncClient, request: GenerationRequest) -> httpx.Response:
+        """The answer to a request with nothing in it that the endpoint refuses by name."""
+        while True:
+            payload = payload_of(request, self.config.model, self._refused)
+            response = await self._post(client, payload)
+            status, body = response.status_code, response.text
+            if is_too_long(status, body) or not (refused := refused_parameters(status, body, payload)):
+                return response
+            for name in sorted(refused - self._refused):
+                instead = f"; {NEWER_LENGTH} is sent in its place" if name == LENGTH else ""
+                log.warning(
+                    "the judge's endpoint %s takes no %s for %s: it is left out from here on%s (%s)",
+                    self.config.base_url, name, self.config.model, instead, self._shown(body),
+                )  # fmt: skip
+            self._refused |= refused
 
     async def _post(self, client: httpx.AsyncClient, payload: dict[str, Any]) -> httpx.Response:
         """The first answer that is no passing trouble: 429, 5xx and timeouts are tried again."""
@@ -137,28 +157,13 @@ class Endpoint:
         return (text.replace(self.key, "***") if self.key else text)[:MAX_SHOWN]
 
 
-def _payload(request: GenerationRequest, model: str) -> dict[str, Any]:
-    assert not (request.assistant_prefix or request.choices or request.plain_messages or request.response), (
-        "an endpoint is asked for text alone"
-    )
-    return {
-        "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "max_tokens": request.max_tokens,
-        "seed": request.seed,
-        **({"stop": list(request.stop)} if request.stop else {}),
-    }
-
-
-def _generation(text: str, finish_reason: FinishReason | str) -> Generation:
+def _generation(text: str, finish_reason: Literal["stop", "length", "prompt_too_long"]) -> Generation:
     return Generation(
         prompt_token_ids=(),
         plain_token_ids=(),
         token_ids=(),
         logprobs=(),
         text=text,
-        finish_reason=finish_reason,  # pyright: ignore[reportArgumentType]
+        finish_reason=finish_reason,
         choice_logprobs=(),
     )

@@ -20,9 +20,10 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def completion(text: str | None, finish_reason: str = "stop") -> Reply:
-    """A chat completion, with only what is read of it."""
-    return Reply(body=json.dumps({"choices": [{"message": {"content": text}, "finish_reason": finish_reason}]}))
+def completion(content: Any, finish_reason: Any = "stop", **fields: Any) -> Reply:
+    """A chat completion, with only what is read of it, and further `fields` of its message."""
+    message = {"content": content, **fields}
+    return Reply(body=json.dumps({"choices": [{"message": message, "finish_reason": finish_reason}]}))
 
 
 @dataclass

@@ -4,6 +4,7 @@ The server is a small local one; vLLM's own answers in tests/integration/test_en
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -83,12 +84,173 @@ def test_an_answer_without_text_or_end_is_never_a_whole_one(content: str | None,
     assert (answer.text, answer.finish_reason) == (content or "", "stop" if reason == "stop" else "length")
 
 
-@pytest.mark.parametrize("words", ['{"code": "context_length_exceeded"}', "This model's maximum context length is 8."])
-def test_a_prompt_that_does_not_fit_is_a_status_as_with_an_engine(words: str) -> None:
-    with chat_server(lambda payload, before: Reply(status=400, body=words)) as server:
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, '{"code": "context_length_exceeded"}'),
+        (400, "This model's maximum context length is 8 tokens. However, you requested 9 tokens."),
+        (400, "The decoder prompt (length 9) is longer than the maximum model length of 8."),
+        (400, "The input (9 tokens) is longer than the model's context length (8 tokens)."),
+        (422, '{"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8. Given: 9"}'),
+        (422, "Input validation error: `inputs` must have less than 8 tokens. Given: 9"),
+        (
+            400,
+            '{"error": {"type": "exceed_context_size_error", "message": "the request exceeds the available context"}}',
+        ),
+        (400, "Requested tokens (9) exceed context window of 8"),
+        (400, "prompt is too long: 9 tokens > 8 maximum"),
+        (413, "Input is too long for requested model."),
+        (400, "input length and `max_tokens` exceed context limit: 5 + 4 > 8"),
+        (400, "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+        (400, "too many tokens: the prompt cannot exceed 8"),
+        (400, "Your input exceeds the context window of this model."),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_a_status_as_with_an_engine(status: int, words: str) -> None:
+    """In the words of OpenAI, vLLM, SGLang, TGI, llama.cpp, Anthropic, Bedrock, Gemini and Cohere."""
+    with chat_server(lambda payload, before: Reply(status=status, body=words)) as server:
         (answer,) = ask(server, ["Hi"])
     assert (answer.text, answer.finish_reason) == ("", "prompt_too_long")
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["Request too large: limit of 8 tokens per minute", "the stop is near", "no such model"]
+)
+def test_another_refusal_is_no_prompt_that_does_not_fit(words: str) -> None:
+    with (
+        chat_server(lambda payload, before: Reply(status=413, body=words)) as server,
+        pytest.raises(RunError, match="answered 413 "),
+    ):
+        ask(server, ["Hi"])
+
+
+# -------------------------------------------------------------------------------------------------- what models refuse
+
+NEWER = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+REFUSALS = {
+    "max_tokens": (400, json.dumps({"error": {"message": NEWER, "param": "max_tokens"}})),
+    "temperature": (
+        400, "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) is supported."
+    ),
+    "top_p": (400, "`temperature` and `top_p` cannot both be specified for this model. Please use only one."),
+    "seed": (422, '{"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}'),
+    "stop": (400, json.dumps({"error": {"message": "Not supported with this model.", "param": "stop"}})),
+}  # fmt: skip
+
+
+def test_what_a_model_refuses_by_name_is_left_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One refusal a parameter, then all requests go without; two shards ask. The limit on tokens has its newer name."""
+
+    def answer(payload: dict[str, Any], before: int) -> Reply:
+        for name, (status, body) in REFUSALS.items():
+            if name in payload:
+                return Reply(status=status, body=body)
+        return completion("well end of it")
+
+    async def two_shards(endpoint: Endpoint) -> list[Generation]:
+        return [*await endpoint([request("a", stop=("end",))]), *await endpoint([request("b", stop=("end",))])]
+
+    with caplog.at_level(logging.WARNING), chat_server(answer) as server:
+        answers = asyncio.run(two_shards(Endpoint(config=changed(ENDPOINT, base_url=server.url), key=None)))
+    assert [(one.text, one.finish_reason) for one in answers] == [("well ", "stop")] * 2  # ends where it was to stop
+    assert len(server.asked) == 5 + 1 + 1
+    assert server.asked[-1] == {
+        "path": "/v1/chat/completions", "model": "m", "messages": [{"role": "user", "content": "b"}],
+        "max_completion_tokens": 11,
+    }  # fmt: skip
+    said = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
+    assert [text.split("takes no ")[1].split(" ")[0] for text in said] == list(REFUSALS)
+    assert "max_completion_tokens is sent in its place" in said[0]
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_only_what_is_refused_is_left_out(name: str) -> None:
+    status, body = REFUSALS[name]
+    with chat_server(
+        lambda payload, _: Reply(status=status, body=body) if name in payload else completion("x")
+    ) as server:
+        config = changed(ENDPOINT, base_url=server.url)
+        asyncio.run(Endpoint(config=config, key=None)([request("a", stop=("end",))]))
+    sent = {"temperature", "top_p", "max_tokens", "seed", "stop", "path", "model", "messages"}
+    left = sent - {name} | ({"max_completion_tokens"} if name == "max_tokens" else set())
+    assert [set(asked) for asked in server.asked] == [sent, left]
+
+
+def test_a_parameter_that_is_refused_for_good_stops_the_run() -> None:
+    with (
+        chat_server(lambda payload, before: Reply(status=400, body=REFUSALS["seed"][1])) as server,
+        pytest.raises(RunError, match="answered 400"),
+    ):
+        ask(server, ["Hi"])
+    assert ["seed" in asked for asked in server.asked] == [True, False]
+
+
+# ------------------------------------------------------------------------------------------------ what an answer may be
+
+
+@pytest.mark.parametrize(
+    ("reason", "whole"),
+    [("stop", True), ("eos_token", True), ("stop_sequence", True), ("end_turn", True), ("STOP", True),
+     ("length", False), ("max_tokens", False), ("content_filter", False), ("tool_calls", False), (None, False),
+     (7, False), (["stop"], False)],
+)  # fmt: skip
+def test_an_answer_is_whole_only_if_it_ended_by_itself(reason: Any, whole: bool) -> None:
+    """TGI ends with "eos_token" or "stop_sequence", Anthropic with "end_turn"."""
+    with chat_server(lambda payload, before: completion("Rating: [[7]]", reason)) as server:
+        (answer,) = ask(server, ["Hi"])
+    assert (answer.text, answer.finish_reason) == ("Rating: [[7]]", "stop" if whole else "length")
+
+
+PART = {"type": "text", "text": "Rating: "}
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "text"),
+    [
+        ([PART, {"type": "text", "text": "[[7]]"}], {}, "Rating: [[7]]"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "[[2]]"}]}, PART, "[[7]]"], {}, "Rating: [[7]]"),
+        (["Rating: ", {"type": "output_text", "text": "[[7]]"}], {}, "Rating: [[7]]"),
+        ([], {}, ""),
+        ("[[7]]", {"reasoning_content": "[[2]]"}, "[[7]]"),
+        ("[[7]]", {"reasoning": "[[2]]"}, "[[7]]"),
+        (None, {"reasoning_content": "[[2]]"}, ""),
+        (None, {"refusal": "I will not."}, ""),
+    ],
+)  # fmt: skip
+def test_what_was_said_is_read_and_no_reasoning(content: Any, fields: dict[str, Any], text: str) -> None:
+    with chat_server(lambda payload, before: completion(content, **fields)) as server:
+        (answer,) = ask(server, ["Hi"])
+    assert (answer.text, answer.finish_reason) == (text, "stop")
+
+
+ODD: dict[str, str] = {
+    "a number": "7",
+    "a number of many digits": "7" * 5000,
+    "true": "true",
+    "an object": '{"text": "[[7]]"}',
+    "a list of numbers": "[7]",
+    "a list of lists": '[["[[7]]"]]',
+    "an image": '[{"type": "image_url", "image_url": "x"}, {"type": "text", "text": "[[7]]"}]',
+    "text that is none": '[{"type": "text", "text": 7}]',
+    "half of a surrogate pair": '"[[7]] \\ud83d"',
+    "lists without end": "[" * 100_000 + "]" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_whatever_a_judge_puts_for_its_words_is_a_status_and_stops_no_run(kind: str) -> None:
+    """Its vote is unparsable, and nothing of it can break what is written to the ledger."""
+    body = f'{{"choices": [{{"message": {{"content": {ODD[kind]}}}, "finish_reason": "stop"}}]}}'
+    with chat_server(lambda payload, before: Reply(body=body)) as server:
+        endpoint = Endpoint(config=changed(ENDPOINT, base_url=server.url), key=None)
+        rating = partial(judge_rating, config=changed(RATING, votes=1), seed_parts=(0, "judge"))
+        policy = Judge(lambda request: pytest.fail("the policy was asked"))
+        case = shard(prompt("p", "Hi"))
+        (judgment,) = asyncio.run(
+            judge_by_endpoint(case, [rollout("p", 0, "r")], policy, judge=rating, endpoint=endpoint)
+        )
+    assert (judgment.status, judgment.score, judgment.text) == ("unparsable", None, "")
 
 
 # ------------------------------------------------------------------------------------------------- what is tried again
