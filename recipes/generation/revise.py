@@ -93,8 +93,8 @@ async def sample_revise(
 
 
 def parse_verdict(text: str, *, complete: bool) -> tuple[JudgmentStatus, bool | None]:
-    """Whether a review asks for a revision, by its last line that is not blank, as long as that is no thought (see
-    `judges.thought`).
+    """Whether a review asks for a revision: the last line that was said and is not blank decides. Nothing of a thought
+    (see `judges.thought`).
 
     A line of any other form is unparsable, a review that was cut (`complete` False) is truncated.
 

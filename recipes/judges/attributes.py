@@ -75,7 +75,8 @@ async def judge_attributes(
 def read_attributes(
     text: str, names: Sequence[str], *, complete: bool
 ) -> tuple[JudgmentStatus, tuple[float, ...] | None]:
-    """The values in what a judge wrote, in the order of `names`; of an attribute the last one wins.
+    """The values that a judge said of several attributes: of each the last score line of its name decides, and all have
+    to be read. In the order of `names`.
 
     All or nothing: where one is missing, out of 0–4, or not told before the answer was cut, there are none.
 

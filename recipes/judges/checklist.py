@@ -91,8 +91,10 @@ async def judge_checklist(
 
 
 def read_checklist(text: str, *, complete: bool) -> tuple[JudgmentStatus, tuple[str, ...]]:
-    """The questions of a checklist, without their numbers: the numbered (or bulleted) lines that were said, no thought
-    (see `thought`). One that was cut is truncated; one of fewer than 5 or more than 10 is unparsable.
+    """The questions of a checklist, without their numbers: the numbered or bulleted lines that were said. Nothing of a
+    thought (see `thought`).
+
+    One that was cut is truncated; one of fewer than 5 or more than 10 is unparsable.
 
     Example:
         >>> read_checklist("1. Is it true?\\n2. Is it short?", complete=True)

@@ -57,8 +57,8 @@ async def judge_critique(
 
 
 def critique_words(judgment: Judgment) -> str:
-    """The words that a parsed judgment says (its thought is none of them), without its score and what stands behind
-    that on its line; empty where nothing was parsed."""
+    """The words that a judge said beside its score: all lines but the score's own, and what goes before it on that. No
+    thought is among them. Empty where nothing was parsed."""
     if judgment.score is None:
         return ""
     said = read_score_line(judgment.text, FORM, complete=True)

@@ -104,7 +104,8 @@ async def judge_pairwise(
 
 
 def read_verdict(text: str, verdict_format: VerdictFormat, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
-    """The probability, by what a judge wrote, that the response shown first is the better one.
+    """The verdict that a judge said, as the probability that the response shown first is the better one: the first line
+    of PandaLM's form, the last double brackets of the others.
 
     Only what was said is read, no thought (see `thought`). PandaLM's verdict is the first line, and anything else on
     that is unparsable (the official code counts it as a tie). Of the others the last tag counts, also one that was only

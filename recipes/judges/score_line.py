@@ -126,7 +126,7 @@ def bracketed_rating(lowest: int, highest: int) -> ScoreForm:
 
 
 def read_score(text: str, form: ScoreForm, *, complete: bool) -> tuple[JudgmentStatus, float | None]:
-    """The score in what a judge wrote: the last line of the judge's form decides (see the module).
+    """The score that a judge said: the last score line of its form decides, by the grammar of this module.
 
     Example:
         >>> read_score("Good. Score: 2\\nNo, better. Score: 4", score_line(0, 5), complete=True)

@@ -5,6 +5,7 @@ null where that is a status. Texts and readings are made by hand, in the shapes 
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,3 +202,34 @@ def test_every_parser_is_linear_in_the_text(parser: str) -> None:
                 if took < 0.002 or took < 24 * _seconds(parse, short):
                     break
                 assert attempt < 3, f"{parser} takes {took:.3f} s for 16 kB of {filler!r} and {ending!r}"
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
+
+
+@pytest.mark.parametrize(
+    "parser", [read_score, read_attributes, read_verdict, read_checklist, critique_words, parse_verdict]
+)
+def test_the_documents_say_what_each_parser_reads_in_its_own_words(parser: Callable[..., object]) -> None:
+    """The first sentence of its docstring stands beside its name."""
+    page = (Path(__file__).parents[4] / "docs" / "reading-judges.md").read_text("utf-8")
+    sentence = " ".join((parser.__doc__ or "").split()).partition(". ")[0]
+    assert f"| `{parser.__name__}` | {sentence.rstrip('.')}. |" in page
+
+
+READINGS = re.compile(r"^\| (`Score.*?) \| ([0-9, ]+|unparsable) \|", re.MULTILINE)
+
+
+def test_the_documents_examples_are_read_as_they_say() -> None:
+    """Every text of the table, the two-line ones joined; "then … or …" are two."""
+    page = (Path(__file__).parents[4] / "docs" / "reading-judges.md").read_text("utf-8")
+    seen = 0
+    for texts, reading in READINGS.findall(page):
+        quoted = re.findall(r"`([^`]+)`", texts)
+        if ", then " in texts:
+            quoted = [f"{quoted[0]}\n{later}" for later in quoted[1:]]
+        wanted = [None] * len(quoted) if reading == "unparsable" else [float(one) for one in reading.split(",")]
+        wanted = wanted * len(quoted) if len(wanted) < len(quoted) else wanted
+        assert [read_score(text, score_line(0, 5), complete=True)[1] for text in quoted] == wanted
+        seen += len(quoted)
+    assert seen >= 20
