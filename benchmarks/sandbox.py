@@ -44,6 +44,7 @@ from roundelay.launch.config_loading import config_values, load_config
 from roundelay.launch.progress import STAGE_NAMES
 from roundelay.launch.runs import is_finished
 from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.policies import policy_of
 from roundelay.orchestrator.records import PairingOutcome, Rollout
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -251,12 +252,14 @@ class World:
         heldout = self.heldout
         said = {rollout.prompt_id: rollout for rollout in ledger.read_stage(round, "eval-rollouts", Rollout)}
         responses = [said[f"heldout-{index}"] for index in range(len(heldout))]
+        made = policy_of(ledger, round)
+        assert made is not None
         return Figures(
             seed=self.seed,
             name=name,
             stage=stage,
             true_accuracy=fmean(is_right(task, one.text) for task, one in zip(heldout, responses, strict=True)),
-            judge_accuracy=self.judge_accuracy(ledger.manifest(round)["policy"]["path"]),
+            judge_accuracy=self.judge_accuracy(made.path),
             tokens=fmean(len(rollout.token_ids) for rollout in responses),
         )
 

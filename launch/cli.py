@@ -24,7 +24,7 @@ from .judge_labels import judge_labels
 from .plan import print_plan
 from .progress import TerminalProgress
 from .recipe_pages import print_recipe, print_recipes
-from .runs import create_run, environment_note, execute, is_finished, resume_run
+from .runs import create_run, execute, is_finished, resume_notes, resume_run
 from .sweeps import run_sweep
 from .table import print_run
 from .tracking import Observers, WandbTracker
@@ -85,14 +85,9 @@ def run(
         if dry_run:
             print_plan(out, config)
         return
-    ledger = create_run(config)
-    err.print(Text(f"run directory: {ledger.url}"), soft_wrap=True)
-    try:
+    with create_run(config) as (config, ledger):
+        err.print(Text(f"run directory: {ledger.url}"), soft_wrap=True)
         follow(config, ledger)
-    except ConfigError:
-        if not ledger.exists("rounds"):  # no actor ever started: the same name may be used again
-            ledger.remove()
-        raise
 
 
 @app.command()
@@ -105,14 +100,14 @@ def resume(
 
     Example: roundelay resume runs/demo run.rounds=5
     """
-    config, ledger = resume_run(run, overrides or [])
-    if is_finished(config, ledger):
+    with resume_run(run, overrides or []) as (config, ledger):
+        for note in resume_notes(ledger.header()):
+            err.print(Text(f"note: {note}"), soft_wrap=True)
+        if not is_finished(config, ledger):
+            follow(config, ledger)
+            return
         print_run(out, ledger)
         out.print(Text(f"{ledger.url} is finished: nothing to do (run.rounds=… extends it)"), soft_wrap=True)
-        return
-    if note := environment_note(ledger.header()):
-        err.print(Text(f"note: {note}"), soft_wrap=True)
-    follow(config, ledger)
 
 
 @app.command()

@@ -44,7 +44,7 @@ def start_rollouts(config: Config, cluster: Cluster, policy: PolicyRef) -> Rollo
     def spawn(index: int, policy: PolicyRef) -> Actor:
         target = "roundelay.workers.rollout:RolloutWorker"
         name = f"rollout-{index}"
-        return cluster.spawn(AsyncHost, target, name, env, config.model, config.cluster, policy.path, policy.version)
+        return cluster.spawn(AsyncHost, target, name, env, config.model, config.cluster, policy)
 
     return RolloutPool(config.cluster, spawn, policy)
 

@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from ..orchestrator.checksums import weights_hash
 from ..orchestrator.config import Config, ModelConfig
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import DensityRatioJudge, user_models
-from ..orchestrator.policies import weights_hash
 
 
 def ensure_model(model: ModelConfig, field: str = "model.path") -> str:
@@ -40,13 +40,13 @@ def ensure_model(model: ModelConfig, field: str = "model.path") -> str:
     return _from_hub(model.path, field)
 
 
-def ensure_user_models(config: Config, policy_path: str) -> dict[str, dict[str, str]]:
-    """Where every model directory that a judge names lies, and the hash of its weights, by that name.
+def ensure_user_models(config: Config, policy_path: str) -> dict[str, str]:
+    """Where every model directory that a judge names lies, by that name.
 
     Raises:
         ConfigError: one cannot be had, its tokens are not the policy's, or two that are compared are the same.
     """
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, str] = {}
     for where, judge in config.judges.items():
         for field, name in user_models(judge).items():
             model = replace(config.model, path=name, package=None)
@@ -57,14 +57,14 @@ def ensure_user_models(config: Config, policy_path: str) -> dict[str, dict[str, 
                 check_same_tokens(
                     path, policy_path, field=f"{where}.{field}", trust_remote_code=model.trust_remote_code
                 )
-                found[name] = {"path": path, "sha256": weights_hash(path)}
+                found[name] = path
         if isinstance(judge, DensityRatioJudge):
-            _check_distinct(where, judge, {**found, "initial": {"sha256": weights_hash(policy_path)}})
+            _check_distinct(where, judge, {**found, "initial": policy_path})
     return found
 
 
-def _check_distinct(where: str, judge: DensityRatioJudge, models: dict[str, dict[str, str]]) -> None:
-    both = [models[name]["sha256"] for name in (judge.strong, judge.weak) if name in models]
+def _check_distinct(where: str, judge: DensityRatioJudge, models: dict[str, str]) -> None:
+    both = [weights_hash(models[name]) for name in (judge.strong, judge.weak) if name in models]
     if len(both) == 2 and both[0] == both[1]:
         raise ConfigError(
             f"{where}.strong={judge.strong} and {where}.weak={judge.weak} have the same weights: every ratio would be "

@@ -1,11 +1,10 @@
 """A run from the outside: created, resumed, executed."""
 
 import asyncio
-import contextlib
-import fcntl
 import secrets
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -16,15 +15,18 @@ from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config, is_resumable
 from ..orchestrator.driver import RoundDriver
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.ledger import Ledger
-from ..orchestrator.policies import initial_policy, newest_policy, weights_hash
+from ..orchestrator.lease import held
+from ..orchestrator.ledger import FORMAT, Ledger
+from ..orchestrator.part_versions import part_versions
+from ..orchestrator.policies import newest_policy
 from ..orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from ..orchestrator.protocols import Learner, Observer, Rollouts, Scorers
-from ..orchestrator.sampling import model_samplers
+from ..orchestrator.retention import remove_leftovers
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
-from .models import ensure_model, ensure_user_models
+from .drafts import drafted, publish
+from .identity import check_identity, located, models_of_run
 from .phases import build_phase
 from .preflight import check_packages, check_prompts
 from .sources import check_sources
@@ -35,52 +37,75 @@ def run_url(config: Config) -> str:
     return f"{config.run.root.rstrip('/')}/{config.run.name}"
 
 
-def create_run(config: Config) -> Ledger:
-    """Check everything that can be checked without an actor, and write the run directory.
+@contextmanager
+def create_run(config: Config) -> Iterator[tuple[Config, Ledger]]:
+    """Check everything that can be checked without an actor, and write the run directory; held while in use.
+
+    The configuration is the run's own: its model directories are named absolutely.
 
     Raises:
         ConfigError: the run cannot start; nothing is left behind.
     """
     check_packages()
-    ledger = Ledger(run_url(config))
-    ledger.check_free()
-    try:
-        model_path = ensure_model(config.model)
-        models = ensure_user_models(config, model_path)
+    url = run_url(config)
+    with drafted(url) as draft:
+        config, model_path = located(config)
+        models = models_of_run(config, model_path)
         inputs = {
-            name: freeze_prompts(ledger, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
+            name: freeze_prompts(draft, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
             for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
         }
         check_sources(config, model_path)
         if "seed" in config.prompt_sets:
-            inputs["seed"] = freeze_seed(ledger, config.prompts)
-        check_prompts(config, model_path, training_prompts(config, ledger), PromptStore(ledger, "heldout"))
-    except BaseException:
-        ledger.remove()
-        raise
-    ledger.create(
-        {
-            "config": config_values(config),
-            "code_version": code_version(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "initial_policy": {"path": model_path, "sha256": weights_hash(model_path)},
-            "models": models,
-            "sources": {path: weights_hash(path) for path in model_samplers(config)},
-            "inputs": inputs,
-            "tracker_run_id": secrets.token_hex(4),
-        }
-    )
-    return ledger
+            inputs["seed"] = freeze_seed(draft, config.prompts)
+        check_prompts(config, model_path, training_prompts(config, draft), PromptStore(draft, "heldout"))
+        draft.create(
+            {
+                "config": config_values(config),
+                "code_version": code_version(),
+                "parts": part_versions(config),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                **models,
+                "inputs": inputs,
+                "tracker_run_id": secrets.token_hex(4),
+            }
+        )
+        ledger = publish(draft, url)
+        try:
+            yield config, ledger
+        except ConfigError:
+            if not ledger.exists("rounds"):  # no actor ever started: the same name may be used again
+                ledger.discard()
+            raise
 
 
-def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
-    """Open a run, with overrides of what may change.
+@contextmanager
+def resume_run(url: str, overrides: Sequence[str]) -> Iterator[tuple[Config, Ledger]]:
+    """Open a run, with overrides of what may change; held while in use.
 
     Raises:
-        ConfigError: there is no run, an override would alter finished rounds, or the initial policy's files changed.
+        ConfigError: there is no run, another driver is at work in it, an override would alter finished rounds, or what
+            the run began with has changed. Then nothing is written.
+        DamagedFile: run.yaml is not what was written.
     """
     ledger = Ledger(url)
-    header = ledger.header()
+    ledger.header()
+    with held(ledger.root) if ledger.local else nullcontext() as lease:
+        ledger.lease = lease
+        header = ledger.header()
+        config = _resumed_config(ledger, header, overrides)
+        values = {**check_identity(config, header), "config": config_values(config)}
+        if values != header:
+            ledger.write_header(values)
+        yield config, ledger
+
+
+def _resumed_config(ledger: Ledger, header: Mapping[str, Any], overrides: Sequence[str]) -> Config:
+    """The configuration to go on with.
+
+    Raises:
+        ConfigError: an override would alter finished rounds.
+    """
     before = header["config"]
     values = compose_overrides(before, overrides)
     old, new = flatten(before), flatten(values)
@@ -88,8 +113,9 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
         if old.get(field) != new.get(field) and not is_resumable(field):
             raise ConfigError(
                 f"{field}={new.get(field)!r} would alter finished rounds (this run has {old.get(field)!r})",
-                "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.*, tracking.* and "
-                "what an alarm does (evaluation.canaries.action, evaluation.min_…)",
+                "start a new run for it; a resume may change run.rounds, run.keep_policies, cluster.*, tracking.*, "
+                "what an alarm does (evaluation.canaries.action, evaluation.min_…), and where the model is "
+                "(model.path)",
             )
     config = parse_config(values)
     finished = ledger.finished_rounds()
@@ -97,27 +123,7 @@ def resume_run(url: str, overrides: Sequence[str]) -> tuple[Config, Ledger]:
         raise ConfigError(
             f"run.rounds={config.run.rounds}, but {finished[-1]} rounds are finished", "give as many or more"
         )
-    initial = initial_policy(ledger)
-    if weights_hash(ensure_model(config.model)) != initial.sha256:
-        raise ConfigError(
-            f"model.path={config.model.path} holds other weights than when the run began",
-            "restore them: references and evaluation are measured against them",
-        )
-    models = ensure_user_models(config, initial.path)
-    for name, model in header["models"].items():
-        if models[name]["sha256"] != model["sha256"]:
-            raise ConfigError(
-                f"{name}, which a judge compares with, holds other weights than when the run began",
-                "restore them: a round's responses are judged by the same models",
-            )
-    for path, sha256 in header["sources"].items():
-        if weights_hash(path) != sha256:
-            raise ConfigError(
-                f"generation.samplers: {path} holds other weights than when the run began", "restore them"
-            )
-    if values != before:
-        ledger.write_header({**header, "config": config_values(config)})
-    return config, ledger
+    return config
 
 
 def training_prompts(config: Config, ledger: Ledger) -> dict[str, PromptStore]:
@@ -131,14 +137,14 @@ def is_finished(config: Config, ledger: Ledger) -> bool:
 
 
 def execute(config: Config, ledger: Ledger, observer: Observer) -> None:
-    """Run what is left of a run. Interrupted, it leaves a resumable run.
+    """Run what is left of a run that is held. Interrupted, it leaves a resumable run.
 
     Raises:
         UserError: with what stopped it.
     """
-    with _only_driver(ledger):
-        ledger.drop_unfinished_metrics()
-        asyncio.run(_drive(config, ledger, observer))
+    remove_leftovers(ledger)
+    ledger.drop_unfinished_metrics()
+    asyncio.run(_drive(config, ledger, observer))
 
 
 async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
@@ -179,22 +185,6 @@ def make_driver(
     )
 
 
-@contextlib.contextmanager
-def _only_driver(ledger: Ledger) -> Iterator[None]:
-    """Hold the run directory's lock; the system frees it however the driver ends."""
-    if not ledger.local:
-        yield
-        return
-    with open(ledger.path("run.lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another driver is at work in {ledger.url}", "wait for it, or stop it, and resume"
-            ) from error
-        yield
-
-
 def code_version() -> str:
     """The package's version, with the commit where it runs from a checkout."""
     version = metadata.version("roundelay")
@@ -207,8 +197,16 @@ def code_version() -> str:
     return f"{version}+{described.stdout.strip()}" if described.returncode == 0 else version
 
 
-def environment_note(header: dict[str, Any]) -> str | None:
-    """What a resumed run should be told about: another code version than it began with."""
+def resume_notes(header: Mapping[str, Any]) -> list[str]:
+    """What a resumed run should be told about: another code version than it began with, a format without checksums."""
+    notes = []
     if header["code_version"] != (now := code_version()):
-        return f"this run began with roundelay {header['code_version']} and goes on with {now}"
-    return None
+        notes.append(
+            f"this run began with roundelay {header['code_version']} and goes on with {now}; its parts mean the same"
+        )
+    if header["format"] < FORMAT:
+        notes.append(
+            f"this run has the run directory format {header['format']}: what it wrote so far carries no checksums, so "
+            "damage to those files may go unnoticed"
+        )
+    return notes

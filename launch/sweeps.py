@@ -1,7 +1,8 @@
 """Sweeps: Hydra's sweep grammar expanded into runs of one directory, one after another, resumable."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -73,12 +74,9 @@ def run_sweep(
     for index, (job, config) in enumerate(zip(jobs, configs, strict=True)):
         console.print(Text(f"\nrun {index + 1}/{len(jobs)}: {' '.join(job)}", style="bold"))
         try:
-            if (directory / config.run.name / "run.yaml").exists():
-                config, ledger = resume_run(str(directory / config.run.name), [])
-            else:
-                ledger = create_run(config)
-            if not is_finished(config, ledger):
-                follow(config, ledger)
+            with _opened(directory / config.run.name, config) as (config, ledger):
+                if not is_finished(config, ledger):
+                    follow(config, ledger)
         except KeyboardInterrupt:
             console.print(
                 Text(f"\ninterrupted; go on with the same overrides and --root {root} --name {directory.name}")
@@ -89,6 +87,14 @@ def run_sweep(
             console.print(Text(f"failed: {error}", style="red"))
     console.print(_table(directory, jobs, failures))
     return len(failures)
+
+
+@contextmanager
+def _opened(directory: Path, config: Config) -> Iterator[tuple[Config, Ledger]]:
+    """A run of the sweep, gone on with or begun."""
+    begun = (directory / "run.yaml").exists()
+    with resume_run(str(directory), []) if begun else create_run(config) as opened:
+        yield opened
 
 
 def _jobs(directory: Path, overrides: Sequence[str]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.ledger import Ledger
+from ..orchestrator.policies import read_ref
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import Rollout
 from ..recipes.judges.canaries import CANARIES
@@ -99,9 +100,9 @@ def print_run(console: Console, ledger: Ledger) -> None:
     console.print(samples(ledger, header["config"]["evaluation"]["samples_shown"]))
     if finished and finished[-1] > 0:
         made = ledger.manifest(finished[-1])
-        console.print(Text(f"\ntrained policy: {made['policy']['path']}"), soft_wrap=True)
+        console.print(Text(f"\ntrained policy: {read_ref(ledger, made['policy']).path}"), soft_wrap=True)
         if made["reward_model"]:
-            console.print(Text(f"reward model: {made['reward_model']['path']}"), soft_wrap=True)
+            console.print(Text(f"reward model: {read_ref(ledger, made['reward_model']).path}"), soft_wrap=True)
 
 
 def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:

@@ -143,15 +143,15 @@ class LearnerGroup:
     async def begin(self, start: UpdateStart) -> None:
         await self._all("begin", start)
 
-    async def restore(self, start: UpdateStart, path: str) -> str:
-        notes = await self._all("restore", start, path)
+    async def restore(self, start: UpdateStart, checkpoint: PolicyRef) -> str:
+        notes = await self._all("restore", start, checkpoint)
         return notes[0]
 
     async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
         await self._all("prepare", list(examples), last)
 
-    async def checkpoint(self, path: str) -> None:
-        await self._all("save_checkpoint", path)
+    async def checkpoint(self, round: int, path: str) -> PolicyRef:
+        return await self._save("save_checkpoint", path, round)
 
     async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
         by_rank = await self._all("update", list(examples), flush)
@@ -185,15 +185,15 @@ class LearnerGroup:
         return await self._save("save_critic", self._ledger.model_path(version, "critic"), version)
 
     async def save_mixture(self, version: int, name: str, parts: Sequence[tuple[PolicyRef, float]]) -> PolicyRef:
-        path, by_path = self._ledger.model_path(version, name), [(policy.path, share) for policy, share in parts]
-        return await self._save("save_mixture", path, version, by_path)
+        return await self._save("save_mixture", self._ledger.model_path(version, name), version, list(parts))
 
     async def busy_seconds(self) -> dict[str, float]:
         return {rank.name: await rank.call("busy_seconds") for rank in self._ranks}
 
     async def _save(self, method: str, path: str, version: int, *args: Any) -> PolicyRef:
         hashes = await self._all(method, path, *args)
-        return PolicyRef(version=version, path=path, sha256=hashes[0])
+        sha256, files = hashes[0]
+        return PolicyRef(version=version, path=path, sha256=sha256, files=files)
 
     async def _of_sequences(self, method: str, sequences: Sequence[TokenSequence]) -> list[Any]:
         """What every rank computes of its share, in the sequences' order."""

@@ -1,6 +1,5 @@
 """A round's manifest: what it holds, and that with it the round is done."""
 
-from dataclasses import asdict
 from typing import Any
 
 from .config import Config
@@ -8,9 +7,10 @@ from .generation_config import EARLIER_ROUND, samplers_of
 from .judge_alarms import judge_alarms
 from .ledger import Ledger, round_name
 from .new_prompts import counted_candidates
-from .policies import policy_of
+from .policies import named, policy_of, recorded
 from .publishing import policies_before
 from .records import PolicyRef
+from .retention import prune
 from .sampling import sampler_policies
 from .stages import Stages, rollout_stage
 
@@ -35,7 +35,7 @@ def commit_round(
     """Write the round's manifest, of what its update said (`learn.json`) and what was `measured` since; then delete
     what the run keeps no longer. `config` is the whole run's."""
     ledger = stages.ledger
-    learned = ledger.read_json(round_name(round), "learn.json") if round else {"policy": asdict(policy)}
+    learned = ledger.read_json(round_name(round), "learn.json") if round else {"policy": recorded(ledger, policy)}
     samplers = sampler_policies(config, ledger, round)
     stages_made = [f"{prefix}{rollout_stage(name)}" for prefix in ("", "heldout-") for name in samplers]
     manifest = {
@@ -44,15 +44,16 @@ def commit_round(
         "round": round,
         "phase": config.phase_name(round) if round else None,
         "seed": config.run.seed,
-        "samplers": {name: asdict(sampler) for name, sampler in samplers.items()},
+        "samplers": {name: named(ledger, sampler) for name, sampler in samplers.items()},
         "seconds": {**learned.get("seconds", {}), **stages.clock.seconds, "round": seconds},
         "new_prompts": counted_candidates(ledger, round),
         "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in (*stages_made, *HASHED_STAGES)},
+        "stage_shards": {stage: ledger.shards_finished(round, stage) for stage in (*stages_made, *HASHED_STAGES)},
     }
     manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)
     stages.record({"stage": "round", **{name: value for name, value in manifest.items() if name not in IDENTITIES}})
-    ledger.commit_round(round, manifest)
-    ledger.prune(config.run.keep_policies, policies_needed(config, ledger, round))
+    ledger.commit_round(round, {**manifest, "metrics_sha256": ledger.metrics_hash(round)})
+    prune(ledger, config.run.keep_policies, policies_needed(config, ledger, round))
 
 
 def policies_needed(config: Config, ledger: Ledger, finished: int) -> set[int]:

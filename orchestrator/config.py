@@ -360,7 +360,7 @@ class Config:
 
 # Fields that a resume may change: none of them alters what a finished round holds.
 RESUMABLE_FIELDS = (
-    "run.rounds", "run.keep_policies", "cluster.", "tracking.", "learner.zero_stage", "learner.deepspeed",
+    "run.rounds", "run.keep_policies", "model.path", "cluster.", "tracking.", "learner.zero_stage", "learner.deepspeed",
     "learner.tokens_per_device", "learner.pairs_per_device", "learner.gradient_checkpointing",
     "learner.checkpoint_every_steps", "new_prompts.max_batches", "evaluation.canaries.action",
     "evaluation.min_parse_rate", "evaluation.min_swap_consistency",

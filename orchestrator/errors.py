@@ -29,3 +29,16 @@ class NonFiniteError(RuntimeError):
 
 class RunError(UserError):
     """The run stopped and can be resumed: exit code 1."""
+
+
+class DamagedFile(RunError):
+    """A file of a run directory, or of a model that the run uses, is not what the run recorded."""
+
+    @classmethod
+    def at(cls, path: str, how: str) -> "DamagedFile":
+        """The file at `path`; `how` says what is wrong with it."""
+        return cls(
+            f"{path} is damaged: {how}",
+            "`roundelay check RUN` tells what depends on it, `roundelay check RUN --heal` sets aside what can be "
+            "computed again; or restore the file from a copy",
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .config import Config
@@ -20,10 +20,20 @@ from .objective_config import (
     trains_reward_model,
 )
 from .outcomes import OfShard, committed_outcomes, fresh_outcomes
-from .policies import critic_of, initial_policy, optimizer_of, reference_of, round_policy
+from .policies import (
+    checkpoint_of,
+    critic_of,
+    initial_policy,
+    named,
+    optimizer_of,
+    recorded,
+    reference_of,
+    round_policy,
+)
 from .protocols import Learner, Observer, Scorers
 from .publishing import published
 from .records import PairingOutcome, PolicyRef, Shard, TrainingExample, UpdateStart
+from .retention import keep_checkpoints, remove_update_files
 from .seeds import derive_seed
 from .selection import Selection
 from .shards import RoundShards
@@ -100,12 +110,13 @@ async def learn_round(work: LearningRound) -> None:
     Raises:
         RunError: no prompt gave anything to learn from.
     """
-    config, stages = work.config, work.stages
-    judging = {name: asdict(work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
+    config, stages, ledger = work.config, work.stages, work.stages.ledger
+    judging = {name: named(ledger, work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
     assert stages.rollouts.policy_version == work.policy.version
     stats = RoundStats(judge=JudgeHealth(reading=stages.phase.reading))
     if isinstance(config.objective, NoObjective):
-        steps, selected, made = await _collect(work, stats), 0, _nothing_made() | {"policy": asdict(work.policy)}
+        steps, selected = await _collect(work, stats), 0
+        made = _nothing_made() | {"policy": recorded(ledger, work.policy)}
     else:
         update = _Update.begin(work)
         steps = await _learn(work, update, stats)
@@ -114,17 +125,18 @@ async def learn_round(work: LearningRound) -> None:
             made = await _save(work)
     summary: dict[str, Any] = {
         **made,
-        "start": asdict(work.start.policy),
+        "start": named(ledger, work.start.policy),
         "rounds_learnt": [shards.round for shards in (*work.earlier, work.shards)],
-        "reference": asdict(work.start.reference) if work.start.reference else None,
+        "reference": named(ledger, work.start.reference) if work.start.reference else None,
         "judged_by": judging,
         "data": stats.summary(),
         "learn": LearningStats.of(steps).summary(),
         "selected_step": selected,
         "seconds": dict(stages.clock.seconds),
     }
-    stages.ledger.write_json(summary, round_name(work.start.round), "learn.json")
-    stages.ledger.remove_checkpoint(work.start.round)
+    ledger.sync_metrics()
+    ledger.write_json(summary, round_name(work.start.round), "learn.json")
+    remove_update_files(ledger, work.start.round)
     await stages.rollouts.wake()
 
 
@@ -183,11 +195,11 @@ def _nothing_made() -> dict[str, Any]:
 
 async def _save(work: LearningRound) -> dict[str, Any]:
     """Write what the update made, and say what lies where: a reward model beside the policy as it was, or a policy."""
-    start, learner, objective = work.start, work.learner, work.config.objective
+    start, learner, objective, ledger = work.start, work.learner, work.config.objective, work.stages.ledger
     made = _nothing_made()
     if work.config.learner.optimizer == "carried":
-        made["optimizer"] = work.stages.ledger.model_path(start.round, "optimizer")
-        await learner.checkpoint(made["optimizer"])
+        optimizer = await learner.checkpoint(start.round, ledger.model_path(start.round, "optimizer"))
+        made["optimizer"] = recorded(ledger, optimizer)
     if trains_reward_model(objective):
         pairwise = isinstance(objective, RewardModelObjective)
         examples = heldout_examples(work) if pairwise else _first_examples(work)
@@ -199,19 +211,17 @@ async def _save(work: LearningRound) -> dict[str, Any]:
                 reward_model, examples[:4], scorers=work.scorers, learner=learner, dtype=work.config.model.dtype
             )
         await learner.hold(work.policy)
-        return {**made, "reward_model": asdict(reward_model), "policy": asdict(work.policy)}
+        return {**made, "reward_model": recorded(ledger, reward_model), "policy": recorded(ledger, work.policy)}
     if isinstance(objective, PpoObjective):
-        made["critic"] = asdict(await learner.save_critic(start.round))
+        made["critic"] = recorded(ledger, await learner.save_critic(start.round))
     extrapolation = work.config.learner.extrapolation
     heldout = heldout_examples(work) if extrapolation is not None and len(extrapolation.alphas) > 1 else ()
-    policy, how = await published(
-        start, work.config.learner, learner=learner, ledger=work.stages.ledger, heldout=heldout
-    )
+    policy, how = await published(start, work.config.learner, learner=learner, ledger=ledger, heldout=heldout)
     if (decay := objective.reference.decay) is not None:
         assert start.reference is not None
         parts = [(start.reference, decay), (policy, 1.0 - decay)]
-        made["average"] = asdict(await learner.save_mixture(start.round, "average", parts))
-    return {**made, **how, "policy": asdict(policy)}
+        made["average"] = recorded(ledger, await learner.save_mixture(start.round, "average", parts))
+    return {**made, **how, "policy": recorded(ledger, policy)}
 
 
 def _first_examples(work: LearningRound) -> list[TrainingExample]:
@@ -260,15 +270,17 @@ class _Update:
     steps: list[dict[str, float]]
     held: int  # examples, of those still to come, that the checkpoint holds
     loading: asyncio.Future[None]  # the learner reads its models while the first shards are sampled
+    written: dict[int, PolicyRef] = field(default_factory=dict)  # this update's checkpoints, by their steps
 
     @classmethod
     def begin(cls, work: LearningRound) -> "_Update":
         """From the round's newest checkpoint, or from its start."""
         ledger, round = work.stages.ledger, work.start.round
         steps = ledger.checkpointed_steps(round)
+        written = {int(number): checkpoint_of(ledger, round, int(number)) for number in ledger.checkpoints(round)}
         if steps:
-            path = ledger.checkpoint_path(round, len(steps))
-            loading = _restore(work.learner, work.start, path, work.stages.observer)
+            newest = checkpoint_of(ledger, round, len(steps))
+            loading = _restore(work.learner, work.start, newest, work.stages.observer)
         else:
             loading = work.learner.begin(work.start)
         selection = work.config.learner.selection
@@ -279,6 +291,7 @@ class _Update:
             steps=steps,
             held=int(sum(step["pairs"] for step in steps)),
             loading=asyncio.ensure_future(loading),
+            written=written,
         )
 
     async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
@@ -305,9 +318,11 @@ class _Update:
         every = work.config.learner.checkpoint_every_steps
         if every and len(self.steps) // every > before // every:
             with stages.clock.active("save"):
-                await work.learner.checkpoint(self._path(len(self.steps)))
-                best = self.selection.best if self.selection else None
-                stages.ledger.write_checkpoint(work.start.round, self.steps, best)
+                await self._checkpoint()
+                kept = {len(self.steps), self.selection.best if self.selection else None}
+                self.written = {number: one for number, one in self.written.items() if number in kept}
+                stages.ledger.write_checkpoint(work.start.round, self.steps, self.written)
+                keep_checkpoints(stages.ledger, work.start.round, kept)
 
     async def _measure(self, selection: Selection) -> None:
         """Measure the update so far on held-out pairs, note that in its last step, and keep what is the best so far."""
@@ -316,23 +331,28 @@ class _Update:
             measured = await work.learner.measure(self.heldout)
             self.steps[-1].update({f"heldout/{name}": value for name, value in measured.items()})
             if selection.add(self.steps[-1], len(self.steps)):
-                await work.learner.checkpoint(self._path(len(self.steps)))
+                await self._checkpoint()
                 # What a resume goes on from keeps its own best, until a newer checkpoint takes its place.
                 resumable = work.stages.ledger.checkpointed_steps(work.start.round)
                 before = Selection.of(selection.config, resumable).best
-                work.stages.ledger.keep_checkpoints(work.start.round, {len(resumable), before, len(self.steps)})
+                kept = {len(resumable), before, len(self.steps)}
+                keep_checkpoints(work.stages.ledger, work.start.round, kept)
 
     async def select(self) -> int:
         """Go back to the best moment of the update; how many steps it is after."""
         best = self.selection.best if self.selection else None
         if best is None or best == len(self.steps):
             return len(self.steps)
-        await _restore(self.work.learner, self.work.start, self._path(best), self.work.stages.observer)
+        checkpoint = self.written.get(best) or checkpoint_of(self.work.stages.ledger, self.work.start.round, best)
+        await _restore(self.work.learner, self.work.start, checkpoint, self.work.stages.observer)
         return best
 
-    def _path(self, steps: int) -> str:
-        return self.work.stages.ledger.checkpoint_path(self.work.start.round, steps)
+    async def _checkpoint(self) -> None:
+        """Write what the learner needs to go on from here."""
+        round, steps = self.work.start.round, len(self.steps)
+        path = self.work.stages.ledger.checkpoint_path(round, steps)
+        self.written[steps] = await self.work.learner.checkpoint(round, path)
 
 
-async def _restore(learner: Learner, start: UpdateStart, path: str, observer: Observer) -> None:
-    observer.note(await learner.restore(start, path))
+async def _restore(learner: Learner, start: UpdateStart, checkpoint: PolicyRef, observer: Observer) -> None:
+    observer.note(await learner.restore(start, checkpoint))

@@ -1,8 +1,10 @@
 """The run directory: what is finished, and what it holds. Nothing in it is ever written twice or half.
 
-    run.yaml                          resolved config, code version, input hashes, tracker id
+    run.yaml                          format, resolved config, code version, models' and inputs' hashes, tracker id
+    run.lock                          held by the driver that is at work (see `lease`)
     inputs/{train,heldout}.arrow      the prompts, frozen at the start
     rounds/NNN/STAGE/shard-IIIII.parquet
+    rounds/NNN/STAGE/_shard-IIIII.json  the shard's checksum, written before it
     rounds/NNN/checkpoint/STEPS/      what the learner needs to go on within an update
     rounds/NNN/checkpoint.json        names the newest of them; written after its files, gone with the update's end
     rounds/NNN/trained/, candidate/   what a policy is mixed from; gone with the update's end
@@ -13,32 +15,37 @@
     rounds/NNN/learn.json             what the learner reported; written after the policy: with it the update is done
     rounds/NNN/manifest.json          written last: its existence means that the round is done
     metrics.jsonl
-    comparisons/, judge-accuracy/     judged pairs of finished rounds, by the hash of all that they hang on
+    error.log                         what stopped the run, where that was no message to its user
+    comparisons/, judge-accuracy/     judged pairs of finished rounds, by the hash of all that they depend on
 
-The directory is local or any fsspec URL. On a local file system a file appears by atomic rename; object stores put
-whole objects. A stage's shard that exists is finished and is read back, never recomputed.
+The directory is local or any fsspec URL. On a local file system a file appears by atomic rename, synced to the disk;
+object stores put whole objects. A stage's shard that exists is finished and is read back, never recomputed. What is
+read is what was written: shards, JSON files and run.yaml carry checksums, and a read verifies them. Paths are relative
+to the directory, which may be moved or copied.
 """
 
+import functools
 import hashlib
 import json
 import posixpath
-import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
-from .errors import ConfigError, RunError
-from .records import Shard
-from .tables import from_table, to_table
+from .checksums import SEAL, sealed, unsealed
+from .durable import explained, make_directories, sync_file, write_file
+from .errors import ConfigError, DamagedFile, RunError
+from .lease import Lease
+from .metrics_rows import MetricsLine, line_of, metrics_lines, rows_hash, text_of
+from .records import PolicyRef, Shard
+from .shard_files import SUFFIX, checksum, checksum_file, decoded, encoded, shard_file, verify
 
 T = TypeVar("T")
 
-PARTIAL = ".partial-"
-CHECKPOINT = "checkpoint.json"
+FORMAT = 2  # of run directories; 1 had no checksums, and absolute paths
+CHECKPOINT = "checkpoint.json"  # names the newest checkpoint of an unfinished update
 
 
 class Ledger:
@@ -46,12 +53,14 @@ class Ledger:
 
     Args:
         url: a local path or an fsspec URL.
+        lease: the right to write in it, where a driver does.
     """
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, lease: Lease | None = None):
         self.fs, self.root = fsspec.core.url_to_fs(url)
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.url = self.root if self.local else url.rstrip("/")
+        self.lease = lease
 
     # Files ------------------------------------------------------------------------------------------------------
 
@@ -63,24 +72,65 @@ class Ledger:
         return self.fs.exists(self.path(*parts))
 
     def write_bytes(self, data: bytes, *parts: str) -> None:
-        """Write a file so that it appears whole or not at all."""
+        """Write a file so that it appears whole or not at all, and stays.
+
+        Raises:
+            RunError: the disk refuses, or the directory is not the one that the lease is on.
+        """
         final = self.path(*parts)
         if not self.local:
             self.fs.pipe_file(final, data)
             return
-        self.fs.makedirs(posixpath.dirname(final), exist_ok=True)
-        partial = f"{final}{PARTIAL}{uuid.uuid4().hex[:8]}"
-        self.fs.pipe_file(partial, data)
-        self.fs.mv(partial, final)
+        if self.lease is not None:
+            self.lease.check()
+        make_directories(posixpath.dirname(final), below=self.root)
+        write_file(final, data)
 
     def read_bytes(self, *parts: str) -> bytes:
-        return self.fs.cat_file(self.path(*parts))
+        """A file's bytes.
 
-    def write_json(self, value: Any, *parts: str) -> None:
-        self.write_bytes(json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n", *parts)
+        Raises:
+            DamagedFile: it is gone.
+            RunError: the disk refuses.
+        """
+        try:
+            with explained(self.path(*parts)):
+                return self.fs.cat_file(self.path(*parts))
+        except RunError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise DamagedFile.at(self.path(*parts), "it is gone") from error
+            raise
 
-    def read_json(self, *parts: str) -> Any:
-        return json.loads(self.read_bytes(*parts))
+    def write_json(self, value: dict[str, Any], *parts: str) -> None:
+        """Write a mapping of plain containers, with its checksum in it."""
+        self.write_bytes(json.dumps(sealed(value), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n", *parts)
+
+    def read_json(self, *parts: str) -> dict[str, Any]:
+        """What `write_json` wrote.
+
+        Raises:
+            DamagedFile: the file holds something else.
+        """
+        path = self.path(*parts)
+        try:
+            value = json.loads(self.read_bytes(*parts))
+        except (ValueError, RecursionError) as error:
+            raise DamagedFile.at(path, f"it is no JSON ({error})") from error
+        return self._unsealed(value, path)
+
+    def relative(self, path: str) -> str:
+        """A path or URL as the ledger keeps it: relative where it lies in the run directory."""
+        root = self.url.rstrip("/") + "/"
+        return path[len(root) :] if path.startswith(root) else path
+
+    def absolute(self, path: str) -> str:
+        """Where a path that `relative` gave lies."""
+        return path if path.startswith("/") or "://" in path else posixpath.join(self.url, path)
+
+    def _unsealed(self, value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict) and SEAL not in value and not self.has_checksums:
+            return value
+        return unsealed(value, path)
 
     # The run ----------------------------------------------------------------------------------------------------
 
@@ -97,10 +147,9 @@ class Ledger:
             )
         try:
             used = self.fs.exists(self.root) and bool(self.fs.ls(self.root, detail=False))
-            self.fs.makedirs(self.root, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"run directory {self.url} cannot be made ({error.strerror})",
+                f"run directory {self.url} cannot be read ({error.strerror})",
                 "set run.root to a directory you may write",
             ) from error
         if used:
@@ -109,42 +158,78 @@ class Ledger:
     def create(self, header: dict[str, Any]) -> None:
         """Start the run: from now on it can be resumed."""
         assert not self.exists("run.yaml")
-        self.write_header(header)
+        if self.local:
+            self.fs.makedirs(self.root, exist_ok=True)
+        self.write_header({"format": FORMAT, **header})
 
-    def remove(self) -> None:
+    def discard(self) -> None:
         """Take away a directory whose run never started a stage."""
         assert not self.exists("rounds")
         if self.fs.exists(self.root):
             self.fs.rm(self.root, recursive=True)
 
     def write_header(self, header: dict[str, Any]) -> None:
-        self.write_bytes(yaml.safe_dump(header, sort_keys=False).encode(), "run.yaml")
+        self.write_bytes(yaml.safe_dump(sealed(header), sort_keys=False).encode(), "run.yaml")
+        self.__dict__.pop("_identity", None)
 
     def header(self) -> dict[str, Any]:
         """`run.yaml`.
 
         Raises:
-            ConfigError: there is no run here.
+            ConfigError: there is no run here, or one of a format that this version does not read.
+            DamagedFile: it was changed.
         """
         if not self.exists("run.yaml"):
             raise ConfigError(f"{self.url} holds no run (no run.yaml)", "check the path; `roundelay run` starts one")
-        return yaml.safe_load(self.read_bytes("run.yaml"))
+        path = self.path("run.yaml")
+        try:
+            value = yaml.safe_load(self.read_bytes("run.yaml"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DamagedFile.at(path, "it is no YAML") from error
+        if isinstance(value, dict) and "config" in value and not {"format", SEAL} & value.keys():
+            return {"format": 1, **value}
+        header = unsealed(value, path)
+        if header.get("format") != FORMAT:
+            raise ConfigError(
+                f"{self.url} has the run directory format {header.get('format')!r}, and this version reads 1 to "
+                f"{FORMAT}",
+                f"use the version that began it: roundelay {header.get('code_version', 'unknown')}",
+            )
+        return header
+
+    @functools.cached_property
+    def _identity(self) -> tuple[int, str | None]:
+        """The directory's format, and what tells the run from others: files of another run are damage."""
+        if not self.exists("run.yaml"):
+            return FORMAT, None
+        header = self.header()
+        return header["format"], header.get("tracker_run_id")
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether every file carries one: format 1 had none."""
+        return self._identity[0] >= 2
 
     # Shards -----------------------------------------------------------------------------------------------------
 
     def read_shard(self, stage: str, shard: Shard, cls: type[T]) -> list[T] | None:
-        """The records of a finished shard, or None if the shard is not finished."""
+        """The records of a finished shard, or None if the shard is not finished.
+
+        Raises:
+            DamagedFile: the file is not what was written, or it is gone from a finished round.
+        """
         parts = _shard_parts(stage, shard.round, shard.index)
         if not self.exists(*parts):
+            if shard.index < self._committed(shard.round, stage):
+                raise DamagedFile.at(self.path(*parts), "it is gone from a finished round")
             return None
-        with self.fs.open(self.path(*parts), "rb") as file:
-            return _records(cls, file.read())
+        return decoded(cls, self.shard_bytes(*parts), self.path(*parts))
 
     def write_shard(self, stage: str, shard: Shard, cls: type[T], records: Sequence[T]) -> None:
         """Finish a shard. Writing a finished shard is a bug.
 
         Raises:
-            RunError: the shard is finished already.
+            RunError: the shard is finished already, or the disk refuses.
         """
         parts = _shard_parts(stage, shard.round, shard.index)
         if self.exists(*parts):
@@ -152,35 +237,65 @@ class Ledger:
                 f"shard {shard.index} of {stage} in round {shard.round} was finished before",
                 "another driver seems to run in the same directory: stop one of them",
             )
-        sink = pa.BufferOutputStream()
-        pq.write_table(to_table(cls, records), sink, compression="zstd")
-        self.write_bytes(sink.getvalue().to_pybytes(), *parts)
+        data = encoded(cls, records)
+        self.write_bytes(checksum(data, "/".join(parts), self._identity[1]), *checksum_parts(parts))
+        self.write_bytes(data, *parts)
 
     def shards_finished(self, round: int, stage: str) -> int:
         """How many of a stage's shards are finished."""
-        return len(self._shard_paths(round, stage))
+        return len(self.shard_names(round, stage))
 
     def stage_hash(self, round: int, stage: str) -> str:
-        """A hash over the names and bytes of a stage's shards, in order."""
+        """A hash over the names and bytes of a stage's shards, in order.
+
+        Raises:
+            DamagedFile: a shard is not what was written.
+        """
         digest = hashlib.sha256()
-        for path in self._shard_paths(round, stage):
-            digest.update(posixpath.basename(path).encode())
-            with self.fs.open(path, "rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
+        for name in self.shard_names(round, stage):
+            digest.update(name.encode())
+            digest.update(self.shard_bytes(round_name(round), stage, name))
         return digest.hexdigest()
 
     def read_stage(self, round: int, stage: str, cls: type[T]) -> Iterator[T]:
-        """Every record of a stage, one shard in memory at a time."""
-        for path in self._shard_paths(round, stage):
-            with self.fs.open(path, "rb") as file:
-                yield from _records(cls, file.read())
+        """Every record of a stage, one shard in memory at a time.
 
-    def _shard_paths(self, round: int, stage: str) -> list[str]:
-        names = self._names(round_name(round), stage)
-        return [self.path(round_name(round), stage, name) for name in names if name.endswith(".parquet")]
+        Raises:
+            DamagedFile: a shard is not what was written, or it is gone from a finished round.
+        """
+        names = self.shard_names(round, stage)
+        if len(names) < (committed := self._committed(round, stage)):
+            raise DamagedFile.at(
+                self.path(round_name(round), stage), f"{committed - len(names)} of its {committed} shards are gone"
+            )
+        for name in names:
+            parts = (round_name(round), stage, name)
+            yield from decoded(cls, self.shard_bytes(*parts), self.path(*parts))
 
-    def _names(self, *parts: str) -> list[str]:
+    def shard_names(self, round: int, stage: str) -> list[str]:
+        """The files of a stage's finished shards, in order."""
+        return [name for name in self.names(round_name(round), stage) if name.endswith(SUFFIX)]
+
+    def shard_bytes(self, *parts: str) -> bytes:
+        """A shard's file, verified.
+
+        Raises:
+            DamagedFile: it is not what was written.
+        """
+        data, path, beside = self.read_bytes(*parts), self.path(*parts), checksum_parts(parts)
+        if self.exists(*beside):
+            verify(data, self.read_bytes(*beside), "/".join(parts), self._identity[1], path)
+        elif self.has_checksums:
+            raise DamagedFile.at(path, f"its checksum, {beside[-1]} beside it, is gone")
+        return data
+
+    def _committed(self, round: int, stage: str) -> int:
+        """How many shards of a stage a finished round has; 0 where the round is not finished, or does not say."""
+        if not self.exists(round_name(round), "manifest.json"):
+            return 0
+        return self.manifest(round).get("stage_shards", {}).get(stage, 0)
+
+    def names(self, *parts: str) -> list[str]:
         """What a directory holds, numbers in their order; nothing if it does not exist."""
         if not self.exists(*parts):
             return []
@@ -191,13 +306,14 @@ class Ledger:
 
     def finished_rounds(self) -> list[int]:
         """Rounds with a manifest, in order. Round 0 is the evaluation of the initial policy."""
-        return [int(name) for name in self._names("rounds") if self.exists("rounds", name, "manifest.json")]
+        return [int(name) for name in self.names("rounds") if self.exists("rounds", name, "manifest.json")]
 
     def manifest(self, round: int) -> dict[str, Any]:
         return self.read_json(round_name(round), "manifest.json")
 
     def commit_round(self, round: int, manifest: dict[str, Any]) -> None:
         """Declare a round done: everything else of it is written before."""
+        self.sync_metrics()
         self.write_json(manifest, round_name(round), "manifest.json")
 
     def model_path(self, round: int, name: str) -> str:
@@ -205,70 +321,46 @@ class Ledger:
         `policies.local_copy` fetches."""
         return posixpath.join(self.url, round_name(round), name)
 
-    def prune(self, keep: int | None, needed: Collection[int] = ()) -> list[int]:
-        """Delete committed policies and reward models beyond the newest `keep` of each (None keeps all), and working
-        state that a newer round has taken up. The policies of rounds `needed` stay.
-
-        Only rounds older than the newest manifest are touched, so the run stays resumable at any moment.
-
-        Returns:
-            the rounds whose policies are gone.
-        """
-        finished = self.finished_rounds()
-        for name in ("critic", "optimizer"):
-            self._remove(finished[:-1], name)
-        if keep is None:
-            return []
-        policies, reward_models = (
-            [round for round in finished if self.exists(round_name(round), name)][:-keep]
-            for name in ("policy", "reward_model")
-        )
-        policies = [round for round in policies if round not in needed]
-        self._remove(policies, "average")
-        self._remove(policies, "policy")
-        self._remove(reward_models, "reward_model")
-        return policies
-
-    def _remove(self, rounds: Sequence[int], name: str) -> None:
-        for round in rounds:
-            if self.exists(round_name(round), name):
-                self.fs.rm(self.path(round_name(round), name), recursive=True)
-
     def checkpointed_steps(self, round: int) -> list[dict[str, float]]:
         """The optimizer steps up to the newest checkpoint of an unfinished update; empty without one."""
         if not self.exists(round_name(round), CHECKPOINT):
             return []
         return self.read_json(round_name(round), CHECKPOINT)["steps"]
 
-    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]], best: int | None = None) -> None:
-        """Name the checkpoint after `steps`, whose files are written, as the newest. Older ones are deleted, but for
-        the one after `best` steps."""
-        self.write_json({"steps": list(steps)}, round_name(round), CHECKPOINT)
-        self.keep_checkpoints(round, {len(steps), best})
+    def checkpoints(self, round: int) -> dict[str, dict[str, Any]]:
+        """The hashes of every checkpoint that an unfinished update may go back to, by its steps."""
+        if not self.exists(round_name(round), CHECKPOINT):
+            return {}
+        return self.read_json(round_name(round), CHECKPOINT).get("checkpoints", {})
 
-    def keep_checkpoints(self, round: int, kept: Collection[int | None]) -> None:
-        """Delete an update's checkpoints but for those after `kept` steps."""
-        for name in self._names(round_name(round), "checkpoint"):
-            if int(name) not in kept:
-                self.fs.rm(self.checkpoint_path(round, int(name)), recursive=True)
+    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]], written: Mapping[int, PolicyRef]) -> None:
+        """Name the checkpoint after `steps` as the newest.
+
+        Args:
+            written: the checkpoints that the update may go back to, by their steps; their files are written.
+        """
+        hashes = {str(number): {"sha256": one.sha256, "files": dict(one.files)} for number, one in written.items()}
+        self.sync_metrics()
+        self.write_json({"steps": list(steps), "checkpoints": hashes}, round_name(round), CHECKPOINT)
+
+    def remove(self, *parts: str) -> None:
+        """Delete a file or directory of the run, if it is there."""
+        if self.exists(*parts):
+            self.fs.rm(self.path(*parts), recursive=True)
 
     def checkpoint_path(self, round: int, steps: int) -> str:
         """Where the learner's files after `steps` optimizer steps of a round are."""
         return posixpath.join(self.url, round_name(round), "checkpoint", str(steps))
 
-    def remove_checkpoint(self, round: int) -> None:
-        """The round's policy is written: nothing will go on from within its update, or from what it was made of."""
-        for name in (CHECKPOINT, "checkpoint", "trained", "candidate"):
-            if self.exists(round_name(round), name):
-                self.fs.rm(self.path(round_name(round), name), recursive=True)
-
     # Metrics ----------------------------------------------------------------------------------------------------
 
     def append_metrics(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows to metrics.jsonl; each carries `round` and `stage`."""
-        text = "".join(json.dumps(row, sort_keys=True, allow_nan=False) + "\n" for row in rows)
+        text = "".join(map(line_of, rows))
         if self.local:
-            with open(self.path("metrics.jsonl"), "a", encoding="utf-8") as file:
+            if self.lease is not None:
+                self.lease.check()
+            with explained(self.path("metrics.jsonl")), open(self.path("metrics.jsonl"), "a", encoding="utf-8") as file:
                 file.write(text)
         else:  # object stores append nothing: rewrite
             before = self.read_bytes("metrics.jsonl") if self.exists("metrics.jsonl") else b""
@@ -287,9 +379,27 @@ class Ledger:
                 return row["round"] in finished
             return self.exists(name, "learn.json") or row["step"] <= len(self.checkpointed_steps(row["round"]))
 
-        lines = self.read_bytes("metrics.jsonl").decode().splitlines()
-        kept = [line for line in lines if _is_whole_json(line) and stays(json.loads(line))]
-        self.write_bytes("".join(line + "\n" for line in kept).encode(), "metrics.jsonl")
+        self.write_bytes(text_of(line for line in self.metrics() if stays(line[1])), "metrics.jsonl")
+
+    def metrics(self) -> list[MetricsLine]:
+        """Every whole line of metrics.jsonl.
+
+        Raises:
+            DamagedFile: a line before the last whole one is no row.
+        """
+        if not self.exists("metrics.jsonl"):
+            return []
+        return metrics_lines(self.read_bytes("metrics.jsonl"), self.path("metrics.jsonl"))
+
+    def metrics_hash(self, round: int) -> str:
+        """A hash over a round's lines of metrics.jsonl."""
+        return rows_hash(self.metrics(), round)
+
+    def sync_metrics(self) -> None:
+        """Sync metrics.jsonl to the disk, before something is committed that its rows tell of."""
+        if self.local and self.exists("metrics.jsonl"):
+            with explained(self.path("metrics.jsonl")):
+                sync_file(self.path("metrics.jsonl"))
 
 
 def round_name(round: int) -> str:
@@ -297,18 +407,9 @@ def round_name(round: int) -> str:
 
 
 def _shard_parts(stage: str, round: int, index: int) -> tuple[str, ...]:
-    return (round_name(round), stage, f"shard-{index:05d}.parquet")
+    return (round_name(round), stage, shard_file(index))
 
 
-def _is_whole_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except json.JSONDecodeError:  # the line that was being written when the driver was killed
-        return False
-    return True
-
-
-def _records(cls: type[T], data: bytes) -> list[T]:
-    """Not by `pq.read_table`: its scanner's threads may still hold a Python file when the interpreter ends, which
-    aborts the process."""
-    return from_table(cls, pq.ParquetFile(pa.BufferReader(data)).read())
+def checksum_parts(parts: Sequence[str]) -> tuple[str, ...]:
+    """Where the checksum of the shard at `parts` is."""
+    return (*parts[:-1], checksum_file(parts[-1]))

@@ -1,21 +1,45 @@
 """Which policy is which: identities come from the ledger, so a resumed run has the same policies and references."""
 
-import hashlib
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import fsspec
-
+from .checksums import weights_hash
 from .config import Config
 from .ledger import Ledger, round_name
+from .model_files import local_copy
 from .objective_config import ReferenceConfig
 from .records import PolicyRef
+
+# Where a model that a round made lies, in whatever directory the run was when it was made.
+_OF_ROUND = re.compile(r"(?:.*/)?(rounds/(\d{3,})/\w+)")
+
+
+def named(ledger: Ledger, model: PolicyRef) -> dict[str, Any]:
+    """A model as the ledger names it: version, path (relative in the run directory) and hash."""
+    return {"version": model.version, "path": ledger.relative(model.path), "sha256": model.sha256}
+
+
+def recorded(ledger: Ledger, model: PolicyRef) -> dict[str, Any]:
+    """A model as the ledger records it where it was made: `named`, with its files' hashes."""
+    return {**named(ledger, model), "files": dict(model.files)}
+
+
+def read_ref(ledger: Ledger, values: Mapping[str, Any]) -> PolicyRef:
+    """The model that `named` or `recorded` wrote. Runs of format 1 wrote absolute paths: a model that a round of the
+    run made is looked up where the run is now."""
+    path, version = values["path"], values["version"]
+    of_round = _OF_ROUND.fullmatch(path)
+    if of_round and version == int(of_round[2]) > 0:
+        path = of_round[1]
+    return PolicyRef(
+        version=version, path=ledger.absolute(path), sha256=values["sha256"], files=values.get("files", {})
+    )
 
 
 def initial_policy(ledger: Ledger) -> PolicyRef:
     """The model the run started from."""
-    return PolicyRef(version=0, **ledger.header()["initial_policy"])
+    return read_ref(ledger, {"version": 0, **ledger.header()["initial_policy"]})
 
 
 def policy_of(ledger: Ledger, round: int) -> PolicyRef | None:
@@ -24,7 +48,7 @@ def policy_of(ledger: Ledger, round: int) -> PolicyRef | None:
         return initial_policy(ledger)
     if not ledger.exists(round_name(round), "learn.json"):
         return None
-    return PolicyRef(**ledger.read_json(round_name(round), "learn.json")["policy"])
+    return read_ref(ledger, ledger.read_json(round_name(round), "learn.json")["policy"])
 
 
 def round_policy(config: Config, ledger: Ledger, round: int) -> PolicyRef:
@@ -78,7 +102,7 @@ def judging_models(ledger: Ledger, names: Iterable[str], policy: PolicyRef, roun
             case "initial":
                 found[name] = initial_policy(ledger)
             case _:
-                found[name] = PolicyRef(version=0, **ledger.header()["models"][name])
+                found[name] = read_ref(ledger, {"version": 0, **ledger.header()["models"][name]})
     return {name: model for name, model in found.items() if model is not None}
 
 
@@ -87,12 +111,28 @@ def critic_of(ledger: Ledger, round: int) -> PolicyRef | None:
     return _made(ledger, round - 1, "critic") or reward_model_of(ledger, round - 1)
 
 
-def optimizer_of(ledger: Ledger, config: Config, round: int) -> str | None:
-    """Where the optimizer is that round `round` goes on with, None for a new one: a phase begins a new one too."""
+def optimizer_of(ledger: Ledger, config: Config, round: int) -> PolicyRef | None:
+    """The optimizer that round `round` goes on with, None for a new one: a phase begins a new one too."""
     same_phase = round > 1 and config.phase_name(round) == config.phase_name(round - 1)
     if config.at(round).learner.optimizer == "fresh" or not same_phase:
         return None
-    return ledger.read_json(round_name(round - 1), "learn.json")["optimizer"]
+    optimizer = ledger.read_json(round_name(round - 1), "learn.json")["optimizer"]
+    if isinstance(optimizer, str):  # format 1
+        return unrecorded(ledger.model_path(round - 1, "optimizer"), round - 1)
+    return read_ref(ledger, optimizer)
+
+
+def checkpoint_of(ledger: Ledger, round: int, steps: int) -> PolicyRef:
+    """The checkpoint of round `round`'s unfinished update after `steps` optimizer steps."""
+    path, recorded = ledger.checkpoint_path(round, steps), ledger.checkpoints(round)
+    if str(steps) not in recorded:  # format 1
+        return unrecorded(path, round)
+    return PolicyRef(version=round, path=path, **recorded[str(steps)])
+
+
+def unrecorded(path: str, version: int) -> PolicyRef:
+    """What lies at `path`, of which a run of format 1 recorded no hash."""
+    return PolicyRef(version=version, path=path, sha256=weights_hash(local_copy(path)))
 
 
 def _made(ledger: Ledger, round: int, name: str) -> PolicyRef | None:
@@ -100,35 +140,4 @@ def _made(ledger: Ledger, round: int, name: str) -> PolicyRef | None:
     if round < 1 or not ledger.exists(round_name(round), "learn.json"):
         return None
     model = ledger.read_json(round_name(round), "learn.json")[name]
-    return PolicyRef(**model) if model else None
-
-
-def weights_hash(path: str) -> str:
-    """SHA-256 over a policy directory's safetensors files, in name order."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).glob("*.safetensors")):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def local_copy(path: str) -> str:
-    """A local directory with the policy at `path`: itself, or where a URL's files were fetched to on this machine."""
-    if "://" not in path:
-        return path
-    target = Path(tempfile.gettempdir(), "roundelay-policies", hashlib.sha256(path.encode()).hexdigest()[:16])
-    fs, remote = fsspec.core.url_to_fs(path)
-    target.mkdir(parents=True, exist_ok=True)
-    for name in fs.ls(remote, detail=False):
-        fs.get_file(name, str(target / name.rpartition("/")[2]))
-    return str(target)
-
-
-def publish(directory: str, path: str) -> None:
-    """Copy a local policy directory to the URL `path`."""
-    fs, remote = fsspec.core.url_to_fs(path)
-    fs.makedirs(remote, exist_ok=True)
-    for file in sorted(Path(directory).iterdir()):
-        fs.put_file(str(file), f"{remote}/{file.name}")
+    return read_ref(ledger, model) if model else None

@@ -177,16 +177,17 @@ class Learner(Protocol):
         """Load what a round's update starts from."""
         ...
 
-    async def restore(self, start: UpdateStart, path: str) -> str:
-        """Go on within the update that began with `start`, from the checkpoint at `path`; in words, how exactly."""
+    async def restore(self, start: UpdateStart, checkpoint: PolicyRef) -> str:
+        """Go on within the update that began with `start`, from one of its checkpoints; in words, how exactly."""
         ...
 
     async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None:
         """Compute what a policy gradient needs of the round's responses before its first step; `last` ends them."""
         ...
 
-    async def checkpoint(self, path: str) -> None:
-        """Write at `path` what `restore` needs. Examples that made no step yet are not in it."""
+    async def checkpoint(self, round: int, path: str) -> PolicyRef:
+        """Write at `path` what `restore` needs of round `round`'s update. Examples that made no step yet are not in
+        it."""
         ...
 
     async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:

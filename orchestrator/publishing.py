@@ -5,12 +5,12 @@ is synced, evaluated and gone on from is what the manifest names.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from .config import ExtrapolationConfig, LearnerConfig
 from .ledger import Ledger
-from .policies import initial_policy, policy_of
+from .policies import initial_policy, named, policy_of
 from .protocols import Learner
 from .records import PolicyRef, TrainingExample, UpdateStart
 from .selection import goodness
@@ -26,17 +26,17 @@ async def published(
     if config.extrapolation is None and config.average_rounds is None:
         return await learner.save(start.round), {}
     trained = await learner.save(start.round, "trained")
-    said: dict[str, Any] = {"trained": asdict(trained)}
+    said: dict[str, Any] = {"trained": named(ledger, trained)}
     if config.extrapolation is not None:
         origin = start.policy if config.extrapolation.origin == "start" else initial_policy(ledger)
         alpha, measured = await _best_alpha(trained, origin, start, config.extrapolation, learner, heldout)
         parts = extrapolated(trained, origin, alpha)
-        said["extrapolation"] = {"alpha": alpha, "origin": asdict(origin), "measured": measured}
+        said["extrapolation"] = {"alpha": alpha, "origin": named(ledger, origin), "measured": measured}
     else:
         assert config.average_rounds is not None
         averaged = [trained, *policies_before(ledger, start.round, config.average_rounds - 1)]
         parts = [(policy, 1.0 / len(averaged)) for policy in averaged]
-        said["averaged"] = [asdict(policy) for policy in averaged]
+        said["averaged"] = [named(ledger, policy) for policy in averaged]
     policy = await learner.save_mixture(start.round, "policy", parts)
     await learner.hold(policy)
     return policy, said

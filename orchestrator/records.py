@@ -3,8 +3,8 @@
 Every record is written to the ledger as it is, so its fields are plain Python types (see `ledger.arrow_schema`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked", "interim"]
@@ -369,16 +369,18 @@ class PairLogps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyRef:
-    """A policy (or a reward model, or a critic) by the round that made it (0: the initial one) and where it lies. The
-    hash is over its weights.
+    """A policy (or a reward model, a critic, a learner's checkpoint or optimizer) by the round that made it (0: the
+    initial one) and where it lies. The hash is over its weights; `files` has one of every file that decides what the
+    model is, and is empty where a run of format 1 recorded none.
 
     Example:
-        PolicyRef(version=1, path="runs/demo/rounds/001/policy", sha256="9f…")
+        PolicyRef(version=1, path="runs/demo/rounds/001/policy", sha256="9f…", files={"config.json": "3a…"})
     """
 
     version: int
     path: str
     sha256: str
+    files: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -386,8 +388,8 @@ class UpdateStart:
     """What a round's update starts from, all by identity, never by what happens to be loaded.
 
     `round` says which phase's objective and learner settings hold. `reference` is None without one; `critic` is what a
-    critic starts from (the round before's, or a reward model), None for the policy. `optimizer` is where the optimizer
-    of the round before lies, None for a new one.
+    critic starts from (the round before's, or a reward model), None for the policy. `optimizer` is the optimizer of the
+    round before, None for a new one.
 
     Example:
         UpdateStart(round=1, policy=policy, reference=policy, critic=None, optimizer=None)
@@ -397,4 +399,4 @@ class UpdateStart:
     policy: PolicyRef
     reference: PolicyRef | None
     critic: PolicyRef | None
-    optimizer: str | None
+    optimizer: PolicyRef | None

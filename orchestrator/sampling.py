@@ -5,12 +5,14 @@ verified like the policy's, it samples every shard, and its rollouts are committ
 policy comes back. So whatever judges afterwards is the policy, and a resumed run reads back what a sampler finished.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from .config import Config
 from .generation_config import EARLIER_ROUND, POLICY, is_model_path, samplers_of
 from .ledger import Ledger
-from .policies import initial_policy, policy_of, round_policy
+from .policies import initial_policy, policy_of, read_ref, round_policy
 from .records import PolicyRef, Shard
 from .shards import RoundShards
 from .stages import Stages, rollout_stage
@@ -23,13 +25,19 @@ def sampler_policy(sampler: str, config: Config, ledger: Ledger, round: int) -> 
     if sampler == "initial" or (round == 0 and not is_model_path(sampler)):
         return initial_policy(ledger)
     if is_model_path(sampler):
-        sources: dict[str, str] = ledger.header()["sources"]
-        return PolicyRef(version=-1 - list(sources).index(sampler), path=sampler, sha256=sources[sampler])
+        sources: dict[str, Any] = ledger.header()["sources"]
+        return read_ref(ledger, {"version": -1 - list(sources).index(sampler), **source_values(sources, sampler)})
     earlier = EARLIER_ROUND.fullmatch(sampler)
     made_in = int(earlier[1]) if earlier else {"latest": round - 1, "previous": max(0, round - 2)}.get(sampler)
     policy = round_policy(config, ledger, round) if made_in is None else policy_of(ledger, made_in)
     assert policy is not None, "a round samples from rounds before it"
     return policy
+
+
+def source_values(sources: Mapping[str, Any], sampler: str) -> dict[str, Any]:
+    """What `run.yaml` keeps of a model from outside: path, hash and files (format 1: the hash alone)."""
+    kept = sources[sampler]
+    return {"path": sampler, "sha256": kept} if isinstance(kept, str) else kept
 
 
 def sampler_policies(config: Config, ledger: Ledger, round: int) -> dict[str, PolicyRef]:

@@ -11,18 +11,19 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import deepspeed
 import ray
 import torch
 from torch import Tensor
 
+from ..orchestrator.checksums import model_files, weights_hash
 from ..orchestrator.config import Config, LearnerConfig
+from ..orchestrator.model_files import directory_for, verified_copy
 from ..orchestrator.objective_config import AttributeRegressionObjective, PpoObjective, RewardModelObjective
-from ..orchestrator.policies import local_copy, weights_hash
 from ..orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.step_report import StepReport
@@ -36,7 +37,6 @@ from .mixing import write_mixture
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_model import (
     deepspeed_config,
-    directory_for,
     read_head,
     read_model,
     read_scorer,
@@ -45,6 +45,8 @@ from .policy_model import (
 )
 from .update import Update
 from .weight_sync import HostWeights, pack
+
+Hashes: TypeAlias = tuple[str, dict[str, str]]  # of a model's weights, and of each of its files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,7 @@ class _Loaded:
     scores: int = 0  # outputs of a reward model's head; 0 for a policy
     critic: Literal["separate", "shared"] | None = None
     critic_from: PolicyRef | None = None
-    optimizer: str | None = None
+    optimizer: PolicyRef | None = None
 
 
 class Learner:
@@ -117,31 +119,36 @@ class Learner:
         self.config = self.run_config.at(start.round)
         wanted = self._loaded_of(start)
         if self.loaded != wanted or self.update_state.steps:
-            tensors, notes = checkpoint.read(local_copy(start.optimizer)) if start.optimizer else (None, {})
+            tensors, notes = checkpoint.read(verified_copy(start.optimizer)) if start.optimizer else (None, {})
             self._start(wanted, tensors, notes.get("optimizer_steps", 0))
         else:
             self._new_update()
         self._measure_against(start)
 
-    def restore(self, start: UpdateStart, path: str) -> str:
-        """Go on from a checkpoint of the update that began with `start`.
+    def restore(self, start: UpdateStart, written: PolicyRef) -> str:
+        """Go on from a checkpoint, `written` by the update that began with `start`.
 
         Returns:
             in words, how exactly that continues what was interrupted.
         """
         self.config = self.run_config.at(start.round)
-        tensors, notes = checkpoint.read(local_copy(path))
-        assert PolicyRef(**notes["policy"]) == start.policy, "a checkpoint belongs to the policy its round began with"
+        tensors, notes = checkpoint.read(verified_copy(written))
+        began_with = (notes["policy"]["version"], notes["policy"]["sha256"])
+        assert began_with == (start.policy.version, start.policy.sha256), "a checkpoint belongs to its round's start"
         self._start(self._loaded_of(start), tensors, notes["optimizer_steps"])
         self._steps_before -= notes["steps"]  # those of this update are counted by it
         self._measure_against(start)
         return self.update_state.go_on(tensors, notes)
 
-    def save_checkpoint(self, path: str) -> None:
-        """Write what this round's update needs to go on, to a directory or URL; a collective call."""
+    def save_checkpoint(self, path: str) -> "Hashes | None":
+        """Write what this round's update needs to go on, to a directory or URL; a collective call.
+
+        Returns:
+            as `save_policy`.
+        """
         assert self.loaded is not None
         notes = {
-            "policy": asdict(self.loaded.policy),
+            "policy": {"version": self.loaded.policy.version, "sha256": self.loaded.policy.sha256},
             "world_size": self.world_size,
             "optimizer_steps": self._steps_before + self.update_state.steps,
             **self.update_state.notes(),
@@ -151,6 +158,7 @@ class Learner:
             return _exhaust(tensors)
         with directory_for(path) as directory:
             checkpoint.write(directory, itertools.chain(tensors, self.update_state.known_tensors()), notes)
+            return hashes_of(directory)
 
     def _loaded_of(self, start: UpdateStart) -> "_Loaded":
         plain = _Loaded(policy=start.policy, learner=self.config.learner, optimizer=start.optimizer)
@@ -205,7 +213,7 @@ class Learner:
         self._update = Update(self.config, self.engine, self.device, self.rank, self.world_size)
 
     def _model(self, loaded: "_Loaded") -> CompletionModel | ScoreModel:
-        config, path = self.config, loaded.policy.path
+        config, path = self.config, verified_copy(loaded.policy)
         if loaded.scores:
             trained = read_scorer(config, path, self.device, outputs=loaded.scores)
         else:
@@ -218,13 +226,13 @@ class Learner:
             return ScoreModel(trained)
         if loaded.critic is None:
             return CompletionModel(trained)
-        critic_path = (loaded.critic_from or loaded.policy).path
+        critic_path = verified_copy(loaded.critic_from or loaded.policy)
         if loaded.critic == "shared":
             return CompletionModel(trained, read_head(config, critic_path, self.device))
         return CompletionModel(trained, read_scorer(config, critic_path, self.device))
 
     def _frozen(self, reference: PolicyRef) -> Any:
-        model = CompletionModel(read_model(self.config, reference.path, self.device)).requires_grad_(False)
+        model = CompletionModel(read_model(self.config, verified_copy(reference), self.device)).requires_grad_(False)
         if self.config.learner.zero_stage == 3:  # sharded like the policy
             model, *_ = deepspeed.initialize(model=model, config=deepspeed_config(self.config))
         model.eval()
@@ -314,19 +322,19 @@ class Learner:
         self._sender.source = GatheredSource(self.engine.module.language_model, self.config.learner.zero_stage)
         self._sender.send_weights()
 
-    def save_policy(self, path: str) -> str | None:
+    def save_policy(self, path: str) -> "Hashes | None":
         """Write the policy to a directory or URL, as plain transformers and vLLM load it; a collective call.
 
         Returns:
-            the hash of its weights on rank 0, None elsewhere.
+            the hashes of its weights and of its files on rank 0, None elsewhere.
         """
         return self._save(self.engine.module.language_model, path)
 
-    def save_reward_model(self, path: str) -> str | None:
+    def save_reward_model(self, path: str) -> "Hashes | None":
         """Write the reward model, as plain transformers load it for sequence classification; a collective call."""
         return self._save(self.engine.module.scorer, path)
 
-    def save_critic(self, path: str) -> str | None:
+    def save_critic(self, path: str) -> "Hashes | None":
         """Write the critic like a reward model; of one that shares the policy's backbone, the head alone."""
         critic = self.engine.module.critic
         if not isinstance(critic, torch.nn.Linear):
@@ -337,17 +345,17 @@ class Learner:
             return None
         with directory_for(path) as directory:
             save_head(weight, directory)
-            return weights_hash(directory)
+            return hashes_of(directory)
 
-    def save_mixture(self, path: str, parts: Sequence[tuple[str, float]]) -> str | None:
-        """Write Σ coefficient·policy over policies' directories or URLs; see `mixing.write_mixture`."""
+    def save_mixture(self, path: str, parts: Sequence[tuple[PolicyRef, float]]) -> "Hashes | None":
+        """Write Σ coefficient·policy over policies; see `mixing.write_mixture`."""
         if self.rank != 0:
             return None
         with directory_for(path) as directory:
-            write_mixture(directory, [(local_copy(policy), coefficient) for policy, coefficient in parts])
-            return weights_hash(directory)
+            write_mixture(directory, [(verified_copy(policy), coefficient) for policy, coefficient in parts])
+            return hashes_of(directory)
 
-    def _save(self, model: Any, path: str, *, adapters: bool = True) -> str | None:
+    def _save(self, model: Any, path: str, *, adapters: bool = True) -> "Hashes | None":
         give_back()  # the update is over, and what its passes needed is free
         weights = self._whole(model)
         if self.rank != 0:
@@ -356,7 +364,7 @@ class Learner:
             adapters = adapters and self.config.learner.lora is not None
             save_model(model, directory, dict(weights), adapters=adapters)
             self.encoder.tokenizer.save_pretrained(directory)
-            return weights_hash(directory)
+            return hashes_of(directory)
 
     def _whole(self, model: Any) -> Iterator[tuple[str, Tensor]]:
         """(name, full tensor on the CPU) in checkpoint names, adapters merged. A collective call under ZeRO-3."""
@@ -378,6 +386,11 @@ class Learner:
     def busy_seconds(self) -> float:
         """Seconds so far spent in forward, backward and optimizer steps."""
         return self._busy_s
+
+
+def hashes_of(directory: str) -> Hashes:
+    """What `PolicyRef` keeps of a directory that was written."""
+    return weights_hash(directory), model_files(directory)
 
 
 def _free(engine: Any) -> None:

@@ -1,9 +1,6 @@
 """A model's files as a model that learns, and back: reading, writing, and DeepSpeed's configuration around it."""
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from transformers.utils import logging
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, RunError
-from ..orchestrator.policies import local_copy, publish
+from ..orchestrator.model_files import local_copy
 from .packing import ATTENTION
 
 HEAD = "score.weight"
@@ -172,14 +169,3 @@ def _has_tensor(path: str, name: str) -> bool:
             if name in tensors.keys():  # noqa: SIM118 - a file is no mapping
                 return True
     return False
-
-
-@contextlib.contextmanager
-def directory_for(path: str) -> Iterator[str]:
-    """A local directory to write to: `path` itself, or one that is published to the URL `path` afterwards."""
-    if "://" not in path:
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        yield directory
-        publish(directory, path)

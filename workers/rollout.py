@@ -14,8 +14,8 @@ from vllm.outputs import RequestOutput
 from vllm.v1.engine.llm_engine import LLMEngine
 
 from ..orchestrator.config import ClusterConfig, ModelConfig
-from ..orchestrator.policies import local_copy
-from ..orchestrator.records import Generation, GenerationRequest, TokenSequence
+from ..orchestrator.model_files import verified_copy
+from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence
 from .encoding import ChatEncoder
 from .engine import EngineThread
 from .weight_sync import EXTENSION, HostWeights
@@ -88,17 +88,16 @@ class RolloutWorker:
     Args:
         model: the model group of the configuration.
         cluster: the cluster group.
-        policy_path: a directory or URL with the weights to start from.
-        policy_version: the round that made them.
+        policy: what to start from.
     """
 
-    def __init__(self, model: ModelConfig, cluster: ClusterConfig, policy_path: str, policy_version: int):
+    def __init__(self, model: ModelConfig, cluster: ClusterConfig, policy: PolicyRef):
         self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code)
         # The samples of a prompt come one after the other: it is encoded once for all of them.
         self._encode = lru_cache(maxsize=256)(self.encoder.encode)
-        self.engine = EngineThread(engine_args(model, cluster, local_copy(policy_path)))
+        self.engine = EngineThread(engine_args(model, cluster, verified_copy(policy)))
         self.max_model_len = model.max_model_len
-        self.policy_version = policy_version
+        self.policy_version = policy.version
         self._choice_ids: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
         self._active, self._busy_s, self._busy_since = 0, 0.0, 0.0
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..orchestrator.config import Config
 from ..orchestrator.judge_config import REWARD_MODEL
+from ..orchestrator.model_files import verified_copy
 from ..orchestrator.records import PolicyRef, TokenSequence
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder
@@ -48,7 +49,7 @@ class Scorer:
         self._loaded = {model: loaded for model, loaded in self._loaded.items() if model in models.values()}
         for name, model in models.items():
             if model not in self._loaded:
-                self._loaded[model] = self._read(name, model.path).requires_grad_(False).eval()
+                self._loaded[model] = self._read(name, verified_copy(model)).requires_grad_(False).eval()
 
     def _read(self, name: str, path: str) -> CompletionModel | ScoreModel:
         if name == REWARD_MODEL:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from roundelay.launch.composition import start_rollouts, torch_env
+from roundelay.launch.identity import model_identity
 from roundelay.launch.runs import create_run, make_driver
 from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
 from roundelay.orchestrator.cluster import Actor, Cluster, Host
@@ -45,7 +46,7 @@ class OneEngine:
 
     async def _start(self, config: Config) -> None:
         await self.cluster.place()
-        pool = start_rollouts(config, self.cluster, PolicyRef(version=0, path=config.model.path, sha256=""))
+        pool = start_rollouts(config, self.cluster, PolicyRef(version=0, **model_identity(config.model.path)))
         env = torch_env(config, self.threads)
         self.host = self.cluster.spawn(Host, "support.learner_host:LearnerHost", "learner-0", env)
         self.scorer = self.cluster.spawn(Host, "roundelay.workers.scorer:Scorer", "scorer-0", env, config, self.threads)
@@ -56,8 +57,8 @@ class OneEngine:
 
     def run(self, config: Config, observer: Observer | None = None) -> Ledger:
         """A whole run, from its initial policy."""
-        ledger = create_run(config)
-        self.go_on(config, ledger, observer)
+        with create_run(config) as (config, ledger):
+            self.go_on(config, ledger, observer)
         return ledger
 
     def go_on(self, config: Config, ledger: Ledger, observer: Observer | None = None) -> None:

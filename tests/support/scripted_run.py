@@ -104,15 +104,16 @@ class ScriptedLearner:
         self.held, self.learnt, self.pending = start.policy.path, [], []
         self.updates.setdefault(start.round, self.learnt)
 
-    async def restore(self, start: UpdateStart, path: str) -> str:
+    async def restore(self, start: UpdateStart, checkpoint: PolicyRef) -> str:
         await self.begin(start)
         self.updates[start.round] = self.learnt
         return "restored"
 
     async def prepare(self, examples: Sequence[TrainingExample], *, last: bool) -> None: ...
 
-    async def checkpoint(self, path: str) -> None:
+    async def checkpoint(self, round: int, path: str) -> PolicyRef:
         Path(path).mkdir(parents=True, exist_ok=True)
+        return PolicyRef(version=round, path=path, sha256="0")
 
     async def update(self, examples: Sequence[TrainingExample], *, flush: bool) -> list[dict[str, float]]:
         self.pending.extend(examples)

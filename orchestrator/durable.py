@@ -1,0 +1,114 @@
+"""Writing to a local disk so that a file is whole once its name appears, also after a power failure.
+
+Bytes are synced before the rename, and the rename before anything relies on it. What the disk refuses is said with path
+and remedy.
+"""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import RunError
+
+PARTIAL = ".partial-"  # in the name of what is being written; a crash leaves such files, the next start deletes them
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space in your quota",
+    errno.EROFS: "make the file system writable",
+    errno.EACCES: "give this user the right to write there",
+    errno.EPERM: "give this user the right to write there",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the machine's limit of open files",
+    errno.ENAMETOOLONG: "choose a shorter run.root or run.name",
+    errno.EIO: "look at the disk: it fails to read or write",
+    errno.ENOENT: "put the directory back where it was",
+}
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file in an existing directory so that it appears whole or not at all, and stays.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    with explained(path):
+        partial = f"{path}{PARTIAL}{uuid.uuid4().hex[:8]}"
+        try:
+            with open(partial, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+        sync_directory(os.path.dirname(path))
+
+
+def make_directories(path: str, *, below: str) -> None:
+    """Make the directories from `below`, which exists, down to `path`, durably.
+
+    Raises:
+        RunError: the disk refuses, or `below` is gone.
+    """
+    if os.path.isdir(path):
+        return
+    with explained(path):
+        if not os.path.isdir(below):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), below)
+        parent = os.path.dirname(path)
+        if parent != path and len(parent) >= len(below):
+            make_directories(parent, below=below)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        sync_directory(parent)
+
+
+def sync_tree(directory: str) -> None:
+    """Sync every file and directory from `directory` down to the disk, and its name in its parent.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    with explained(directory):
+        for folder, _, names in os.walk(directory):
+            for name in names:
+                sync_file(os.path.join(folder, name))
+            sync_directory(folder)
+        sync_directory(str(Path(directory).absolute().parent))
+
+
+def sync_file(path: str) -> None:
+    """Sync a file's bytes to the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: str) -> None:
+    """Sync a directory's names to the disk."""
+    descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Say what the system refused, where, and what to do.
+
+    Raises:
+        RunError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or path
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = REMEDIES.get(error.errno or 0, "mend the cause")
+        raise RunError(f"{where}: {reason}", f"{remedy}, then resume the run") from error

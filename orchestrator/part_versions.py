@@ -1,0 +1,57 @@
+"""What the parts of a recipe mean, as numbers: a run goes on only with parts that mean what they meant when it began.
+
+A part's number rises when the same input comes to mean something else: another reading of the same text, another pair
+of the same scores, another rate at the same step. Not when it becomes faster, or says more.
+"""
+
+from collections.abc import Mapping
+
+from .config import Config
+from .errors import ConfigError
+
+# By "GROUP.KIND". A part that is not listed has version 1, and so has every part of a run that recorded none.
+VERSIONS: Mapping[str, int] = {}
+
+
+def part_versions(config: Config) -> dict[str, int]:
+    """The version of every part that a run uses, by "GROUP.KIND".
+
+    Example: {"generation.plain": 1, "judge.additive": 2, "learner.schedule": 1}
+    """
+    phases = [config.in_phase(name) for name in config.phases or (None,)]
+    judges = {f"judge.{judge.kind}" for judge in config.judges.values()}
+    parts = {
+        f"{group}.{part.kind}"
+        for phase in (config, *phases)
+        for group, part in (
+            ("new_prompts", phase.new_prompts),
+            ("generation", phase.generation),
+            ("pairing", phase.pairing),
+            ("filter", phase.filter),
+            ("conditioning", phase.conditioning),
+            ("objective", phase.objective),
+        )
+    }
+    return {part: VERSIONS.get(part, 1) for part in sorted({*parts, *judges, "learner.schedule"})}
+
+
+def check_part_versions(config: Config, recorded: Mapping[str, int], began_with: str) -> None:
+    """Refuse to go on where a part has come to mean something else.
+
+    Args:
+        recorded: the versions that the run began with; a part that is missing has 1.
+        began_with: the version of Roundelay that the run began with.
+
+    Raises:
+        ConfigError: naming the parts.
+    """
+    changed = [
+        f"{part} (version {recorded.get(part, 1)}, here {version})"
+        for part, version in part_versions(config).items()
+        if recorded.get(part, 1) != version
+    ]
+    if changed:
+        raise ConfigError(
+            f"the meaning of {', '.join(changed)} has changed since the run began: its rounds would not be of one kind",
+            f"finish it with the version that began it (roundelay {began_with}), or start a new run",
+        )
