@@ -17,6 +17,7 @@ from rich.text import Text
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.ledger import Ledger
+from .checking import check as check_files
 from .comparing import compare as compare_policies
 from .config_loading import config_values, load_config
 from .harness import run_harness
@@ -135,6 +136,22 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
     Example: roundelay show runs/demo
     """
     print_run(out, Ledger(run))
+
+
+@app.command()
+@reported
+def check(
+    run: Annotated[str, typer.Argument(help="The run's directory or URL.")],
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Set aside damaged files that a resume can compute again; delete nothing.")
+    ] = False,
+) -> None:
+    """Verify every file of a run: shards, models, prompts, manifests.
+
+    Example: roundelay check runs/demo --heal
+    """
+    if not check_files(out, err, run, mend=heal):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..orchestrator.errors import ConfigError, RunError
-from ..orchestrator.policies import local_copy
+from ..orchestrator.model_files import verified_copy
 from .rounds import FinishedRound, finished_round, kept_policy
 
 
@@ -26,7 +26,7 @@ def run_harness(of: str, tasks: str, extra: Sequence[str]) -> str:
         raise ConfigError("lm-eval is not installed", "pip install 'roundelay[eval]'")
     output = results_directory(side)
     command = harness_command(
-        local_copy(policy.path), tasks, output, dtype=side.ledger.header()["config"]["model"]["dtype"], extra=extra
+        verified_copy(policy), tasks, output, dtype=side.ledger.header()["config"]["model"]["dtype"], extra=extra
     )
     done = subprocess.run(command, check=False)
     if done.returncode:

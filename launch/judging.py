@@ -29,7 +29,7 @@ from ..orchestrator.judge_config import (
     models_of,
 )
 from ..orchestrator.ledger import Ledger
-from ..orchestrator.policies import initial_policy, weights_hash
+from ..orchestrator.policies import initial_policy
 from ..orchestrator.protocols import Generate, Judge, Observer
 from ..orchestrator.records import Generation, GenerationRequest, Judgment, PolicyRef, Prompt, Shard
 from ..orchestrator.stream import map_in_order
@@ -39,6 +39,7 @@ from ..recipes.judges.rendering import shown_response
 from ..recipes.pairing.candidates import mean_scores
 from .composition import start_rollouts
 from .config_loading import compose_overrides, judge_values, load_judge, parse_config
+from .identity import model_identity
 from .judges import build_judge
 from .models import ensure_model
 from .preflight import check_packages
@@ -136,7 +137,7 @@ def judge_setup(
     config = parse_config(compose_overrides(ledger.header()["config"], rest))
     if isinstance(weights, str):
         path = ensure_model(replace(config.model, path=weights, package=None))
-        policy = PolicyRef(version=0, path=path, sha256=weights_hash(path))
+        policy = PolicyRef(version=0, **model_identity(path))
     else:
         path, policy = initial_policy(ledger).path, weights
     one_engine = replace(config.cluster, rollout=replace(config.cluster.rollout, actors=1))

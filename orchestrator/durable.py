@@ -50,20 +50,17 @@ def write_file(path: str, data: bytes) -> None:
         sync_directory(os.path.dirname(path))
 
 
-def make_directories(path: str, *, below: str) -> None:
-    """Make the directories from `below`, which exists, down to `path`, durably.
+def make_directories(path: str) -> None:
+    """Make a directory and those above it that are missing, durably.
 
     Raises:
-        RunError: the disk refuses, or `below` is gone.
+        RunError: the disk refuses.
     """
     if os.path.isdir(path):
         return
+    parent = os.path.dirname(os.path.abspath(path))
+    make_directories(parent)
     with explained(path):
-        if not os.path.isdir(below):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), below)
-        parent = os.path.dirname(path)
-        if parent != path and len(parent) >= len(below):
-            make_directories(parent, below=below)
         with contextlib.suppress(FileExistsError):
             os.mkdir(path)
         sync_directory(parent)

@@ -33,7 +33,7 @@ from .policies import (
 from .protocols import Learner, Observer, Scorers
 from .publishing import published
 from .records import PairingOutcome, PolicyRef, Shard, TrainingExample, UpdateStart
-from .retention import keep_checkpoints, remove_update_files
+from .retention import keep_checkpoints, name_checkpoint, remove_update_files
 from .seeds import derive_seed
 from .selection import Selection
 from .shards import RoundShards
@@ -321,8 +321,7 @@ class _Update:
                 await self._checkpoint()
                 kept = {len(self.steps), self.selection.best if self.selection else None}
                 self.written = {number: one for number, one in self.written.items() if number in kept}
-                stages.ledger.write_checkpoint(work.start.round, self.steps, self.written)
-                keep_checkpoints(stages.ledger, work.start.round, kept)
+                name_checkpoint(stages.ledger, work.start.round, self.steps, self.written)
 
     async def _measure(self, selection: Selection) -> None:
         """Measure the update so far on held-out pairs, note that in its last step, and keep what is the best so far."""

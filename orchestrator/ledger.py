@@ -28,7 +28,7 @@ import functools
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import fsspec
@@ -39,7 +39,7 @@ from .durable import explained, make_directories, sync_file, write_file
 from .errors import ConfigError, DamagedFile, RunError
 from .lease import Lease
 from .metrics_rows import MetricsLine, line_of, metrics_lines, rows_hash, text_of
-from .records import PolicyRef, Shard
+from .records import Shard
 from .shard_files import SUFFIX, checksum, checksum_file, decoded, encoded, shard_file, verify
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Ledger:
             return
         if self.lease is not None:
             self.lease.check()
-        make_directories(posixpath.dirname(final), below=self.root)
+        make_directories(posixpath.dirname(final))
         write_file(final, data)
 
     def read_bytes(self, *parts: str) -> bytes:
@@ -100,6 +100,11 @@ class Ledger:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise DamagedFile.at(self.path(*parts), "it is gone") from error
             raise
+
+    def file_hash(self, *parts: str) -> str:
+        """SHA-256 over a file's bytes."""
+        with self.fs.open(self.path(*parts), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write_json(self, value: dict[str, Any], *parts: str) -> None:
         """Write a mapping of plain containers, with its checksum in it."""
@@ -160,7 +165,7 @@ class Ledger:
         assert not self.exists("run.yaml")
         if self.local:
             self.fs.makedirs(self.root, exist_ok=True)
-        self.write_header({"format": FORMAT, **header})
+        self.write_header(header)
 
     def discard(self) -> None:
         """Take away a directory whose run never started a stage."""
@@ -169,7 +174,8 @@ class Ledger:
             self.fs.rm(self.root, recursive=True)
 
     def write_header(self, header: dict[str, Any]) -> None:
-        self.write_bytes(yaml.safe_dump(sealed(header), sort_keys=False).encode(), "run.yaml")
+        """Write `run.yaml`, of today's format unless it says another."""
+        self.write_bytes(yaml.safe_dump(sealed({"format": FORMAT, **header}), sort_keys=False).encode(), "run.yaml")
         self.__dict__.pop("_identity", None)
 
     def header(self) -> dict[str, Any]:
@@ -189,7 +195,7 @@ class Ledger:
         if isinstance(value, dict) and "config" in value and not {"format", SEAL} & value.keys():
             return {"format": 1, **value}
         header = unsealed(value, path)
-        if header.get("format") != FORMAT:
+        if header.get("format") not in range(1, FORMAT + 1):
             raise ConfigError(
                 f"{self.url} has the run directory format {header.get('format')!r}, and this version reads 1 to "
                 f"{FORMAT}",
@@ -332,16 +338,6 @@ class Ledger:
         if not self.exists(round_name(round), CHECKPOINT):
             return {}
         return self.read_json(round_name(round), CHECKPOINT).get("checkpoints", {})
-
-    def write_checkpoint(self, round: int, steps: Sequence[dict[str, float]], written: Mapping[int, PolicyRef]) -> None:
-        """Name the checkpoint after `steps` as the newest.
-
-        Args:
-            written: the checkpoints that the update may go back to, by their steps; their files are written.
-        """
-        hashes = {str(number): {"sha256": one.sha256, "files": dict(one.files)} for number, one in written.items()}
-        self.sync_metrics()
-        self.write_json({"steps": list(steps), "checkpoints": hashes}, round_name(round), CHECKPOINT)
 
     def remove(self, *parts: str) -> None:
         """Delete a file or directory of the run, if it is there."""

@@ -4,6 +4,7 @@ A run reads its own frozen copy ever after: editing the source file changes noth
 through, so memory does not grow with their number.
 """
 
+import functools
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from .data.files import ROWS_PER_BATCH
 from .data.rows import placed_prompts, read_prompts
-from .errors import ConfigError
+from .errors import ConfigError, DamagedFile
 from .ledger import Ledger
 from .prompts_config import PromptsConfig, PromptSource
 from .records import Prompt
@@ -35,7 +36,7 @@ def freeze_prompts(
     """Copy a source's prompts into the run directory as `inputs/NAME.arrow`.
 
     Returns:
-        what `run.yaml` keeps of it: the number of rows and their hash.
+        what `run.yaml` keeps of it: the number of rows, their hash, and the hash of the file that holds them here.
 
     Raises:
         ConfigError: as `read_prompts`, or the set is empty, or two rows share an id.
@@ -70,7 +71,12 @@ def freeze_prompts(
             )
     if sink is not None:
         ledger.write_bytes(sink.getvalue().to_pybytes(), "inputs", f"{name}.arrow")
-    return {"source": source.path, "rows": count, "sha256": digest.hexdigest()}
+    return {
+        "source": source.path,
+        "rows": count,
+        "sha256": digest.hexdigest(),
+        "file_sha256": ledger.file_hash("inputs", f"{name}.arrow"),
+    }
 
 
 def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
@@ -96,11 +102,23 @@ def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
 
 
 class PromptStore:
-    """The frozen prompts of a run, or the first `limit` of them. Memory-mapped where the run directory is local."""
+    """The frozen prompts of a run, or the first `limit` of them. Memory-mapped where the run directory is local.
+
+    Raises:
+        DamagedFile: they are not what was frozen; a process compares them once.
+    """
 
     def __init__(self, ledger: Ledger, name: str, limit: int | None = None):
         path = ledger.path("inputs", f"{name}.arrow")
-        self._reader = pa.ipc.open_file(pa.memory_map(path) if ledger.local else ledger.fs.open(path, "rb"))
+        if not ledger.exists("inputs", f"{name}.arrow"):
+            raise DamagedFile.at(path, "it is gone")
+        recorded = ledger.header().get("inputs", {}).get(name, {}) if ledger.exists("run.yaml") else {}
+        if "file_sha256" in recorded:
+            _verify(ledger, name, recorded["file_sha256"])
+        try:
+            self._reader = pa.ipc.open_file(pa.memory_map(path) if ledger.local else ledger.fs.open(path, "rb"))
+        except pa.ArrowInvalid as error:
+            raise DamagedFile.at(path, f"it holds no prompts ({error})") from error
         sizes = [self._reader.get_batch(index).num_rows for index in range(self._reader.num_record_batches)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._len = min(int(self._starts[-1]), limit) if limit is not None else int(self._starts[-1])
@@ -120,6 +138,17 @@ class PromptStore:
     def __iter__(self) -> Iterator[Prompt]:
         for start in range(0, len(self), ROWS_PER_BATCH):
             yield from self.take(range(start, min(start + ROWS_PER_BATCH, len(self))))
+
+
+@functools.lru_cache(maxsize=64)
+def _verify(ledger: Ledger, name: str, sha256: str) -> None:
+    """Compare a file of frozen prompts with its recorded hash.
+
+    Raises:
+        DamagedFile: they differ.
+    """
+    if ledger.file_hash("inputs", f"{name}.arrow") != sha256:
+        raise DamagedFile.at(ledger.path("inputs", f"{name}.arrow"), "its content is not what was frozen")
 
 
 def check_disjoint(train: PromptStore, heldout: PromptStore, name: str = "train") -> None:

@@ -4,11 +4,12 @@ Nothing that a resume needs: a model goes when a newer round is committed, a che
 """
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .durable import PARTIAL
 from .ledger import CHECKPOINT, Ledger, round_name
+from .records import PolicyRef
 
 
 def prune(ledger: Ledger, keep: int | None, needed: Collection[int] = ()) -> list[int]:
@@ -34,6 +35,20 @@ def prune(ledger: Ledger, keep: int | None, needed: Collection[int] = ()) -> lis
     _remove(ledger, policies, "policy")
     _remove(ledger, reward_models, "reward_model")
     return policies
+
+
+def name_checkpoint(
+    ledger: Ledger, round: int, steps: Sequence[dict[str, float]], written: Mapping[int, PolicyRef]
+) -> None:
+    """Name the checkpoint after `steps` as the newest of an update, and delete those that it cannot go back to.
+
+    Args:
+        written: the checkpoints that it may go back to, by their steps; their files are written.
+    """
+    hashes = {str(number): {"sha256": one.sha256, "files": dict(one.files)} for number, one in written.items()}
+    ledger.sync_metrics()
+    ledger.write_json({"steps": list(steps), "checkpoints": hashes}, round_name(round), CHECKPOINT)
+    keep_checkpoints(ledger, round, written.keys())
 
 
 def keep_checkpoints(ledger: Ledger, round: int, kept: Collection[int | None]) -> None:

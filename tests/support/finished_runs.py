@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from roundelay.launch.config_loading import config_values, load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.ledger import Ledger, round_name
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
 from roundelay.orchestrator.records import Rollout, Shard
 

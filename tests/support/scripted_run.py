@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roundelay.launch.phases import build_phase
+from roundelay.orchestrator.checksums import model_files, weights_hash
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.driver import RoundDriver
 from roundelay.orchestrator.ledger import Ledger
@@ -162,7 +163,8 @@ class ScriptedLearner:
         text = json.dumps(made_of)
         Path(path, "made-of.json").write_text(text)
         self.held = path
-        return PolicyRef(version=version, path=path, sha256=hashlib.sha256(text.encode()).hexdigest())
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        return PolicyRef(version=version, path=path, sha256=sha256, files=model_files(path))
 
     async def busy_seconds(self) -> dict[str, float]:
         return {}
@@ -187,16 +189,19 @@ class ScriptedRun:
             evaluation__drift_prompts=0,
         )
         self.ledger = Ledger(str(directory / "run"))
+        inputs: dict[str, Any] = {}
         for name, count in (("train", 12), ("heldout", heldout)):
             rows = [{"prompt": f"{name} {index}", "id": f"{name}-{index}"} for index in range(count)]
             (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             prompts = changed(
                 self.config.prompts, id_column="id", **{f"{name}__path": str(directory / f"{name}.jsonl")}
             )
-            freeze_prompts(self.ledger, prompts, field=name, source=getattr(prompts, name), name=name)
+            source = getattr(prompts, name)
+            inputs[name] = freeze_prompts(self.ledger, prompts, field=name, source=source, name=name)
         initial = directory / "run" / "initial"
         initial.mkdir()
-        self.ledger.create({"initial_policy": {"path": str(initial), "sha256": "0"}, "sources": {}})
+        policy = {"path": str(initial), "sha256": weights_hash(initial)}
+        self.ledger.create({"initial_policy": policy, "sources": {}, "inputs": inputs})
         self.measures = measures or {}
         self.notes = Notes()
         self.rollouts: ScriptedRollouts
@@ -206,6 +211,7 @@ class ScriptedRun:
         """Start a driver, with engines and a learner that hold the newest policy as after a crash."""
         from roundelay.orchestrator.policies import newest_policy
 
+        self.ledger.drop_unfinished_metrics()
         policy = newest_policy(self.ledger)
         self.rollouts = ScriptedRollouts(policy, stop_after)
         self.learner = ScriptedLearner(self.ledger, self.config, self.measures)

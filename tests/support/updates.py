@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
 
 from .learner_host import RemoteLearner

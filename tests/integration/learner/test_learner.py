@@ -15,8 +15,8 @@ from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM
 
 from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import torch
 from support.learner_host import start_of
 
 from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
 
 pytestmark = pytest.mark.slow

@@ -22,8 +22,8 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ from support.recipe_ledgers import best_over_worst, outcomes, scored_responses
 from support.recipe_runs import ONE_PHASE
 from support.tiny_model import write_moved
 
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.prompts import PromptStore
 from roundelay.orchestrator.records import Judgment, Rollout
 

@@ -19,8 +19,8 @@ from support.tiny_model import write_moved
 from roundelay.launch import cli
 from roundelay.launch.config_loading import load_config
 from roundelay.launch.runs import create_run, resume_run
+from roundelay.orchestrator.checksums import model_files, weights_hash
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import weights_hash
 
 ROUNDELAY = Path(sys.executable).parent / "roundelay"
 BASE = (
@@ -335,7 +335,7 @@ def test_a_directory_that_holds_another_run_is_left_as_it_is(shell: Shell) -> No
     case = wrong("", "", f"run directory {ledger.url} holds another run", f"roundelay resume {ledger.url}", "run.name")
     check_refusal(case, shell.run(), shell.here)
     assert [path.name for path in (shell.root / "attempt").iterdir()] == ["run.yaml"]
-    assert ledger.header() == {"config": {}}
+    assert ledger.header()["config"] == {}
 
 
 def test_a_directory_of_other_files_is_left_as_it_is(shell: Shell) -> None:
@@ -351,10 +351,10 @@ def test_a_directory_of_other_files_is_left_as_it_is(shell: Shell) -> None:
 def begun(shell: Shell) -> Ledger:
     """A run directory whose first two rounds are (as far as a resume looks) finished."""
     config = load_config([*shell.words([]), "run.rounds=3"])
-    ledger = create_run(config)
-    for round in range(3):
-        ledger.commit_round(round, {"round": round, "seconds": {}, "sync_parity": 0.0})
-    return ledger
+    with create_run(config) as (_, ledger):
+        for round in range(3):
+            ledger.commit_round(round, {"round": round, "seconds": {}, "sync_parity": 0.0})
+    return Ledger(ledger.url)
 
 
 @pytest.mark.parametrize(
@@ -382,10 +382,10 @@ def test_a_wrong_resume_is_refused_and_changes_nothing(case: Case, begun: Ledger
 def begun_phases(shell: Shell) -> Ledger:
     """A run of two phases, whose first is (as far as a resume looks) finished."""
     sizes = ("phases.reward_model.prompts_per_round=4", "phases.ppo.prompts_per_round=4")
-    ledger = create_run(load_config(shell.words(["recipe=rlcd", *sizes])))
-    for round in range(2):
-        ledger.commit_round(round, {"round": round, "seconds": {}, "sync_parity": 0.0})
-    return ledger
+    with create_run(load_config(shell.words(["recipe=rlcd", *sizes]))) as (_, ledger):
+        for round in range(2):
+            ledger.commit_round(round, {"round": round, "seconds": {}, "sync_parity": 0.0})
+    return Ledger(ledger.url)
 
 
 @pytest.mark.parametrize(
@@ -410,25 +410,28 @@ def test_a_wrong_resume_of_phases_is_refused_and_changes_nothing(
 
 def test_what_alters_no_finished_round_may_change_in_all_phases_or_in_one(begun_phases: Ledger) -> None:
     """And stands in run.yaml from then on."""
-    config, ledger = resume_run(begun_phases.url, ["learner.zero_stage=2"])
-    assert [config.at(round).learner.zero_stage for round in (0, 1, 2)] == [2, 2, 2]
-    config, _ = resume_run(ledger.url, ["phases.ppo.learner.zero_stage=3", "run.rounds=43"])
-    assert [config.at(round).learner.zero_stage for round in (0, 1, 2, 43)] == [2, 2, 3, 3]
-    assert resume_run(ledger.url, [])[0] == config
+    with resume_run(begun_phases.url, ["learner.zero_stage=2"]) as (config, _):
+        assert [config.at(round).learner.zero_stage for round in (0, 1, 2)] == [2, 2, 2]
+    with resume_run(begun_phases.url, ["phases.ppo.learner.zero_stage=3", "run.rounds=43"]) as (config, _):
+        assert [config.at(round).learner.zero_stage for round in (0, 1, 2, 43)] == [2, 2, 3, 3]
+    with resume_run(begun_phases.url, []) as (again, _):
+        assert again == config
 
 
 def test_a_run_knows_the_models_that_its_judges_compare_and_a_resume_refuses_others(
     shell: Shell, tmp_path: Path
 ) -> None:
-    """By their directory and the hash of their weights, under the names that the configuration gives them."""
+    """By their directory and the hashes of their files, under the names that the configuration gives them."""
     moved = shutil.copytree(shell.here / "moved", tmp_path / "dpo")
     words = ["recipe=cdr", f"judge.strong={moved}", "judge.weak=initial"]
-    ledger = create_run(load_config(shell.words(words)))
-    assert ledger.header()["models"] == {str(moved): {"path": str(moved), "sha256": weights_hash(str(moved))}}
-    resume_run(ledger.url, [])
+    with create_run(load_config(shell.words(words))) as (_, ledger):
+        kept = {"path": str(moved), "sha256": weights_hash(str(moved)), "files": model_files(str(moved))}
+        assert ledger.header()["models"] == {str(moved): kept}
+    with resume_run(ledger.url, []):
+        pass
     weights = moved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
-    case = wrong("", "", f"{moved}, which a judge compares with, holds other weights", "restore them")
+    case = wrong("", "", f"{moved} is another model than when the run began: model.safetensors", "restore it")
     check_refusal(case, shell.roundelay("resume", ledger.url), shell.here)
 
 
@@ -437,7 +440,7 @@ def test_a_resume_from_other_weights_is_refused(begun: Ledger, shell: Shell, tin
     weights = shell.here / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     try:
-        case = wrong("", "", f"model.path={shell.here}/model holds other weights", "restore them")
+        case = wrong("", "", f"model.path={shell.here}/model is another model", "model.safetensors was changed")
         check_refusal(case, shell.roundelay("resume", begun.url), shell.here)
     finally:
         shutil.copy(tiny_model / "model.safetensors", weights)
@@ -463,6 +466,6 @@ def test_more_actors_than_the_cluster_can_ever_hold_end_at_once(shell: Shell) ->
     assert all(text in outcome.err for text in says)
     left = shell.root / "attempt"
     if left.exists():
-        config, ledger = resume_run(str(left), ["cluster.rollout.actors=1"])
-        assert config.cluster.rollout.actors == 1
-        assert ledger.finished_rounds() == []
+        with resume_run(str(left), ["cluster.rollout.actors=1"]) as (config, ledger):
+            assert config.cluster.rollout.actors == 1
+            assert ledger.finished_rounds() == []

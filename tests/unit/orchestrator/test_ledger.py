@@ -1,5 +1,7 @@
 """The run directory, on a local disk and on an object store (fsspec's memory://): whole, once, in order."""
 
+import errno
+import os
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -7,11 +9,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 
 from roundelay.orchestrator.errors import ConfigError, RunError
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Dropped, Message, PairLogps, Prompt, Shard
+from roundelay.orchestrator.records import Dropped, Message, PairLogps, PolicyRef, Prompt, Shard
+from roundelay.orchestrator.retention import keep_checkpoints, name_checkpoint, prune, remove_update_files
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -29,6 +31,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def ledger(url: str) -> Ledger:
     ledger = Ledger(url)
+    ledger.create({"config": {"run": {"seed": 0}}})
+    return ledger
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Ledger:
+    ledger = Ledger(str(tmp_path / "run"))
     ledger.create({"config": {"run": {"seed": 0}}})
     return ledger
 
@@ -64,7 +73,7 @@ def policies(ledger: Ledger, rounds: Sequence[int]) -> list[int]:
 def test_a_run_can_be_opened_again_by_its_url(url: str, ledger: Ledger) -> None:
     header = {"config": {"run": {"name": "größe", "seed": 7}}, "inputs": [1, 2.5, None]}
     ledger.write_header(header)
-    assert Ledger(url).header() == header
+    assert Ledger(url).header() == {"format": 2, **header}
 
 
 def test_a_directory_without_a_run_is_named_and_how_to_start_one(url: str) -> None:
@@ -77,6 +86,7 @@ def test_a_directory_in_use_is_refused(url: str) -> None:
     """A fresh one is free, one with a run is not (resume it), nor is one with somebody's files."""
     ledger = Ledger(url)
     ledger.check_free()
+    ledger.fs.makedirs(ledger.root, exist_ok=True)
     ledger.write_bytes(b"mine", "notes.txt")
     with pytest.raises(ConfigError, match="not empty") as caught:
         ledger.check_free()
@@ -89,9 +99,10 @@ def test_a_directory_in_use_is_refused(url: str) -> None:
 
 def test_a_run_that_never_started_leaves_nothing(url: str) -> None:
     ledger = Ledger(url)
-    ledger.remove()
+    ledger.discard()
+    ledger.fs.makedirs(ledger.root, exist_ok=True)
     ledger.write_bytes(b"prompts", "inputs", "train.arrow")
-    ledger.remove()
+    ledger.discard()
     assert not ledger.fs.exists(ledger.root)
     ledger.check_free()
 
@@ -99,10 +110,10 @@ def test_a_run_that_never_started_leaves_nothing(url: str) -> None:
 def test_a_started_run_is_neither_started_again_nor_removed(ledger: Ledger) -> None:
     with pytest.raises(AssertionError):
         ledger.create({})
-    assert ledger.header() == {"config": {"run": {"seed": 0}}}
+    assert ledger.header()["config"] == {"run": {"seed": 0}}
     ledger.write_shard("rollouts", shard(), Dropped, drops("a"))
     with pytest.raises(AssertionError):
-        ledger.remove()
+        ledger.discard()
     assert ledger.read_shard("rollouts", shard(), Dropped) == drops("a")
 
 
@@ -175,34 +186,39 @@ def test_a_stages_hash_is_over_its_contents_and_not_over_when_they_were_written(
 # ------------------------------------------------------------------------------------------------------------ atomicity
 
 
-class FullDisk(LocalFileSystem):
-    """A local disk that runs full half-way through a file."""
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A disk that has no room for what is synced to it, until the patch is undone."""
 
-    cachable = False
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: object) -> None:
-        super().pipe_file(path, value[: len(value) // 2])
-        raise OSError("no space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield patch
 
 
-def test_a_file_whose_writing_fails_does_not_appear_and_can_be_written_again(tmp_path: Path) -> None:
-    ledger = Ledger(str(tmp_path / "run"))
-    disk, ledger.fs = ledger.fs, FullDisk()
-    with pytest.raises(OSError, match="no space"):
-        ledger.write_shard("pairs", shard(), Dropped, drops("a"))
-    with pytest.raises(OSError, match="no space"):
-        ledger.commit_round(1, {"round": 1})
-    ledger.fs = disk
-    assert ledger.read_shard("pairs", shard(), Dropped) is None
-    assert list(ledger.read_stage(1, "pairs", Dropped)) == []
-    assert ledger.finished_rounds() == []
-    ledger.write_shard("pairs", shard(), Dropped, drops("a"))
-    assert list(ledger.read_stage(1, "pairs", Dropped)) == drops("a")
+def test_a_file_whose_writing_fails_does_not_appear_and_can_be_written_again(
+    local: Ledger, full_disk: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunError, match="No space left") as caught:
+        local.write_shard("pairs", shard(), Dropped, drops("a"))
+    assert local.root in caught.value.what and "free some space" in caught.value.remedy
+    with pytest.raises(RunError, match="No space left"):
+        local.commit_round(1, {"round": 1})
+    full_disk.undo()
+    assert local.read_shard("pairs", shard(), Dropped) is None
+    assert list(local.read_stage(1, "pairs", Dropped)) == []
+    assert local.finished_rounds() == []
+    local.write_shard("pairs", shard(), Dropped, drops("a"))
+    assert list(local.read_stage(1, "pairs", Dropped)) == drops("a")
+    assert not list(Path(local.root).rglob("*partial*"))
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     """A file that is overwritten again and again is read meanwhile: always all of one version."""
     ledger = Ledger(str(tmp_path / "run"))
+    ledger.create({})
     versions = [bytes([letter]) * 2_000_000 for letter in b"ab"]
     ledger.write_bytes(versions[0], "file")
     stop = threading.Event()
@@ -255,20 +271,20 @@ def test_pruning_keeps_the_newest_committed_policies_and_what_is_not_committed(l
         add_policy(ledger, round)
         ledger.commit_round(round, {})
     add_policy(ledger, 5)
-    assert ledger.prune(2) == [1, 2]
+    assert prune(ledger, 2) == [1, 2]
     assert policies(ledger, range(6)) == [3, 4, 5]
     assert ledger.finished_rounds() == [0, 1, 2, 3, 4]
-    assert ledger.prune(2) == []
+    assert prune(ledger, 2) == []
     ledger.commit_round(5, {})
-    assert ledger.prune(1) == [3, 4]
+    assert prune(ledger, 1) == [3, 4]
     assert policies(ledger, range(6)) == [5]
 
 
 def test_pruning_fewer_policies_than_are_kept_deletes_none(ledger: Ledger) -> None:
-    assert ledger.prune(1) == []
+    assert prune(ledger, 1) == []
     add_policy(ledger, 1)
     ledger.commit_round(1, {})
-    assert ledger.prune(3) == []
+    assert prune(ledger, 3) == []
     assert policies(ledger, [1]) == [1]
 
 
@@ -282,10 +298,10 @@ def test_reward_models_are_kept_by_their_own_number(ledger: Ledger) -> None:
             add_policy(ledger, round)
             add_model(ledger, round, "average")
         ledger.commit_round(round, {})
-    assert ledger.prune(2) == [2, 4]
+    assert prune(ledger, 2) == [2, 4]
     assert policies(ledger, range(7)) == rounds_with(ledger, "average", range(7)) == [5, 6]
     assert rounds_with(ledger, "reward_model", range(7)) == [1, 3]
-    assert ledger.prune(1) == [5]
+    assert prune(ledger, 1) == [5]
     assert rounds_with(ledger, "reward_model", range(7)) == [3]
 
 
@@ -298,7 +314,7 @@ def test_working_state_is_kept_until_the_next_round_is_committed(ledger: Ledger,
             add_model(ledger, round, name)
     for round in range(3):
         ledger.commit_round(round, {})
-    ledger.prune(keep)
+    prune(ledger, keep)
     for name in ("critic", "optimizer"):
         assert rounds_with(ledger, name, range(4)) == [2, 3]
     assert policies(ledger, range(4)) == ([2, 3] if keep == 1 else [1, 2, 3])
@@ -319,6 +335,10 @@ def add_checkpoint(ledger: Ledger, steps: int) -> None:
     ledger.write_bytes(b"state", "rounds/001/checkpoint", str(steps), "learner.safetensors")
 
 
+def checkpoint_ref(steps: int) -> PolicyRef:
+    return PolicyRef(version=1, path="", sha256=str(steps), files={"learner.safetensors": f"h{steps}"})
+
+
 def checkpoints(ledger: Ledger) -> list[int]:
     return [n for n in range(20) if ledger.exists("rounds/001/checkpoint", str(n), "learner.safetensors")]
 
@@ -329,13 +349,14 @@ def test_the_newest_checkpoint_is_the_one_that_is_named_and_older_ones_go(url: s
     add_checkpoint(ledger, 2)
     assert ledger.checkpointed_steps(1) == []
     steps = [{"step": 1, "pairs": 4, "loss": 0.5}, {"step": 2, "pairs": 4, "loss": 0.25}]
-    ledger.write_checkpoint(1, steps)
+    name_checkpoint(ledger, 1, steps, {2: checkpoint_ref(2)})
     add_checkpoint(ledger, 12)
     assert Ledger(url).checkpointed_steps(1) == steps
     assert checkpoints(ledger) == [2, 12]
-    ledger.write_checkpoint(1, [{"pairs": 4.0}] * 12)
+    assert Ledger(url).checkpoints(1) == {"2": {"sha256": "2", "files": {"learner.safetensors": "h2"}}}
+    name_checkpoint(ledger, 1, [{"pairs": 4.0}] * 12, {12: checkpoint_ref(12)})
     assert checkpoints(ledger) == [12]
-    ledger.remove_checkpoint(1)
+    remove_update_files(ledger, 1)
     assert ledger.checkpointed_steps(1) == []
     assert checkpoints(ledger) == []
 
@@ -344,10 +365,10 @@ def test_the_best_moment_of_an_update_is_kept_beside_the_newest(ledger: Ledger) 
     """After 4 steps was the best measurement so far, after 9 the newest checkpoint."""
     for steps in (2, 4, 9):
         add_checkpoint(ledger, steps)
-    ledger.write_checkpoint(1, [{"pairs": 4.0}] * 9, best=4)
+    name_checkpoint(ledger, 1, [{"pairs": 4.0}] * 9, {4: checkpoint_ref(4), 9: checkpoint_ref(9)})
     assert checkpoints(ledger) == [4, 9]
     add_checkpoint(ledger, 10)
-    ledger.keep_checkpoints(1, {9, 10})
+    keep_checkpoints(ledger, 1, {9, 10})
     assert checkpoints(ledger) == [9, 10]
     assert len(ledger.checkpointed_steps(1)) == 9
 

@@ -6,21 +6,20 @@ from typing import Any
 
 from support.configs import GROUP, ON_POLICY, PPO, REWARD_MODEL, base, changed, phase, with_phases
 
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.model_files import local_copy, publish
 from roundelay.orchestrator.objective_config import ReferenceConfig
 from roundelay.orchestrator.policies import (
     critic_of,
     initial_policy,
     judging_models,
-    local_copy,
     newest_policy,
     optimizer_of,
     policy_of,
-    publish,
     reference_of,
     reward_model_of,
-    weights_hash,
 )
 from roundelay.orchestrator.records import PolicyRef
 
@@ -28,11 +27,11 @@ from roundelay.orchestrator.records import PolicyRef
 def ledger_with(tmp_path: Path, *, learnt: int, committed: int) -> Ledger:
     """A run whose rounds up to `learnt` have a policy, and up to `committed` a manifest."""
     ledger = Ledger(str(tmp_path / "run"))
-    ledger.write_header({"initial_policy": {"path": "start", "sha256": "0"}})
+    ledger.write_header({"initial_policy": {"path": "/start", "sha256": "0"}})
     for round in range(committed + 1):
         ledger.commit_round(round, {})
     for round in range(1, learnt + 1):
-        policy = PolicyRef(version=round, path=f"p{round}", sha256=str(round))
+        policy = PolicyRef(version=round, path=f"/p{round}", sha256=str(round))
         ledger.write_json({"policy": asdict(policy)}, "rounds", f"{round:03d}", "learn.json")
     return ledger
 
@@ -55,7 +54,7 @@ def test_a_reference_is_named_by_the_ledger_not_by_what_is_loaded(tmp_path: Path
 
 def test_an_average_starts_as_the_initial_policy_and_is_then_the_round_befores(tmp_path: Path):
     ledger = ledger_with(tmp_path, learnt=1, committed=1)
-    average = PolicyRef(version=1, path="a1", sha256="a")
+    average = PolicyRef(version=1, path="/a1", sha256="a")
     learnt = ledger.read_json("rounds", "001", "learn.json")
     ledger.write_json({**learnt, "average": asdict(average)}, "rounds", "001", "learn.json")
     config = ReferenceConfig(policy="average", logps="recompute", decay=0.9)
@@ -67,7 +66,7 @@ def test_an_average_starts_as_the_initial_policy_and_is_then_the_round_befores(t
 
 
 def made(round: int, name: str) -> PolicyRef:
-    return PolicyRef(version=round, path=f"{name}{round}", sha256=f"{name}{round}")
+    return PolicyRef(version=round, path=f"/{name}{round}", sha256=f"{name}{round}")
 
 
 def ledger_of(tmp_path: Path, *rounds: str) -> Ledger:
@@ -80,7 +79,9 @@ def ledger_of(tmp_path: Path, *rounds: str) -> Ledger:
         summary: dict[str, Any] = {"policy": policy, "average": None, "reward_model": None, "critic": None}
         if word in summary:
             summary[word] = asdict(made(round, word))
-        ledger.write_json({**summary, "optimizer": f"optimizer{round}"}, "rounds", f"{round:03d}", "learn.json")
+        ledger.write_json(
+            {**summary, "optimizer": asdict(made(round, "optimizer"))}, "rounds", f"{round:03d}", "learn.json"
+        )
     return ledger
 
 
@@ -166,14 +167,18 @@ def test_an_optimizer_is_carried_on_within_a_phase_and_every_phase_begins_a_new_
     """Another phase trains another model, or by another rate."""
     ledger = ledger_of(tmp_path, "reward_model", *["critic"] * 4)
     found = [optimizer_of(ledger, carried(), round) for round in range(1, 7)]
-    assert found == [None, None, "optimizer2", None, "optimizer4", "optimizer5"]
+    assert found == [None, None, made(2, "optimizer"), None, made(4, "optimizer"), made(5, "optimizer")]
     assert [optimizer_of(ledger, carried("fresh"), round) for round in range(1, 7)] == [None] * 6
 
 
 def test_in_a_recipe_of_a_single_phase_all_rounds_but_the_first_go_on(tmp_path: Path):
     ledger = ledger_of(tmp_path, "policy", "policy")
     config = changed(base(), learner__optimizer="carried")
-    assert [optimizer_of(ledger, config, round) for round in (1, 2, 3)] == [None, "optimizer1", "optimizer2"]
+    assert [optimizer_of(ledger, config, round) for round in (1, 2, 3)] == [
+        None,
+        made(1, "optimizer"),
+        made(2, "optimizer"),
+    ]
     assert optimizer_of(ledger, base(), 2) is None
 
 

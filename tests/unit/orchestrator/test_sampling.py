@@ -1,6 +1,5 @@
 """Samplers beside the policy: whose weights answer, who judges, and that a resume mixes none of them up."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,10 @@ def test_by_default_the_policy_alone_samples_and_nothing_is_loaded_for_it(tmp_pa
 def ledger_of(tmp_path: Path, versions: list[int], **sources: str) -> Ledger:
     """A run whose rounds, from 1, ended with policies of these versions: a round may leave the policy as it was."""
     ledger = Ledger(str(tmp_path / "run"))
-    ledger.write_header({"initial_policy": {"path": "start", "sha256": "0"}, "sources": sources})
+    ledger.write_header({"initial_policy": {"path": "/start", "sha256": "0"}, "sources": sources})
     for round, version in enumerate(versions, start=1):
-        policy = {"version": version, "path": f"p{version}", "sha256": str(version)}
-        ledger.write_bytes(json.dumps({"policy": policy}).encode(), f"rounds/{round:03d}/learn.json")
+        policy = {"version": version, "path": f"/p{version}", "sha256": str(version)}
+        ledger.write_json({"policy": policy}, f"rounds/{round:03d}/learn.json")
     return ledger
 
 

@@ -10,8 +10,8 @@ from support.tiny_model import write_moved
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.launch.config_loading import load_config
+from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.errors import ConfigError, RunError
-from roundelay.orchestrator.policies import weights_hash
 from roundelay.orchestrator.records import PolicyRef, TokenSequence
 from roundelay.workers import scorer as scorer_module
 from roundelay.workers.encoding import check_same_tokens
