@@ -2,6 +2,7 @@
 
 import functools
 import re
+import secrets
 import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -265,11 +266,11 @@ def recipes(
 
 
 def default_name(overrides: list[str], config_dir: Path | None) -> str:
-    """RECIPE-MODEL-TIME, from the chosen group members."""
+    """RECIPE-MODEL-TIME-RANDOM, from the chosen group members: two runs that begin in one second have two names."""
     chosen = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     recipe = Path(chosen.get("recipe", "self_rewarding")).name
     model = Path(chosen.get("model", "smollm2_135m")).name
-    return f"{recipe}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
+    return f"{recipe}-{model}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def is_override(word: str) -> bool:

@@ -68,7 +68,7 @@ def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger, tiny_model: 
     assert not has(calm, "rounds/002/critic") and has(calm, "rounds/003/critic")
     assert not has(calm, "rounds/002/optimizer") and has(calm, "rounds/003/optimizer")
 
-    model = AutoModelForSequenceClassification.from_pretrained(first["reward_model"]["path"])
+    model = AutoModelForSequenceClassification.from_pretrained(calm.absolute(first["reward_model"]["path"]))
     rollouts = list(calm.read_stage(2, "rollouts", Rollout))
     judgments = {(j.prompt_id, j.sample): j.score for j in calm.read_stage(2, "judgments", Judgment)}
     assert len(rollouts) == len(judgments) == 8

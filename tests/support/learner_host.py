@@ -8,6 +8,7 @@ from typing import Any
 import ray
 
 from roundelay.launch.composition import usable_cores
+from roundelay.launch.identity import model_identity
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.records import PolicyRef, UpdateStart
 
@@ -15,6 +16,11 @@ from roundelay.orchestrator.records import PolicyRef, UpdateStart
 def start_of(policy: PolicyRef, reference: PolicyRef | None = None, **changes: Any) -> UpdateStart:
     """The start of a first round's update, with a new optimizer and no critic but for `changes`."""
     return replace(UpdateStart(round=1, policy=policy, reference=reference, critic=None, optimizer=None), **changes)
+
+
+def written(path: Path | str, version: int = 1) -> PolicyRef:
+    """What lies at `path`, by the hashes of its files now."""
+    return PolicyRef(version=version, **model_identity(str(path)))
 
 
 class LearnerHost:

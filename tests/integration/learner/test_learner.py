@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ray.exceptions import RayTaskError
-from support.learner_host import start_of
+from support.learner_host import start_of, written
 from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM
 
 from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.checksums import weights_hash
+from roundelay.orchestrator.checksums import model_files, weights_hash
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
 
@@ -239,8 +239,10 @@ def test_the_saved_policy_is_what_was_learnt(make_learner, other: PolicyRef, unt
     learner = make_learner(config_of(untied_model), other, other)
     learner.update(PAIRS, True)
     ((_, logps),) = learner.logps([sequence((5, 6, 7), (40, 41, 2))])
-    saved = PolicyRef(version=1, path=str(tmp_path / "policy"), sha256=learner.save_policy(str(tmp_path / "policy")))
+    sha256, files = learner.save_policy(str(tmp_path / "policy"))
+    saved = PolicyRef(version=1, path=str(tmp_path / "policy"), sha256=sha256, files=files)
     assert saved.sha256 == weights_hash(saved.path) != other.sha256
+    assert saved.files == model_files(saved.path)
     model: Any = AutoModelForCausalLM.from_pretrained(saved.path)
     with torch.no_grad():
         logprobs = model(torch.tensor([[5, 6, 7, 40, 41, 2]])).logits[0].log_softmax(-1)
@@ -254,13 +256,13 @@ def test_a_reference_is_the_policy_it_names(make_learner, policy: PolicyRef, tin
     """With the initial policy as reference, a later policy's rewards are measured against the initial one's files."""
     learner = make_learner(config_of(tiny_model), policy, policy)
     learner.update(PAIRS, True)
-    path = str(tmp_path / "policy")
-    later = PolicyRef(version=1, path=path, sha256=learner.save_policy(path))
+    learner.save_policy(str(tmp_path / "policy"))
+    later = written(tmp_path / "policy")
     learner.begin(start_of(later, policy, round=2))
     (report,) = learner.update(PAIRS, True)
     sums = {}
-    for name, version in (("policy", later), ("reference", policy)):
-        learner.hold(PolicyRef(version=9, path=version.path, sha256=name))
+    for name, held in (("policy", later), ("reference", policy)):
+        learner.hold(replace(held, version=9))
         sums[name] = sum(learner.logps([PAIRS[0].sequences[0]])[0][1])
     assert report.rows[0]["rewards/chosen"] == pytest.approx(0.1 * (sums["policy"] - sums["reference"]), abs=1e-4)
     assert abs(report.rows[0]["rewards/chosen"]) > 1e-3
@@ -341,14 +343,14 @@ def test_an_update_goes_on_from_its_checkpoint_as_if_never_stopped(
     broken.update(PAIRS[:5], False)
     broken.save_checkpoint(str(tmp_path / "checkpoint"))
     again = make_learner(config(stage), policy, policy)
-    assert again.restore(start_of(policy, policy), str(tmp_path / "checkpoint")).endswith("from its checkpoint")
+    assert again.restore(start_of(policy, policy), written(tmp_path / "checkpoint")).endswith("from its checkpoint")
     (report,) = again.update(PAIRS[4:], True)
     assert report.step == 3
     expected = weights_of(whole)
     assert all(torch.equal(expected[name], tensor) for name, tensor in weights_of(again).items())
 
     other = make_learner(config((stage + 1) % 4), policy, policy)
-    note = other.restore(start_of(policy, policy), str(tmp_path / "checkpoint"))
+    note = other.restore(start_of(policy, policy), written(tmp_path / "checkpoint"))
     assert f"zero_stage {stage} → {(stage + 1) % 4}: equal up to rounding" in note
     other.update(PAIRS[4:], True)
     for name, tensor in weights_of(other).items():
@@ -386,10 +388,9 @@ def test_an_average_is_between_the_reference_and_the_policy(
     learner.update(PAIRS, True)
     path, trained = str(tmp_path / "average"), str(tmp_path / "policy")
     learner.save_policy(trained)
-    parts = [(policy.path, 0.75), (trained, 0.25)]
-    average = PolicyRef(version=1, path=path, sha256=learner.save_mixture(path, parts))
+    learner.save_mixture(path, [(policy, 0.75), (written(trained), 0.25)])
+    average = written(path)
     after = weights_of(learner)
-    assert average.sha256 == weights_hash(path)
     learner.hold(average)
     for name, tensor in weights_of(learner).items():
         torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name], atol=1e-7, rtol=0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.learner_host import RemoteLearner, start_of
+from support.learner_host import RemoteLearner, start_of, written
 from support.tiny_model import write_moved
 from support.updates import (
     POLICY_GRADIENT,
@@ -250,7 +250,7 @@ def test_an_update_goes_on_from_its_checkpoint_as_if_never_stopped(
         prepare(learner)
         learner.update(GROUPS, True)
     broken.save_checkpoint(str(tmp_path / "checkpoint"))
-    again.restore(start, str(tmp_path / "checkpoint"))
+    again.restore(start, written(tmp_path / "checkpoint"))
     reports = [learner.update(GROUPS, True)[0] for learner in (whole, again)]
     assert reports[0].rows == reports[1].rows and reports[1].step == 2
     assert_equal(exported(again), exported(whole))
@@ -269,10 +269,10 @@ def test_an_update_that_is_stopped_twice_goes_on_as_if_never_stopped(
     whole.update(PAIRS, True)
     broken.update(PAIRS[:2], True)
     broken.save_checkpoint(str(tmp_path / "first"))
-    again.restore(start, str(tmp_path / "first"))
+    again.restore(start, written(tmp_path / "first"))
     again.update(PAIRS[2:4], True)
     again.save_checkpoint(str(tmp_path / "second"))
-    at_last.restore(start, str(tmp_path / "second"))
+    at_last.restore(start, written(tmp_path / "second"))
     at_last.update(PAIRS[4:], True)
     assert_equal(exported(at_last), exported(whole))
 
@@ -297,7 +297,7 @@ def test_an_optimizer_that_is_carried_through_files_goes_on_as_in_one_update(
             learner.update(PAIRS[2 * round - 2 : 2 * round], True)
             learner.save_checkpoint(str(directory / "optimizer"))
             learner.save_policy(str(directory / "policy"))
-            optimizer = str(directory / "optimizer") if carried else None
+            optimizer = written(directory / "optimizer", round) if carried else None
             start = replace(start, round=round, policy=ref(directory / "policy", round), optimizer=optimizer)
             if round < 3:
                 learner.begin(start)

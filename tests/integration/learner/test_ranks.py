@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import ray
 import torch
-from support.learner_host import start_of
+from support.learner_host import start_of, written
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.checksums import weights_hash
@@ -84,7 +84,7 @@ def test_two_ranks_go_on_where_one_stopped(hosts: list[Any], policy: PolicyRef, 
     alone.all("save_checkpoint", str(tmp_path / "checkpoint"))
     alone.losses(PAIRS[4:])
     together = Group(hosts[1:], config_of(tiny_model, "learner.zero_stage=3"), policy)
-    notes = together.all("restore", start_of(policy, policy), str(tmp_path / "checkpoint"))
+    notes = together.all("restore", start_of(policy, policy), written(tmp_path / "checkpoint"))
     assert "world_size 1 → 2, zero_stage 1 → 3: equal up to rounding" in notes[0]
     together.losses(PAIRS[4:])
     expected = alone.weights()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.learner_host import start_of
+from support.learner_host import start_of, written
 from support.tiny_model import write_moved
 from support.updates import POLICY_GRADIENT, Ranks, assert_close, config_of, groups, pairs, ref, scorer_at
 
@@ -84,5 +84,5 @@ def test_two_ranks_learn_by_ppo_what_one_does(
         expected = alone.saved(kind, tmp_path / kind / "alone")
         assert_close(together.saved(kind, tmp_path / kind / "together"), expected, atol=1e-5)
     again = Ranks(hosts[:1], config, start)
-    again.all("restore", start, str(tmp_path / "checkpoint"))
+    again.all("restore", start, written(tmp_path / "checkpoint"))
     assert again.losses(GROUPS) == pytest.approx(expected_losses, rel=5e-5)

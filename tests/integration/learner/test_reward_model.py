@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
-from support.learner_host import RemoteLearner, start_of
+from support.learner_host import RemoteLearner, start_of, written
 from support.updates import (
     ADAM_EPS,
     LEARNING_RATE,
@@ -180,8 +180,8 @@ def test_a_saved_reward_model_scores_as_what_was_learnt(
     sequences = [one for pair in PAIRS for one in pair.sequences]
     expected = [score for _, (score,) in sorted(learner.scores(sequences))]
     path = str(tmp_path / "after")
-    sha256: Any = learner.save_reward_model(path)
-    made = PolicyRef(version=1, path=path, sha256=sha256)
+    sha256, files = learner.save_reward_model(path)
+    made = PolicyRef(version=1, path=path, sha256=sha256, files=files)
     assert made == ref(path, version=1)
     assert furthest(tensors_in(made.path), before) > 1e-4
     assert not torch.equal(tensors_in(made.path)["score.weight"], before["score.weight"])
@@ -222,7 +222,7 @@ def test_an_update_goes_on_from_its_checkpoint_as_if_never_stopped(
     whole.update(PAIRS, True)
     broken.update(PAIRS[:4], True)
     broken.save_checkpoint(str(tmp_path / "checkpoint"))
-    again.restore(start_of(policy), str(tmp_path / "checkpoint"))
+    again.restore(start_of(policy), written(tmp_path / "checkpoint"))
     (report,) = again.update(PAIRS[4:], True)
     assert report.step == 3
     assert_equal(saved(again, tmp_path / "again"), saved(whole, tmp_path / "whole"))

@@ -129,11 +129,12 @@ def test_an_attribute_model_learns_what_people_say_and_annotates_what_is_learnt(
     tokenizer, config = AutoTokenizer.from_pretrained(tiny_model), ledger.header()["config"]
 
     first = ledger.manifest(1)
-    with safe_open(Path(first["reward_model"]["path"], "model.safetensors"), framework="pt") as tensors:
+    made = Path(ledger.absolute(first["reward_model"]["path"]))
+    with safe_open(made / "model.safetensors", framework="pt") as tensors:
         assert tensors.get_slice("score.weight").get_shape()[0] == len(ATTRIBUTES)
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"]
     assert first["score_parity"] < 1e-4 and first["learn"]["attributes/present"] == pytest.approx(39 / 8)
-    attribute_model = AutoModelForSequenceClassification.from_pretrained(first["reward_model"]["path"])
+    attribute_model = AutoModelForSequenceClassification.from_pretrained(made)
 
     weights = config["phases"]["steer"]["judge"]["weights"]
     assert tuple(weights) == ATTRIBUTES

@@ -252,7 +252,7 @@ def test_a_judge_learns_to_say_its_own_expected_scores(play: Callable[..., Ledge
         assert tokenizer.decode(response.token_ids) == f"Score: {answers[name]}{tokenizer.eos_token}"
     assert sorted(learnt) == sorted(asked) and second["learn"]["pairs_trained"] == 160
     before, after = (
-        said_scores(manifest["policy"]["path"], [one for (one,) in learnt.values()], digits)
+        said_scores(ledger.absolute(manifest["policy"]["path"]), [one for (one,) in learnt.values()], digits)
         for manifest in (first, second)
     )
     assert fmean(after) > fmean(before) + 0.1

@@ -52,7 +52,7 @@ def assert_rewards(found: dict[str, dict[int, float]], expected: dict[str, dict[
 
 def policy_path(ledger: Ledger, round: int) -> str:
     """Of the policy after a round."""
-    return ledger.manifest(round)["policy"]["path"]
+    return ledger.absolute(ledger.manifest(round)["policy"]["path"])
 
 
 def test_spas_labels_are_the_log_density_ratio_of_the_policy_to_the_first_one(play: Callable[..., Ledger]) -> None:

@@ -106,7 +106,7 @@ def test_the_best_response_by_the_reward_model_of_annotators_is_imitated(
     ledger = play(recipe, *ALPACAFARM_SIZES, *WITHOUT_WORDS, *few, *apart)
     first = ledger.manifest(1)
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"]
-    model = AutoModelForSequenceClassification.from_pretrained(first["reward_model"]["path"])
+    model = AutoModelForSequenceClassification.from_pretrained(ledger.absolute(first["reward_model"]["path"]))
     end = AutoTokenizer.from_pretrained(tiny_model).eos_token_id
 
     def reward(prompt_token_ids: tuple[int, ...], token_ids: tuple[int, ...]) -> float:

@@ -270,7 +270,8 @@ def test_a_moved_run_finds_its_own_models_and_keeps_those_of_others(ledger: Ledg
     for round in (1, 2):
         policy = policy_of(moved, round)
         assert policy is not None and policy.path == str(tmp_path / f"elsewhere/rounds/00{round}/policy")
-    assert policy_of(moved, 1) == read_ref(moved, named(moved, made)) and policy_of(moved, 1).files == made.files
+    found = policy_of(moved, 1)
+    assert found is not None and found == read_ref(moved, named(moved, made)) and found.files == made.files
     initial = {"path": "/runs/b/rounds/002/policy", "sha256": "d"}  # another run's, which this one began from
     moved.write_header({**moved.header(), "initial_policy": initial})
     assert initial_policy(moved).path == "/runs/b/rounds/002/policy"
