@@ -1,0 +1,31 @@
+"""A run that an earlier release began is resumed to the same end."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from support.runs import finish, pair_keys, start
+
+from roundelay.orchestrator.checksums import weights_hash
+from roundelay.orchestrator.ledger import Ledger
+
+pytestmark = pytest.mark.slow
+
+# Begun by roundelay 0.1.0 (run directory format 1) and killed in its second round; with the model that it started from,
+# and what the release made of the same run undisturbed.
+ARCHIVE = Path(__file__).parents[1] / "data" / "begun-by-0.1.tar.xz"
+
+
+def test_a_run_of_the_first_format_is_resumed_to_the_same_pairs_and_weights(tmp_path: Path):
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    expected = json.loads((tmp_path / "expected.json").read_text())
+    run = tmp_path / "begun-by-0.1"
+    said = finish(start("resume", str(run), f"model.path={tmp_path}/model"))
+    assert "run directory format 1" in said and "began with roundelay 0.1.0" in said
+    ledger = Ledger(str(run))
+    assert ledger.finished_rounds() == [0, 1, 2]
+    assert json.loads(json.dumps(pair_keys(ledger, 2))) == expected["pairs"]
+    assert weights_hash(run / "rounds/002/policy") == expected["policy_sha256"]
+    assert "policy" in finish(start("show", str(run)))
