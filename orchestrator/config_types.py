@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WrapSerializer
+from pydantic_core import PydanticCustomError
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -16,9 +17,23 @@ NonNegativeFloat: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 BelowHalf: TypeAlias = Annotated[float, Field(ge=0, lt=0.5)]
 BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # vLLM takes no more
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+LEAST_TEMPERATURE = 0.01  # below it vLLM samples at it
+
+
+def _as_sampled(temperature: float) -> float:
+    if 0 < temperature < LEAST_TEMPERATURE:
+        raise PydanticCustomError(
+            "temperature", "vLLM would sample at 0.01; 0 is greedy, and the least above it is 0.01"
+        )
+    return temperature
+
+
+# vLLM takes no more than 2.
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), AfterValidator(_as_sampled)]
 
 
 def _frozen_json(value: Any) -> Any:

@@ -13,12 +13,16 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SamplingConfig:
-    """How responses are sampled."""
+    """How responses are sampled. At temperature 0 the likeliest token is taken, and `top_p` changes nothing.
+
+    A response ends where its turn does, or with the token that completes a string of `stop`: it is trained with that
+    string, as sampled, and shown without it.
+    """
 
     temperature: Temperature
     top_p: TopP
     max_tokens: PositiveInt
-    stop: tuple[str, ...] = ()
+    stop: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

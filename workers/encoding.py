@@ -4,7 +4,6 @@ Text from data sets and models is data: what the template writes as a mark (see 
 text before the template is applied, so that it can never close a turn or open one.
 """
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -107,9 +106,11 @@ class ChatEncoder:
             >>> encoder.without_end("A prime: 7.<|im_end|>\\n")
             'A prime: 7.'
         """
-        tokens = {*self.tokenizer.convert_ids_to_tokens(self.stop_ids), self._end or self.tokenizer.eos_token}
-        ends = "|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True) if token)
-        return re.sub(rf"(?:(?:{ends})\s*)+\Z", "", text) if ends else text
+        tokens = {*self.tokenizer.convert_ids_to_tokens(list(self.stop_ids)), self._end or self.tokenizer.eos_token}
+        ends = tuple(sorted((token for token in tokens if token), key=len, reverse=True))
+        while (rest := text.rstrip()).endswith(ends):
+            text = rest.removesuffix(next(end for end in ends if rest.endswith(end)))
+        return text
 
     def ended(self, sequence: TokenSequence) -> TokenSequence:
         """`sequence` up to the end of turn, which is put behind a response that was cut before it, and in the place of

@@ -14,6 +14,7 @@ from typing import Any
 ZERO_WIDTH_SPACE = "\u200b"
 STAND_IN = re.compile(r"(?:q\dmessage\dq)")
 CONVERSATIONS = ("u", "su", "ua", "sua", "uau", "suau", "uauau")  # a letter a turn: system, user, assistant
+_LINE_ENDS = r"\n\r\v\f\x85\u2028\u2029"
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 
 _TAG = re.compile(
@@ -139,7 +140,7 @@ def _first_characters(tokens: set[str], texts: set[TextMark]) -> re.Pattern[str]
     tails = [f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in sorted(tokens) if len(token) > 1]
     for mark in sorted(texts, key=lambda mark: mark.text):
         head, tail = re.escape(mark.text[0]), re.escape(mark.text[1:]).replace(r"\ ", r"[ \u2581]")
-        begins = r"(?:\A[\s\u2581]*|(?<=[\n\r\v\f\x85\u2028\u2029])[^\S\n]*)" if mark.line else ""
+        begins = rf"(?:\A[\s\u2581]*|(?<=[{_LINE_ENDS}])[^\S{_LINE_ENDS}]*)" if mark.line else ""
         ends = r"[^\S\n]*(?:\Z|[\n\r])" if mark.whole else ""
         tails.append(f"{begins}{head}(?={tail}{ends})")
     lone = "".join(re.escape(token) for token in sorted(tokens) if len(token) == 1)

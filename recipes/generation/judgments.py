@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ...orchestrator.generation_config import JudgmentsGeneration
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.seeds import sample_seeds
 from ..judges import additive
 from ..judges.last_line import with_last_line
 from .plain import sample_plain
@@ -61,9 +61,12 @@ async def sample_judgments(
         plain, policy_version, generate, sampling=config.sampling, samples=samples, seed_parts=seed_parts
     )
     for form, verdict in VERDICTS.items():
-        slots = [(p, sample) for p in shard.prompts if p.truth and p.truth.form == form for sample in samples]
+        asked = [prompt for prompt in shard.prompts if prompt.truth and prompt.truth.form == form]
+        slots = [(prompt, sample) for prompt in asked for sample in samples]
         requests = [
-            request_for(p.messages, config.sampling, derive_seed(*seed_parts, p.id, sample)) for p, sample in slots
+            request_for(prompt.messages, config.sampling, seed)
+            for prompt in asked
+            for seed in sample_seeds(*seed_parts, prompt.id, samples=samples)
         ]
         judge = _verdict_first if verdict.first else _verdict_last
         rollouts += await _encoded(slots, requests, await judge(requests, verdict, generate), policy_version, generate)

@@ -3,7 +3,7 @@
 from ...orchestrator.generation_config import POLICY, Condition, SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Rollout, Shard
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.seeds import sample_seeds
 from .conversations import under
 from .requests import request_for, rollout_of
 
@@ -25,9 +25,9 @@ async def sample_plain(
     """
     slots = [(prompt, sample) for prompt in shard.prompts for sample in samples]
     requests = []
-    for prompt, sample in slots:
+    seeds = [seed for prompt in shard.prompts for seed in sample_seeds(*seed_parts, prompt.id, samples=samples)]
+    for (prompt, _), seed in zip(slots, seeds, strict=True):
         messages, prefix = under(prompt.messages, condition)
-        seed = derive_seed(*seed_parts, prompt.id, sample)
         requests.append(request_for(messages, sampling, seed, prefix, prompt.messages if condition else ()))
     return [
         rollout_of(

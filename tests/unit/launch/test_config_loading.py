@@ -280,6 +280,31 @@ def objective_of(*overrides: str) -> ObjectiveConfig:
     return load("recipe=self_rewarding", *overrides).objective
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("temperature=0.001", "temperature=0.001: vLLM would sample at 0.01"),
+        ("temperature=2.5", "temperature=2.5: input should be less than or equal to 2"),
+        ("temperature=-1", "temperature=-1: input should be greater than or equal to 0"),
+        ("top_p=0", "top_p=0: input should be greater than 0"),
+        ("top_p=1.5", "top_p=1.5: input should be less than or equal to 1"),
+        ("max_tokens=0", "max_tokens=0: input should be greater than 0"),
+        ("stop=['']", "stop.0='': string should have at least 1 character"),
+    ],
+)
+def test_what_an_engine_would_refuse_or_change_of_sampling_is_refused(value: str, says: str) -> None:
+    """What a run directory says of its samples is how they were drawn."""
+    with pytest.raises(ConfigError) as caught:
+        load(f"generation.sampling.{value}")
+    assert f"generation.sampling.{says}" in caught.value.what
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.01, 2.0])
+def test_every_temperature_that_an_engine_samples_at_is_taken(temperature: float) -> None:
+    sampling = load(f"evaluation.sampling.temperature={temperature}").evaluation.sampling
+    assert sampling.temperature == temperature
+
+
 def test_every_kind_of_objective_that_can_be_fed_has_a_shipped_member() -> None:
     kinds = {get_args(get_type_hints(cls)["kind"])[0] for cls in get_args(get_args(ObjectiveConfig)[0])}
     assert kinds == {*OBJECTIVES}

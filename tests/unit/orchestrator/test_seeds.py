@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.seeds import derive_seed
+from roundelay.orchestrator.seeds import derive_seed, sample_seeds
 
 PARTS = st.lists(st.integers() | st.text(alphabet=st.characters(exclude_characters="\x1f", codec="utf-8")), max_size=5)
 
@@ -58,3 +58,14 @@ def test_seeds_of_a_large_run_hardly_collide() -> None:
         counts = [sum(seed % modulus == residue for seed in seeds) for residue in range(modulus)]
         expected = len(seeds) / modulus
         assert all(abs(count - expected) < 5 * expected**0.5 for count in counts), counts
+
+
+def test_the_samples_of_a_prompt_have_the_seeds_they_had_and_never_one_twice() -> None:
+    """Samples 92 and 499 of p5050 derive the same 31 bits: the later one is drawn again, all others stay."""
+    parts = (0, "train", 1, "p5050")
+    derived = [derive_seed(*parts, sample) for sample in range(600)]
+    assert derived[92] == derived[499] == 197043261
+    seeds = sample_seeds(*parts, samples=range(600))
+    assert len({*seeds}) == 600
+    assert [index for index in range(600) if seeds[index] != derived[index]] == [499]
+    assert sample_seeds(*parts, samples=range(92, 94)) == derived[92:94]
