@@ -26,7 +26,7 @@ from .judge_labels import judge_labels
 from .plan import print_plan
 from .progress import TerminalProgress
 from .recipe_pages import print_recipe, print_recipes
-from .runs import create_run, execute, is_finished, resume_notes, resume_run
+from .runs import create_run, execute, format_notes, is_finished, resume_notes, resume_run
 from .sweeps import run_sweep
 from .table import print_run
 from .tracking import Observers, WandbTracker
@@ -136,7 +136,10 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
 
     Example: roundelay show runs/demo
     """
-    print_run(out, Ledger(run))
+    ledger = Ledger(run)
+    for note in format_notes(ledger.header()):
+        err.print(Text(f"note: {note}"), soft_wrap=True)
+    print_run(out, ledger)
 
 
 @app.command()

@@ -204,9 +204,14 @@ def resume_notes(header: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"this run began with roundelay {header['code_version']} and goes on with {now}; its parts mean the same"
         )
-    if header["format"] < FORMAT:
-        notes.append(
-            f"this run has the run directory format {header['format']}: what it wrote so far carries no checksums, so "
-            "damage to those files may go unnoticed"
-        )
-    return notes
+    return [*notes, *format_notes(header)]
+
+
+def format_notes(header: Mapping[str, Any]) -> list[str]:
+    """What a run directory of an older format lacks."""
+    if header["format"] == FORMAT:
+        return []
+    return [
+        f"this run was begun with the run directory format {header['format']}: what was written then carries no "
+        "checksums, so damage to those files may go unnoticed"
+    ]

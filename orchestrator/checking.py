@@ -15,6 +15,7 @@ from .policies import checkpoint_of, read_ref
 from .records import PolicyRef
 
 LEARN, MANIFEST = "learn.json", "manifest.json"
+KEPT = ("comparisons", "judge-accuracy")  # what commands judged, once
 MODELS = ("policy", "average", "reward_model", "critic", "optimizer")  # in learn.json
 
 
@@ -37,6 +38,8 @@ class Damage:
     @property
     def depends(self) -> str:
         """What depends on the file, in words."""
+        if self.path.startswith(KEPT):
+            return "nothing: the command that wrote it judges again"
         if self.round is None:
             return {
                 "run.yaml": "the whole run: what it is and what it began with",
@@ -76,6 +79,12 @@ def _damages(ledger: Ledger, progress: Callable[[str], None]) -> Iterator[Damage
     for name in ledger.names("rounds"):
         progress(f"rounds/{name}")
         yield from _round_damages(ledger, int(name))
+    for folder in KEPT:
+        for name in ledger.names(folder):
+            try:
+                ledger.read_json(folder, name)
+            except DamagedFile as error:
+                yield _damage(ledger, error, f"{folder}/{name}")
     progress("metrics.jsonl")
     try:
         ledger.metrics()

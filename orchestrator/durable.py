@@ -7,6 +7,7 @@ and remedy.
 import contextlib
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,13 @@ def explained(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename2 or error.filename or path
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        remedy = REMEDIES.get(error.errno or 0, "mend the cause")
-        raise RunError(f"{where}: {reason}", f"{remedy}, then resume the run") from error
+        raise _refusal(where, error.errno or 0, str(error)) from error
+    except Exception as error:  # safetensors, written in Rust, has an error of its own for what the system refuses
+        if (said := re.search(r"\(os error (\d+)\)", str(error))) is None:
+            raise
+        raise _refusal(path, int(said[1]), str(error)) from error
+
+
+def _refusal(where: str, number: int, said: str) -> RunError:
+    reason = os.strerror(number) if number else said
+    return RunError(f"{where}: {reason}", f"{REMEDIES.get(number, 'mend the cause')}, then resume the run")

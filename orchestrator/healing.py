@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .checking import LEARN, MANIFEST, MODELS, Damage
+from .checking import KEPT, LEARN, MANIFEST, MODELS, Damage
 from .durable import explained, make_directories, sync_directory
 from .errors import ConfigError
 from .ledger import CHECKPOINT, Ledger, round_name
@@ -24,6 +24,8 @@ UPDATE = (LEARN, CHECKPOINT, "checkpoint", "trained", "candidate", *MODELS)
 
 def can_heal(ledger: Ledger, damage: Damage) -> bool:
     """Whether a resume can compute the file again once it is set aside."""
+    if damage.path.startswith(KEPT):
+        return True
     if damage.path == "metrics.jsonl":
         return "no row of metrics" in damage.how
     if damage.path.endswith(f"/{MANIFEST}"):

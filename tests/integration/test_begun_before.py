@@ -28,4 +28,5 @@ def test_a_run_of_the_first_format_is_resumed_to_the_same_pairs_and_weights(tmp_
     assert ledger.finished_rounds() == [0, 1, 2]
     assert json.loads(json.dumps(pair_keys(ledger, 2))) == expected["pairs"]
     assert weights_hash(run / "rounds/002/policy") == expected["policy_sha256"]
-    assert "policy" in finish(start("show", str(run)))
+    said = finish(start("show", str(run)))
+    assert "run directory format 1" in said and str(run / "rounds/002/policy") in said

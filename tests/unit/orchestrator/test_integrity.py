@@ -1,6 +1,8 @@
 """What is read of a run directory is what was written there, or an error that names the file."""
 
+import errno
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -303,3 +305,31 @@ def test_a_name_that_is_too_long_for_the_disk_is_said(ledger: Ledger) -> None:
     with pytest.raises(RunError, match="File name too long") as caught:
         ledger.write_json({}, "x" * 300, "learn.json")
     assert "shorter" in caught.value.remedy
+
+
+def test_what_the_system_refuses_to_safetensors_is_said_with_path_and_remedy(tmp_path: Path) -> None:
+    """Which has an error of its own, no OSError, for a full disk."""
+    import torch
+    from safetensors.torch import save_file
+
+    from roundelay.orchestrator.durable import explained
+
+    with pytest.raises(RunError, match="No such file"), explained(str(tmp_path)):
+        save_file({"a": torch.zeros(1)}, str(tmp_path / "absent" / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "writable"), (errno.EMFILE, "ulimit -n"), (errno.EIO, "disk")],
+)
+def test_what_a_disk_refuses_is_said_with_the_file_and_the_remedy(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(*args: object, **named: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(RunError, match=os.strerror(number)) as caught:
+        ledger.write_json({}, "rounds/001", "learn.json")
+    assert str(file_of(ledger, "rounds/001/learn.json")) in caught.value.what
+    assert remedy in caught.value.remedy and "resume" in caught.value.remedy
