@@ -314,7 +314,8 @@ class Generation:
     """An engine's answer to a `GenerationRequest`.
 
     `finish_reason` is "prompt_too_long" when the prompt does not fit the model: nothing was generated then.
-    `choice_logprobs` has one entry per requested choice, or is empty.
+    `choice_logprobs` has one entry per requested choice, or is empty. `marked` is the text with the marks of thought
+    that it lacks (one that the prompt's end opens, or special tokens, which no text has); empty where it lacks none.
 
     Example:
         Generation(prompt_token_ids=(1, 5), plain_token_ids=(), token_ids=(7, 2), logprobs=(-0.5, -0.1), text="7",
@@ -328,6 +329,7 @@ class Generation:
     text: str
     finish_reason: Literal["stop", "length", "prompt_too_long"]
     choice_logprobs: tuple[float, ...]
+    marked: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from ..orchestrator.model_files import verified_copy
 from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence
 from .encoding import ChatEncoder
 from .engine import EngineThread
+from .thought import marked_text
 from .weight_sync import EXTENSION, HostWeights
 
 
@@ -205,6 +206,7 @@ class RolloutWorker:
             text=output.text,
             finish_reason=output.finish_reason,
             choice_logprobs=tuple(output.logprobs[0][token].logprob for token in choice_ids),
+            marked=marked_text(self.encoder.tokenizer, prompt, token_ids, output.text),
         )
 
     def _given(self, request: GenerationRequest) -> tuple[tuple[int, ...], str]:

@@ -9,7 +9,7 @@ from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, JudgmentStatus, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
 from ..judges.last_line import with_last_line
-from ..judges.thought import spoken
+from ..judges.thought import spoken, words_of
 from .conversations import answered
 from .plain import sample_plain
 from .requests import request_for, rollout_of
@@ -143,7 +143,7 @@ def _take(
 
 def _remark(review: Generation) -> str:
     """Why a thread goes no further after this review; nothing where it does."""
-    status, revise = parse_verdict(review.text, complete=review.finish_reason == "stop")
+    status, revise = parse_verdict(words_of(review), complete=review.finish_reason == "stop")
     if status != "parsed":
         return f"review_{status}"
     return "" if revise else "nothing_to_mend"

@@ -20,6 +20,7 @@ from ..generation.requests import request_for
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import ScoreForm, read_score
+from .thought import words_of
 from .verdicts import SCORE_DECIMALS, scored
 
 LOWEST, HIGHEST = 0, 4
@@ -150,7 +151,7 @@ def _of_answers(rollout: Rollout, answers: Sequence[Generation], weights: Mappin
 def _in_words(rollout: Rollout, vote: int, answer: Generation, weights: Mapping[str, float]) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
         return scored(rollout, vote=vote, status="truncated", score=None)
-    status, values = read_attributes(answer.text, tuple(weights), complete=answer.finish_reason == "stop")
+    status, values = read_attributes(words_of(answer), tuple(weights), complete=answer.finish_reason == "stop")
     if values is None:
         return scored(rollout, vote=vote, status=status, score=None, answer=answer)
     score = weighted(values, weights)

@@ -22,7 +22,7 @@ from ..generation.requests import request_for
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
 from .score_line import score_line
-from .thought import spoken
+from .thought import spoken, words_of
 from .verdicts import scored
 
 FORM = score_line(1, 10)
@@ -113,7 +113,7 @@ def _checklist_request(prompt: Prompt, config: ChecklistJudge, parts: tuple[int 
 
 
 def _checklist(answer: Generation) -> tuple[JudgmentStatus, tuple[str, ...]]:
-    return read_checklist(answer.text, complete=answer.finish_reason == "stop")
+    return read_checklist(words_of(answer), complete=answer.finish_reason == "stop")
 
 
 def _case(prompt: Prompt, rollout: Rollout, questions: Sequence[str]) -> tuple[Message, ...]:

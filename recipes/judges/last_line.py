@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest
-from .thought import spoken
+from .thought import spoken, words_of
 
 
 async def with_last_line(
@@ -26,9 +26,9 @@ async def with_last_line(
     fitting = [
         index
         for index, answer in enumerate(answers)
-        if answer.finish_reason != "prompt_too_long" and not spoken(answer.text).in_thought
+        if answer.finish_reason != "prompt_too_long" and not spoken(words_of(answer)).in_thought
     ]
-    opened = {index: answers[index].text.removesuffix(opening.strip()).rstrip() for index in fitting}
+    opened = {index: _before(answers[index].text, opening) for index in fitting}
     ends = await generate(
         [
             replace(
@@ -44,8 +44,20 @@ async def with_last_line(
     )
     closed = list(answers)
     for index, end in zip(fitting, ends, strict=True):
-        text = f"{opened[index]}\n{opening}{end.text}{closing}"
+        line, marked = f"\n{opening}{end.text}{closing}", answers[index].marked
         closed[index] = (
-            end if end.finish_reason == "prompt_too_long" else replace(answers[index], text=text, finish_reason="stop")
+            end
+            if end.finish_reason == "prompt_too_long"
+            else replace(
+                answers[index],
+                text=opened[index] + line,
+                marked=marked and _before(marked, opening) + line,
+                finish_reason="stop",
+            )
         )
     return closed
+
+
+def _before(text: str, opening: str) -> str:
+    """An answer without the line that it may have begun."""
+    return text.removesuffix(opening.strip()).rstrip()

@@ -21,6 +21,7 @@ from .last_line import with_last_line
 from .pairwise import read_verdict
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import read_score
+from .thought import words_of
 from .verdicts import SCORE_DECIMALS, compared, scored, summed_up
 
 _TASK = (
@@ -141,6 +142,6 @@ def _verdict(prompt: Prompt, first: int, second: int, answer: Generation) -> Jud
     sample, other, vote = (first, second, 0) if first < second else (second, first, 1)
     if answer.finish_reason == "prompt_too_long":
         return compared(prompt.id, sample, other, vote=vote, status="truncated", probability=None)
-    status, wins_first = read_verdict(answer.text, "mt_bench", complete=answer.finish_reason == "stop")
+    status, wins_first = read_verdict(words_of(answer), "mt_bench", complete=answer.finish_reason == "stop")
     probability = wins_first if wins_first is None or vote == 0 else 1.0 - wins_first
     return compared(prompt.id, sample, other, vote=vote, status=status, probability=probability, answer=answer)

@@ -24,7 +24,7 @@ from ..generation.requests import request_for
 from .comparisons import shown_first, two_responses
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import ends_in_connector
-from .thought import spoken
+from .thought import spoken, words_of
 from .verdicts import compared
 
 
@@ -163,7 +163,7 @@ def _question(prompt: Prompt, first: Rollout, second: Rollout, seed: int, config
 def _verdict(prompt: Prompt, vote: int, answer: Generation, config: PairwiseJudge) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
         return compared(prompt.id, 0, 1, vote=vote, status="truncated", probability=None)
-    status, probability = read_verdict(answer.text, config.format, complete=answer.finish_reason == "stop")
+    status, probability = read_verdict(words_of(answer), config.format, complete=answer.finish_reason == "stop")
     if probability is not None and vote % 2 == 1:
         probability = 1.0 - probability
     return compared(prompt.id, 0, 1, vote=vote, status=status, probability=probability, answer=answer)

@@ -14,6 +14,7 @@ from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .last_line import with_last_line
 from .score_line import ScoreForm, read_score
+from .thought import words_of
 from .verdicts import scored
 
 Case: TypeAlias = Callable[[Prompt, Rollout], tuple[Message, ...]]  # what a response's judging prompt is
@@ -53,5 +54,5 @@ async def judge_in_words(
 def _judgment(rollout: Rollout, vote: int, answer: Generation, form: ScoreForm) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
         return scored(rollout, vote=vote, status="truncated", score=None)
-    status, score = read_score(answer.text, form, complete=answer.finish_reason == "stop")
+    status, score = read_score(words_of(answer), form, complete=answer.finish_reason == "stop")
     return scored(rollout, vote=vote, status=status, score=score, answer=answer)

@@ -13,6 +13,8 @@ ended; nothing was said after it, so a reader makes it a status.
 import re
 from dataclasses import dataclass
 
+from ...orchestrator.records import Generation
+
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _TAG = rf"<(?P<tag_end>/?)(?:[a-z]{{1,12}}:)?(?P<tag>{_NAMES})(?:[ \t][^<>\n]{{0,80}})?>"
 _BRACKET = r"\[(?P<bracket_end>/?)(?P<bracket>(?-i:THINK))\]"
@@ -75,6 +77,31 @@ def spoken(text: str) -> Spoken:
     if depth == 0:
         said.append(text[reached:])
     return Spoken(text="".join(said), in_thought=depth > 0)
+
+
+def words_of(answer: Generation) -> str:
+    """What a judge wrote, with every mark of thought: what its words are read from."""
+    return answer.marked or answer.text
+
+
+def opened_thought(prompt_end: str) -> str:
+    """The mark of a thought that a prompt leaves open at its very end, as a reasoning model's template does; else none.
+
+    Example:
+        >>> opened_thought("<|assistant|>\\n<think>\\n")
+        '<think>'
+        >>> opened_thought("<think>\\n\\n</think>\\n\\n")
+        ''
+    """
+    marks = list(_MARK.finditer(prompt_end))
+    if not marks or prompt_end[marks[-1].end() :].strip() or not _meaning(marks[-1])[1]:
+        return ""
+    return marks[-1][0]
+
+
+def marks_thought(token: str) -> bool:
+    """Whether a token is a mark of thought, or part of one that tokens make up."""
+    return token in ("<|channel|>", "<|message|>") or _MARK.fullmatch(token) is not None
 
 
 def _meaning(mark: re.Match[str]) -> tuple[str, bool]:

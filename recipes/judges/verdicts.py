@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ...orchestrator.records import Generation, Judgment, JudgmentStatus, Rollout
+from .thought import words_of
 
 # Scores and probabilities of next-token probabilities are rounded here: far above the engine's repeatability (1e-7
 # nats), far below a difference that means anything. A shard judged again after a crash then gives the same pairs.
@@ -28,7 +29,7 @@ def scored(
         status=status,
         score=score,
         choice_mass=choice_mass,
-        text=answer.text if answer else "",
+        text=words_of(answer) if answer else "",
         agrees=agrees,
         attributes=attributes,
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
@@ -70,7 +71,7 @@ def compared(
         score=None,
         probability=probability,
         choice_mass=choice_mass,
-        text=answer.text if answer else "",
+        text=words_of(answer) if answer else "",
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
         judge_token_ids=answer.token_ids if answer else (),
     )

@@ -4,24 +4,30 @@
 null where that is a status. Texts and readings are made by hand, in the shapes that judges' answers have.
 """
 
+import asyncio
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.judging import rollout, said
+from support.configs import ADDITIVE, ATTRIBUTES, CRITIQUE, PAIRWISE, RATING, changed
+from support.judging import Judge, prompt, rollout, said, shard
 
+from roundelay.orchestrator.records import Generation, Judgment
 from roundelay.recipes.evaluation.bias import has_list
 from roundelay.recipes.generation.revise import parse_verdict
-from roundelay.recipes.judges.attributes import read_attributes
+from roundelay.recipes.judges.additive import judge_additive
+from roundelay.recipes.judges.attributes import judge_attributes, read_attributes
 from roundelay.recipes.judges.checklist import read_checklist
-from roundelay.recipes.judges.critique import critique_words
-from roundelay.recipes.judges.pairwise import read_verdict
+from roundelay.recipes.judges.critique import critique_words, judge_critique
+from roundelay.recipes.judges.pairwise import judge_pairwise, read_verdict
+from roundelay.recipes.judges.rating import judge_rating
 from roundelay.recipes.judges.rendering import escape_delimiters
 from roundelay.recipes.judges.score_line import bracketed_rating, read_score, score_line
 from roundelay.recipes.judges.thought import spoken
@@ -95,6 +101,38 @@ def test_a_critique_tells_no_thought() -> None:
     text = "<think>Score: 1</think>Name the year.\nFinal score: 4\nAnd the place."
     judgment = scored(rollout("p", 0, "r"), vote=0, status="parsed", score=4.0, answer=said(text))
     assert critique_words(judgment) == "Name the year.\n\nAnd the place."
+
+
+def _judged(answer: Generation) -> list[Judgment]:
+    """What every judge in words makes of an answer, with the sampling of the tests' configurations."""
+    two, seeds = [rollout("p", 0, "one"), rollout("p", 1, "two")], (0, "judge")
+    case, judge = shard(prompt("p", "Hi")), Judge(lambda request: answer)
+    asked = [
+        judge_additive(case, two, judge, config=ADDITIVE, seed_parts=seeds),
+        judge_rating(case, two, judge, config=RATING, seed_parts=seeds),
+        judge_critique(case, two, judge, config=CRITIQUE, seed_parts=seeds),
+        judge_attributes(case, two, judge, config=changed(ATTRIBUTES, read="words"), seed_parts=seeds),
+        judge_pairwise(case, two, judge, config=PAIRWISE, seed_parts=seeds),
+    ]
+    return [judgment for one in asked for judgment in asyncio.run(one)]
+
+
+def test_every_judge_goes_by_the_marks_that_the_text_lacks() -> None:
+    """A template opens the thought, and the token limit cuts it: the text alone would be read, lines and all."""
+    text = "Score: 2\nRating: [[2]]\nhelpfulness: 1\nverbosity: 1\n[[A]]\nBut"
+    statuses = {judgment.status for judgment in _judged(replace(said(text, "length"), marked=f"<think>{text}"))}
+    assert statuses == {"truncated"}
+
+
+def test_no_last_line_is_decoded_into_a_thought_that_never_ended() -> None:
+    """A line there would be read by nobody; the draft stays what it is, cut."""
+    for answer in (said("<think>Hm, 2 or", "length"), replace(said("Hm, 2 or", "length"), marked="<think>Hm, 2 or")):
+        judge = Judge(lambda request, answer=answer: answer)
+        config = changed(RATING, votes=1, constrain_last_line=True)
+        case, responses = shard(prompt("p", "Hi")), [rollout("p", 0, "r")]
+        (judgment,) = asyncio.run(judge_rating(case, responses, judge, config=config, seed_parts=(0,)))
+        assert (judgment.status, judgment.score) == ("truncated", None)
+        assert [len(call) for call in judge.calls] == [1, 0]
 
 
 # --------------------------------------------------------------------------------------------------------------- fuzzer
