@@ -106,7 +106,7 @@ def _resumed_config(ledger: Ledger, header: Mapping[str, Any], overrides: Sequen
     Raises:
         ConfigError: an override would alter finished rounds.
     """
-    before = header["config"]
+    before = as_it_began(header["config"])
     values = compose_overrides(before, overrides)
     old, new = flatten(before), flatten(values)
     for field in sorted({*old, *new}):
@@ -124,6 +124,12 @@ def _resumed_config(ledger: Ledger, header: Mapping[str, Any], overrides: Sequen
             f"run.rounds={config.run.rounds}, but {finished[-1]} rounds are finished", "give as many or more"
         )
     return config
+
+
+def as_it_began(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration with what its finished rounds hold where a key is younger than the run: all held-out pairs
+    both choose and are reported."""
+    return {**values, "evaluation": {"selection_share": None, **values["evaluation"]}}
 
 
 def training_prompts(config: Config, ledger: Ledger) -> dict[str, PromptStore]:

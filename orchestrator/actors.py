@@ -31,6 +31,9 @@ class RolloutPool:
         self.policy_version = policy.version
         self._engines: list[Actor | None] = [spawn(index, policy) for index in range(config.rollout.actors)]
         self._load = [0] * config.rollout.actors
+        self._names = [engine.name for engine in self.alive]
+        self._counted = [0.0] * config.rollout.actors  # busy seconds that each engine has last said
+        self._of_dead = [0.0] * config.rollout.actors  # and those that the ones before it had said
         self._sleeps = config.device == "gpu" and config.colocated
 
     @property
@@ -53,6 +56,8 @@ class RolloutPool:
                 return await engine.call("generate", list(requests), self.policy_version)
             except ActorDied:
                 self._engines[index] = None
+                self._of_dead[index] += self._counted[index]
+                self._counted[index] = 0.0
             finally:
                 self._load[index] -= len(requests)
         raise RunError(
@@ -82,7 +87,14 @@ class RolloutPool:
             await asyncio.gather(*(engine.call("wake") for engine in self.alive))
 
     async def busy_seconds(self) -> dict[str, float]:
-        return {engine.name: await engine.call("busy_seconds") for engine in self.alive}
+        """Of every engine and those that it replaces: never less than before. What one did after it was last asked is
+        lost with it."""
+        for index, engine in enumerate(self._engines):
+            if engine is not None:
+                self._counted[index] = await engine.call("busy_seconds")
+        return {
+            name: dead + counted for name, dead, counted in zip(self._names, self._of_dead, self._counted, strict=True)
+        }
 
     def _least_loaded(self) -> int:
         alive = [index for index, engine in enumerate(self._engines) if engine is not None]

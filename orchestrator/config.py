@@ -174,6 +174,9 @@ class EvaluationConfig:
     min_parse_rate: Fraction | None  # of any judge of the run; null: none
     min_swap_consistency: Fraction | None  # share of pairs that get the same answer both ways round
     fresh_prompts: PositiveInt | None = None  # beside the first ones, drawn anew for every round from all others
+    # Of the prompts, whose pairs choose (learner.selection, several learner.extrapolation.alphas), where a phase does;
+    # only the others' are reported then. null: all pairs do both, and what is reported of the chosen is too good.
+    selection_share: Fraction | None = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

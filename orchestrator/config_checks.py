@@ -14,6 +14,7 @@ from .filter_checks import check_filter
 from .generation_checks import check_generation, check_reference
 from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, samplers_of
 from .heldout_checks import check_heldout, is_soft_sppo
+from .heldout_split import check_split
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
 from .judge_config import CritiqueJudge, JudgeConfig, judges_in
@@ -95,6 +96,7 @@ def check_combinations(config: Config) -> None:
             _check_phase(config.in_phase(name))
             check_update(config.in_phase(name), config.first_round(name))
             check_heldout(config.in_phase(name), config)
+            check_split(config.in_phase(name), config)
         except ConfigError as error:
             if name is None:
                 raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .commit import commit_round
 from .config import Config
 from .evaluation import evaluate
+from .heldout_split import choosing_prompts
 from .judge_alarms import heed_alarms
 from .learning import LearningRound, learn_round, update_start
 from .learning_data import rounds_learnt
@@ -77,12 +78,13 @@ class RoundDriver:
             evaluation = await evaluate(
                 heldout_shards(round, self.heldout, self.config),
                 fresh=fresh_shards(round, self.heldout, self.config),
+                choosing=self.choosing_prompts(),
                 config=self.config,
                 stages=self.stages,
                 learner=self.learner,
                 in_flight=self.config.cluster.shards_in_flight,
             )
-        seconds, busy = time.monotonic() - started, await self.busy_seconds()
+        busy, seconds = await self.busy_seconds(), time.monotonic() - started
         idle = {name: 1.0 - (busy[name] - busy_before.get(name, 0.0)) / seconds for name in busy}
         measured = {"evaluation": evaluation, "idle_share": idle, "sync_parity": self.sync.parity}
         commit_round(round, policy, measured, config=self.config, stages=self.stages, seconds=seconds)
@@ -100,11 +102,15 @@ class RoundDriver:
             shards=shards,
             earlier=[self.train_shards(r) for r in rounds_learnt(self.config, round)[:-1]],
             heldout=heldout_shards(0, self.heldout, self.config),
+            choosing=self.choosing_prompts(),
             stages=self.stages,
             learner=self.learner,
             scorers=self.scorers,
         )
         await learn_round(work)
+
+    def choosing_prompts(self) -> frozenset[str]:
+        return choosing_prompts(self.config, heldout_shards(0, self.heldout, self.config))
 
     def train_shards(self, round: int) -> RoundShards:
         """The training shards of a round whose new prompts are written."""

@@ -5,7 +5,7 @@ The implicit reward of a later policy is log π − log π_0 of each response un
 which it prefers the chosen one is the implicit accuracy (chance: 50%).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .canaries import judge_canaries
@@ -27,13 +27,14 @@ async def evaluate(
     shards: RoundShards,
     *,
     fresh: RoundShards | None,
+    choosing: Collection[str],
     config: Config,
     stages: Stages,
     learner: Learner,
     in_flight: int,
 ) -> dict[str, Any]:
-    """The evaluation of the loaded policy on the prompts of `shards`, and of `fresh`, as a row of numbers. `config` is
-    the whole run's.
+    """The evaluation of the loaded policy on the prompts of `shards`, and of `fresh`, as a row of numbers. The implicit
+    reward is reported of the pairs of all prompts but those `choosing`. `config` is the whole run's.
 
     Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
     """
@@ -75,7 +76,11 @@ async def evaluate(
     }
     return row | implicit_reward(
         initial=list(stages.ledger.read_stage(0, "eval-logps", PairLogps)),
-        now=list(stages.ledger.read_stage(shards.round, "eval-logps", PairLogps)),
+        now=[
+            logps
+            for logps in stages.ledger.read_stage(shards.round, "eval-logps", PairLogps)
+            if logps.prompt_id not in choosing
+        ],
     )
 
 

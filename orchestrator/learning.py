@@ -1,12 +1,13 @@
 """One round's update: pairs (or groups of responses) in shard order, epoch after epoch, into the learner."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .config import Config
 from .errors import RunError
+from .heldout_split import chooses
 from .judge_config import REWARD_MODEL
 from .judge_health import JudgeHealth
 from .learning_data import riffled
@@ -48,7 +49,8 @@ class LearningRound:
 
     `config` is that of the round's phase; `policy` is what the round begins with and what samples, `start` what its
     update begins with; `shards` are the round's, `earlier` those of earlier rounds that it learns from too, `heldout`
-    those of the held-out pairs (round 0's).
+    those of the held-out pairs (round 0's), of which those of the prompts `choosing` choose and are not reported (if
+    there is none, all do both).
     """
 
     config: Config
@@ -57,6 +59,7 @@ class LearningRound:
     shards: RoundShards
     earlier: Sequence[RoundShards]
     heldout: RoundShards
+    choosing: frozenset[str] = frozenset()
     stages: Stages
     learner: Learner
     scorers: Scorers | None
@@ -202,7 +205,7 @@ async def _save(work: LearningRound) -> dict[str, Any]:
         made["optimizer"] = recorded(ledger, optimizer)
     if trains_reward_model(objective):
         pairwise = isinstance(objective, RewardModelObjective)
-        examples = heldout_examples(work) if pairwise else _first_examples(work)
+        examples = reported_examples(work) if pairwise else _first_examples(work)
         made["heldout"] = await learner.measure(examples) if examples and pairwise else {}
         reward_model = await learner.save_reward_model(start.round)
         if work.scorers is not None:
@@ -215,8 +218,15 @@ async def _save(work: LearningRound) -> dict[str, Any]:
     if isinstance(objective, PpoObjective):
         made["critic"] = recorded(ledger, await learner.save_critic(start.round))
     extrapolation = work.config.learner.extrapolation
-    heldout = heldout_examples(work) if extrapolation is not None and len(extrapolation.alphas) > 1 else ()
-    policy, how = await published(start, work.config.learner, learner=learner, ledger=ledger, heldout=heldout)
+    several = extrapolation is not None and len(extrapolation.alphas) > 1
+    policy, how = await published(
+        start,
+        work.config.learner,
+        learner=learner,
+        ledger=ledger,
+        choosing=choosing_examples(work) if several else (),
+        reported=reported_examples(work) if several and work.choosing else (),
+    )
     if (decay := objective.reference.decay) is not None:
         assert start.reference is not None
         parts = [(start.reference, decay), (policy, 1.0 - decay)]
@@ -236,26 +246,37 @@ def _first_examples(work: LearningRound) -> list[TrainingExample]:
     return []
 
 
-def heldout_examples(work: LearningRound) -> list[TrainingExample]:
-    """The held-out pairs of round 0 as the round's objective takes them.
+def choosing_examples(work: LearningRound) -> list[TrainingExample]:
+    """The held-out pairs of round 0 that choose, as the round's objective takes them.
 
     Raises:
-        RunError: there is none, though the round's policy is selected by them.
+        RunError: there is none.
     """
+    examples = _heldout_examples(work, lambda prompt: not work.choosing or prompt in work.choosing)
+    if not examples:
+        raise RunError(
+            f"{chooses(work.config.learner)} measures on held-out pairs, and the initial policy made none"
+            f"{f' on the {len(work.choosing)} prompts whose pairs choose' if work.choosing else ''}",
+            f"read {work.stages.ledger.path(round_name(0), 'heldout-pairs')} for the reasons; raise "
+            "evaluation.num_prompts, or set it to null",
+        )
+    return examples
+
+
+def reported_examples(work: LearningRound) -> list[TrainingExample]:
+    """The held-out pairs of round 0 that choose nothing, as the round's objective takes them."""
+    return _heldout_examples(work, lambda prompt: prompt not in work.choosing)
+
+
+def _heldout_examples(work: LearningRound, wanted: Callable[[str], bool]) -> list[TrainingExample]:
+    """The examples of the held-out prompts whose ids are wanted."""
     examples: list[TrainingExample] = []
     for shard in work.heldout:
         outcomes = work.stages.ledger.read_shard("heldout-pairs", shard, PairingOutcome)
         assert outcomes is not None, "round 0 commits the held-out pairs"
+        made = [one for one in outcomes if (of := one.pair or one.group) is not None and wanted(of.prompt.id)]
         examples.extend(
-            training_examples(outcomes, work.config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
-        )
-    learner = work.config.learner
-    if not examples and (learner.selection or learner.extrapolation):
-        raise RunError(
-            f"learner.{'selection' if learner.selection else 'extrapolation'} measures on held-out pairs, and the "
-            "initial policy made none",
-            f"read {work.stages.ledger.path(round_name(0), 'heldout-pairs')} for the reasons; raise "
-            "evaluation.num_prompts, or set it to null",
+            training_examples(made, work.config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
         )
     return examples
 
@@ -287,7 +308,7 @@ class _Update:
         return cls(
             work=work,
             selection=Selection.of(selection, steps) if selection else None,
-            heldout=heldout_examples(work) if selection else (),
+            heldout=choosing_examples(work) if selection else (),
             steps=steps,
             held=int(sum(step["pairs"] for step in steps)),
             loading=asyncio.ensure_future(loading),

@@ -17,11 +17,18 @@ from .selection import goodness
 
 
 async def published(
-    start: UpdateStart, config: LearnerConfig, *, learner: Learner, ledger: Ledger, heldout: Sequence[TrainingExample]
+    start: UpdateStart,
+    config: LearnerConfig,
+    *,
+    learner: Learner,
+    ledger: Ledger,
+    choosing: Sequence[TrainingExample],
+    reported: Sequence[TrainingExample],
 ) -> tuple[PolicyRef, dict[str, Any]]:
     """Write the round's policy; and what the manifest says of how it was made, nothing where it is what was trained.
 
-    The learner holds the policy afterwards. `heldout` is what several α are measured on.
+    The learner holds the policy afterwards. Several α are measured on the held-out pairs `choosing`; the policy of the
+    best on those that choose nothing, `reported`, if there are any.
     """
     if config.extrapolation is None and config.average_rounds is None:
         return await learner.save(start.round), {}
@@ -29,7 +36,7 @@ async def published(
     said: dict[str, Any] = {"trained": named(ledger, trained)}
     if config.extrapolation is not None:
         origin = start.policy if config.extrapolation.origin == "start" else initial_policy(ledger)
-        alpha, measured = await _best_alpha(trained, origin, start, config.extrapolation, learner, heldout)
+        alpha, measured = await _best_alpha(trained, origin, start, config.extrapolation, learner, choosing)
         parts = extrapolated(trained, origin, alpha)
         said["extrapolation"] = {"alpha": alpha, "origin": named(ledger, origin), "measured": measured}
     else:
@@ -38,6 +45,9 @@ async def published(
         parts = [(policy, 1.0 / len(averaged)) for policy in averaged]
         said["averaged"] = [named(ledger, policy) for policy in averaged]
     policy = await learner.save_mixture(start.round, "policy", parts)
+    if reported:
+        await learner.begin(replace(start, policy=policy, optimizer=None))
+        said["extrapolation"]["reported"] = await learner.measure(reported)
     await learner.hold(policy)
     return policy, said
 
