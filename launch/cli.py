@@ -12,6 +12,7 @@ from typing import Annotated, ParamSpec
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,7 @@ from .judge_labels import judge_labels
 from .plan import print_plan
 from .progress import TerminalProgress
 from .recipe_pages import print_recipe, print_recipes
+from .reports import plain
 from .runs import create_run, execute, format_notes, is_finished, resume_notes, resume_run
 from .sweeps import run_sweep
 from .table import print_run
@@ -44,7 +46,8 @@ P = ParamSpec("P")
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors are a message and an exit code, never a traceback of ours."""
+    """A command whose errors are a message and an exit code, never a traceback of ours. Its help's brackets are no
+    markup."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -57,6 +60,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             err.print(Text(f"{kind}:", style="bold red"), Text(str(error)), soft_wrap=True)
             raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
 
+    wrapper.__doc__ = escape(command.__doc__ or "")
     return wrapper
 
 
@@ -88,7 +92,7 @@ def run(
             print_plan(out, config)
         return
     with create_run(config) as (config, ledger):
-        err.print(Text(f"run directory: {ledger.url}"), soft_wrap=True)
+        err.print(plain(f"run directory: {ledger.url}"), soft_wrap=True)
         follow(config, ledger)
 
 
@@ -109,7 +113,7 @@ def resume(
             follow(config, ledger)
             return
         print_run(out, ledger)
-        out.print(Text(f"{ledger.url} is finished: nothing to do (run.rounds=… extends it)"), soft_wrap=True)
+        out.print(plain(f"{ledger.url} is finished: nothing to do (run.rounds=… extends it)"), soft_wrap=True)
 
 
 @app.command()
@@ -249,7 +253,7 @@ def lm_eval(
     Example: roundelay lm-eval runs/demo:2 --tasks gsm8k,arc_easy -- --limit 100
     """
     where = run_harness(policy, tasks, extra or [])
-    out.print(Text(f"results: {where}"), soft_wrap=True)
+    out.print(plain(f"results: {where}"), soft_wrap=True)
 
 
 @app.command()
@@ -297,7 +301,7 @@ def follow(config: Config, ledger: Ledger) -> None:
     try:
         follow_quietly(config, ledger)
     except KeyboardInterrupt:
-        err.print(Text(f"\ninterrupted; go on with: roundelay resume {ledger.url}"), soft_wrap=True)
+        err.print(plain(f"\ninterrupted; go on with: roundelay resume {ledger.url}"), soft_wrap=True)
         raise
     except ConfigError:
         raise

@@ -20,6 +20,7 @@ from .judging import JudgeSetup, judge_setup
 from .kept_comparisons import judged_once
 from .matches import Figuring, Match, Side, match_of, report_on
 from .prompt_files import SUFFIXES, read_difficulties, read_outputs
+from .reports import plain
 from .rounds import FinishedRound, finished_round, finished_rounds, heldout_responses, kept_policy, run_and_round
 
 DIRECTORY = "comparisons"
@@ -82,7 +83,7 @@ def compare(
         parts = match_report(matches[0], compared_by(judge)[0], judge, figuring)
         if third is not None:
             parts += third_party_report(compared_by(judge)[0], compared_by(third)[0], third)
-    return [*parts, Text(f"every comparison: {first.url}/{DIRECTORY}")]
+    return [*parts, plain(f"every comparison: {first.url}/{DIRECTORY}")]
 
 
 def _check_two_sided(policies: Sequence[str], third_party: str | None, length_rule: int | None) -> None:

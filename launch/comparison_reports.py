@@ -13,7 +13,7 @@ from ..recipes.evaluation.win_rate import WinRate, win_rate
 from .judging import JudgeSetup
 from .matches import Figuring, Match, MatchReport, Side, in_words, report_on
 from .prompt_files import OutputsFile
-from .reports import between, chars, figures, number, percent, signed
+from .reports import between, chars, figures, number, percent, plain, signed
 from .rounds import FinishedRound
 
 
@@ -22,7 +22,7 @@ def match_report(
 ) -> list[Text | Table]:
     """The figures of one match."""
     report = report_on(match, comparisons, figuring)
-    head = Text("\n".join([f"a: {match.a.name}", f"b: {match.b.name}", f"judge: {judge.description}", *_notes(match)]))
+    head = plain("\n".join([f"a: {match.a.name}", f"b: {match.b.name}", f"judge: {judge.description}", *_notes(match)]))
     rate = report.win_rate
     if rate is None:
         return [head, Text(f"none of {len(comparisons)} comparisons could be read: choose another judge")]
@@ -52,7 +52,7 @@ def third_party_report(
         ("  95% interval", between((rate.low, rate.high) if rate else None)),
         ("judge: self-preference", signed(self_preference(own, by_third_party))),
     ]
-    return [Text(f"third party: weights of {third_party.policy.path}"), figures(rows)]
+    return [plain(f"third party: weights of {third_party.policy.path}"), figures(rows)]
 
 
 def ranking_report(
@@ -64,7 +64,7 @@ def ranking_report(
 ) -> list[Text | Table]:
     """All rounds on one scale, and each against the initial policy."""
     played = list(zip(matches, compared, strict=True))
-    head = Text(f"{run}\njudge: {judge.description}")
+    head = plain(f"{run}\njudge: {judge.description}")
     battles = [
         Battle(a=_player(match.a), b=_player(match.b), points=points(verdict), group=one.prompt_id)
         for match, comparisons in played
@@ -92,7 +92,7 @@ def ranking_report(
         report = against_initial.get(row.player)
         wins, controlled = (report.win_rate, report.length_controlled) if report else (None, None)
         table.add_row(
-            row.player,
+            plain(row.player),
             f"{row.rating:.0f}",
             f"{row.low:.0f} to {row.high:.0f}",
             f"{row.elo:.0f}",

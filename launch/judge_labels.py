@@ -19,7 +19,7 @@ from ..recipes.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
 from ..recipes.evaluation.labelled import FORMATS, UNREAD, LabelledPair, read_labelled
 from .judging import ResponsePair, judge_setup
 from .kept_comparisons import judged_once
-from .reports import between, decimal, figures, number, percent, signed
+from .reports import between, decimal, figures, number, percent, plain, signed
 from .rounds import finished_round, kept_policy
 from .row_files import file_rows
 from .table import one_line
@@ -69,13 +69,13 @@ def judge_labels(
 
     (comparisons,) = judged_once([pairs], judge, observer, ledger=side.ledger, directory=DIRECTORY, report=report)
     who = f"{side.name} ({judge.config.judge.kind})" if judge.needs_engine else judge.description
-    head = Text(f"judge: {who}\npairs: {file} ({format})")
+    head = plain(f"judge: {who}\npairs: {file} ({format})")
     noted = [f"  {count} of {len(labelled)}: {note}" for note, count in _noted(labelled).items()]
     return [
         head,
-        *([Text("\n".join(("odd rows of the file:", *noted)))] if noted else []),
+        *([plain("\n".join(("odd rows of the file:", *noted)))] if noted else []),
         _figures(comparisons, labelled, format, compares=judge.compares),
-        Text(f"every comparison: {side.ledger.url}/{DIRECTORY}"),
+        plain(f"every comparison: {side.ledger.url}/{DIRECTORY}"),
     ]
 
 

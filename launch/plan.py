@@ -6,33 +6,17 @@ from dataclasses import fields
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
-from ..orchestrator.generation_config import (
-    POLICY,
-    AlteredInstructionGeneration,
-    ContrastGeneration,
-    GenerationConfig,
-    GivenAndSampledGeneration,
-    GivenGeneration,
-    JudgmentsGeneration,
-    LadderGeneration,
-    MixtureGeneration,
-    PlainGeneration,
-    ReviseGeneration,
-    SampledGeneration,
-    SystemMessagesGeneration,
-    samplers_of,
-)
-from ..orchestrator.judge_config import AbJudge, AdditiveJudge, ImplicitRewardJudge, NoJudge
+from ..orchestrator.generation_config import POLICY, GenerationConfig, GivenGeneration, samplers_of
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.pairing_config import gives_pairs
-from ..recipes.generation.mixture import windows
+from .plan_counts import judgments_of_round, texts_of_prompt
+from .reports import plain
 
 
 def print_plan(console: Console, config: Config) -> None:
@@ -44,17 +28,16 @@ def print_plan(console: Console, config: Config) -> None:
         f"{name} ({', '.join(f'{amount:g} {kind}' for kind, amount in bundle.items())})"
         for name, bundle in bundles_of(config.cluster, scorers=config.needs_scorer).items()
     )
-    console.print(Text(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
+    console.print(plain(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
 
 
-def _rollouts(generation: GenerationConfig, prompts: int) -> tuple[int, str]:
-    """How many responses there are (of given ones at least), and how they come about."""
+def _sampled(generation: GenerationConfig, prompts: int) -> str:
+    """How many texts there are, and how they come about."""
     if isinstance(generation, GivenGeneration):
-        return prompts, f"nothing: the responses that {prompts} prompts come with"
-    samples = _texts(generation)
-    tokens = f"up to {generation.sampling.max_tokens} tokens each"
-    rollouts, how = prompts * samples, f"{generation.kind}{_by(generation)}"
-    return rollouts, f"{prompts} prompts × {samples} = {rollouts} rollouts ({how}), {tokens}"
+        return f"nothing: the responses that {prompts} prompts come with"
+    texts = texts_of_prompt(generation)
+    how, tokens = f"{generation.kind}{_by(generation)}", f"up to {generation.sampling.max_tokens} tokens each"
+    return f"{prompts} prompts × {texts} = {prompts * texts.number} rollouts ({how}), {tokens}"
 
 
 def _by(generation: GenerationConfig) -> str:
@@ -77,8 +60,7 @@ def phases_of(config: Config) -> Iterator[tuple[str | None, int, int]]:
 
 def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
     run, generation, pairing = config.run, config.generation, config.pairing
-    rollouts, sampled = _rollouts(generation, run.prompts_per_round)
-    votes = _votes(config, rollouts)
+    judgments = judgments_of_round(config)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
     result = "pairs" if gives_pairs(pairing) else "groups of responses"
@@ -86,8 +68,8 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
     rows = [
         *([] if isinstance(config.new_prompts, NoNewPrompts) else [("prompts", _new_prompts(config))]),
-        ("sample", f"{sampled}, in {shards} shards"),
-        ("judge", f"{votes} judgments ({config.judge.kind})" if votes
+        ("sample", f"{_sampled(generation, run.prompts_per_round)}, in {shards} shards"),
+        ("judge", f"{judgments} judgments ({config.judge.kind})" if judgments.number
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
         *([] if isinstance(config.filter, NoFilter) else [("filter", _filter(config.filter))]),
@@ -103,11 +85,11 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                      f"judge: {config.evaluation.judge.kind}"),
     ]  # fmt: skip
     title = f"phase {name}: {rounds} × these stages" if name else f"baseline evaluation, then {rounds} × these stages"
-    table = Table(title=f"plan: {title}", title_justify="left")
+    table = Table(title=plain(f"plan: {title}"), title_justify="left")
     table.add_column("stage")
     table.add_column("what")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain, row))
     console.print(table)
 
 
@@ -129,40 +111,6 @@ def _new_prompts(config: Config) -> str:
 def _filter(filter: FilterConfig) -> str:
     when = "once the whole round is paired" if isinstance(filter, WholeRoundFilter) else "as shards come"
     return f"{filter.kind}, {when}"
-
-
-def _texts(generation: SampledGeneration) -> int:
-    """How many texts are made of a prompt, at most."""
-    match generation:
-        case PlainGeneration(samples_per_prompt=samples, samplers=samplers):
-            return samples * len(samplers)
-        case ContrastGeneration() | SystemMessagesGeneration() | GivenAndSampledGeneration():
-            return 2
-        case LadderGeneration(levels=levels):
-            return len(levels)
-        case MixtureGeneration(proposals=proposals, samplers=samplers, layers=layers, window=window):
-            first = proposals * len(samplers)
-            later = proposals * (layers - 1)
-            return first + later + (len(windows(first, window.size, window.carried)) if window else 1)
-        case ReviseGeneration(revisions=revisions):
-            return 1 + 2 * revisions
-        case AlteredInstructionGeneration():
-            return 3
-        case JudgmentsGeneration(samples_per_prompt=samples):
-            return samples
-
-
-def _votes(config: Config, rollouts: int) -> int:
-    match config.judge:
-        case NoJudge():
-            return 0
-        case AdditiveJudge(votes=votes):
-            return rollouts * votes
-        case AbJudge(orders=orders):
-            return config.run.prompts_per_round * (2 if orders == "both" else 1)
-        case ImplicitRewardJudge(voters="policy_and_previous"):
-            return rollouts * 2
-    return rollouts
 
 
 def _objective(objective: Objective) -> str:

@@ -44,7 +44,7 @@ class TerminalProgress:
         self.console, self.rounds = console, rounds
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -76,7 +76,8 @@ class TerminalProgress:
         rate = f"{self._tokens[key] / seconds:,.0f} tokens/s" if seconds > 1 and self._tokens[key] else ""
         self._bars.update(self._tasks[key], completed=done, rate=rate)
         if not self.console.is_terminal and (done == total or stage == "learn"):
-            self.console.print(f"{self._label(round, stage)}: {done}/{total}  {rate}  {seconds:.0f} s", highlight=False)
+            line = f"{self._label(round, stage)}: {done}/{total}  {rate}  {seconds:.0f} s"
+            self.console.print(line, highlight=False, markup=False)
 
     def metrics(self, row: dict[str, Any]) -> None:
         pass
@@ -93,4 +94,4 @@ class TerminalProgress:
         split, _, sampler = stage.partition("rollouts-")
         base = f"{split}rollouts" if sampler else stage
         # A stage that nobody named must not stop a run.
-        return f"{where}{STAGE_NAMES.get(base, base)}{f' by {sampler}' if sampler else ''}"
+        return printable(f"{where}{STAGE_NAMES.get(base, base)}{f' by {sampler}' if sampler else ''}")

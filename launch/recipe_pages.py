@@ -20,6 +20,7 @@ from .config_loading import compose_dict, file_values, group_members, nearest, p
 from .filter_words import kept
 from .objective_words import learnt
 from .plan import phases_of
+from .reports import plain
 from .words import judged, paired, sampled, taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
@@ -37,7 +38,7 @@ def print_recipes(console: Console, config_dir: Path | None) -> None:
     for name in group_members("recipe", config_dir):
         about = _about(name, config_dir)
         title, paper, differs = (str(about.get(key, "–")) for key in ABOUT)
-        table.add_row(*map(Text, (name, f"{title}\n{paper}", differs)))
+        table.add_row(*map(plain, (name, f"{title}\n{paper}", differs)))
         table.add_section()
     console.print(table)
 
@@ -67,11 +68,11 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
     words = [f"recipe={name}", *UNSCALED]
     values = compose_dict(words, config_dir=config_dir, default_name="recipe", complete=False)
     config = parse_config(_with_names_of_gaps(values))
-    console.print(Text(f"{config.recipe.title} ({config.recipe.paper})", style="bold"))
-    console.print(Text(f"Differs from the paper: {config.recipe.differs}."))
+    console.print(plain(f"{config.recipe.title} ({config.recipe.paper})", "bold"))
+    console.print(plain(f"Differs from the paper: {config.recipe.differs}."))
     for phase, first, last in phases_of(config):
         of_phase = config.in_phase(phase)
-        console.print(Text(f"\n{_heading(of_phase, phase, first, last)}", style="cyan"))
+        console.print(plain(f"\n{_heading(of_phase, phase, first, last)}", "cyan"))
         console.print(_grid(_stages(of_phase)))
     if config.run.repeat_phases:
         console.print(Text(f"\nThen these phases come again, until round {config.run.rounds}", style="cyan"))
@@ -132,5 +133,5 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
     grid.add_column(no_wrap=True, min_width=10)
     grid.add_column(max_width=100)
     for name, sentence in rows:
-        grid.add_row(Text(f"  {name}"), Text(sentence))
+        grid.add_row(plain(f"  {name}"), plain(sentence))
     return grid

@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from ..orchestrator.printable import printable
+
 DASH = "–"
+
+
+def plain(text: str, style: str = "") -> Text:
+    r"""Text of anybody's for the terminal: its brackets are no markup, and its control characters are shown.
+
+    Example:
+        >>> plain("[bold]\x1b[1m").plain
+        '[bold]\\x1b[1m'
+    """
+    return Text(printable(text), style=style)
 
 
 def figures(rows: Sequence[tuple[str, str]]) -> Table:
@@ -14,7 +26,7 @@ def figures(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column()
     table.add_column()
     for name, value in rows:
-        table.add_row(Text(name), Text(value))
+        table.add_row(plain(name), plain(value))
     return table
 
 

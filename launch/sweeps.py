@@ -11,12 +11,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.ledger import Ledger
 from .config_loading import load_config
+from .reports import plain
 from .runs import create_run, is_finished, resume_run
 
 
@@ -69,22 +69,22 @@ def run_sweep(
         for index, job in enumerate(jobs)
     ]
     _claim(directory, overrides, jobs)
-    console.print(Text(f"sweep of {len(jobs)} runs in {directory}"))
+    console.print(plain(f"sweep of {len(jobs)} runs in {directory}"))
     failures: dict[int, str] = {}
     for index, (job, config) in enumerate(zip(jobs, configs, strict=True)):
-        console.print(Text(f"\nrun {index + 1}/{len(jobs)}: {' '.join(job)}", style="bold"))
+        console.print(plain(f"\nrun {index + 1}/{len(jobs)}: {' '.join(job)}", "bold"))
         try:
             with _opened(directory / config.run.name, config) as (config, ledger):
                 if not is_finished(config, ledger):
                     follow(config, ledger)
         except KeyboardInterrupt:
             console.print(
-                Text(f"\ninterrupted; go on with the same overrides and --root {root} --name {directory.name}")
+                plain(f"\ninterrupted; go on with the same overrides and --root {root} --name {directory.name}")
             )
             raise
         except UserError as error:
             failures[index] = error.what
-            console.print(Text(f"failed: {error}", style="red"))
+            console.print(plain(f"failed: {error}", "red"))
     console.print(_table(directory, jobs, failures))
     return len(failures)
 
@@ -121,7 +121,7 @@ def _claim(directory: Path, overrides: Sequence[str], jobs: Sequence[Sequence[st
 
 
 def _table(directory: Path, jobs: Sequence[Sequence[str]], failures: dict[int, str]) -> Table:
-    table = Table(title=Text(str(directory)), title_justify="left")
+    table = Table(title=plain(str(directory)), title_justify="left")
     for column in ("run", "overrides", "rounds", "loss", "accuracy", "held-out score", "implicit accuracy", "status"):
         table.add_column(column)
     for index, job in enumerate(jobs):
@@ -131,13 +131,13 @@ def _table(directory: Path, jobs: Sequence[Sequence[str]], failures: dict[int, s
         learn, evaluation = manifest.get("learn", {}), manifest.get("evaluation", {})
         table.add_row(
             f"{index:03d}",
-            Text(" ".join(job)),
+            plain(" ".join(job)),
             str(finished[-1] if finished else 0),
             _cell(learn.get("loss")),
             _cell(learn.get("rewards/accuracies")),
             _cell(evaluation.get("judge", {}).get("score_mean")),
             _cell(evaluation.get("implicit_accuracy")),
-            Text(f"failed: {failures[index]}" if index in failures else "finished"),
+            plain(f"failed: {failures[index]}" if index in failures else "finished"),
         )
     return table
 

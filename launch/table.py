@@ -9,11 +9,12 @@ from rich.text import Text
 
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import read_ref
+from ..orchestrator.printable import printable
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import Rollout
 from ..recipes.judges.canaries import CANARIES
+from .reports import DASH, plain
 
-DASH = "–"
 _BORDERS = "│  │"  # what a column adds to its text; neighbours share one
 _BINS_A_LINE = 6
 
@@ -52,13 +53,17 @@ def _table(
     table = Table()
     table.add_column("", no_wrap=True)
     for place in chosen:
-        table.add_column(_heading(manifests[place]), justify="right")
+        table.add_column(plain(_heading(manifests[place])), justify="right")
     for label, cells in rows:
         if label is None:
             table.add_section()
         else:
-            table.add_row(label, *(cells[place] for place in chosen))
+            table.add_row(label, *map(_shown, (cells[place] for place in chosen)))
     return table
+
+
+def _shown(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else plain(cell)
 
 
 def alarms(ledger: Ledger) -> Group:
@@ -66,7 +71,7 @@ def alarms(ledger: Ledger) -> Group:
     manifests = [ledger.manifest(round) for round in ledger.finished_rounds()]
     return Group(
         *(
-            Text(f"{_heading(manifest).splitlines()[0]}: {alarm}", style="yellow")
+            plain(f"{_heading(manifest).splitlines()[0]}: {alarm}", "yellow")
             for manifest in manifests
             for alarm in manifest.get("judge_alarms", ())
         )
@@ -93,16 +98,16 @@ def print_run(console: Console, ledger: Ledger) -> None:
     """The table, a few samples, and where the trained policy is."""
     header, finished = ledger.header(), ledger.finished_rounds()
     done, planned = max(len(finished) - 1, 0), header["config"]["run"]["rounds"]
-    console.print(Text(f"{ledger.url}: {done} of {planned} rounds"), soft_wrap=True)
+    console.print(plain(f"{ledger.url}: {done} of {planned} rounds"), soft_wrap=True)
     if finished:
         console.print(*rounds_tables(ledger, console.width))
         console.print(alarms(ledger))
     console.print(samples(ledger, header["config"]["evaluation"]["samples_shown"]))
     if finished and finished[-1] > 0:
         made = ledger.manifest(finished[-1])
-        console.print(Text(f"\ntrained policy: {read_ref(ledger, made['policy']).path}"), soft_wrap=True)
+        console.print(plain(f"\ntrained policy: {read_ref(ledger, made['policy']).path}"), soft_wrap=True)
         if made["reward_model"]:
-            console.print(Text(f"reward model: {read_ref(ledger, made['reward_model']).path}"), soft_wrap=True)
+            console.print(plain(f"reward model: {read_ref(ledger, made['reward_model']).path}"), soft_wrap=True)
 
 
 def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
@@ -115,8 +120,8 @@ def _responses(ledger: Ledger, round: int, count: int) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Text of models and data sets as one printable line: nothing in it reaches the terminal as a command."""
-    flat = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    """Text of models and data sets as one printable line: what the terminal would obey is shown."""
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= 200 else f"{flat[:199]}…"
 
 
