@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from ...orchestrator.records import JudgmentStatus
 from .thought import spoken
 
-_BLANK = r"[ \t*_`\"'$]*+"
+_BLANK = r"[ \t\u00a0*_`\"'$]*+"
 _DIGITS = r"[0-9]{1,6}(?:\.[0-9]{1,6})?"
 _NUMBER = re.compile(rf"{_BLANK}(?P<number>[-−]?{_DIGITS})(?![0-9])")
 _MINUS = "-−–"
@@ -54,7 +54,7 @@ _OPENED = re.compile(rf"{_BLANK}(?P<brackets>[<\[({{]{{0,2}})")
 _COLON = re.compile(rf"{_BLANK}[:：=]")
 _BRACKETS = re.compile(r"\[\[")
 _CLOSING = {"<": ">", "[": "]", "(": ")", "{": "}"}
-_DECORATION = " \t*_`\"'$"
+_DECORATION = " \t\u00a0*_`\"'$"
 _NUMBER_WORD = re.compile(
     r"\b(?:zero|two|three|four|five|six|seven|eight|nine|ten|half|plus|minus|percent)\b", re.IGNORECASE
 )
