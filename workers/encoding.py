@@ -141,13 +141,16 @@ class ChatEncoder:
                 "the model's tokenizer has no eos_token, and a response could not end",
                 "set eos_token in its tokenizer_config.json to the token that ends the assistant's turn",
             )
-        if self._end is not None and not end.endswith(self._added):
+        ids = (self.tokenizer.convert_tokens_to_ids(end),) if end in self._added else self._ids(end)
+        # A token may be listed and yet not be found behind text, which is where the template writes it.
+        if self._end is not None and not (end.endswith(self._added) and self._ids(f"q{end}")[-len(ids) :] == ids):
             raise ConfigError(
                 f"model.path={self.path} has a chat template that ends the assistant's turn with {end!r}, which is no "
-                "token of its tokenizer: no response would stop there",
-                "add it to the tokenizer as a token (and its row to the model), or end turns with eos_token there",
+                "token of its tokenizer behind text: no response would stop there",
+                "add it to the tokenizer as a token with normalized=False (and its row to the model), or end turns "
+                "with eos_token in the template",
             )
-        return (self.tokenizer.convert_tokens_to_ids(end),) if end in self._added else self._ids(end)
+        return ids
 
     @cached_property
     def _end(self) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.chat_tokenizers import write_chat_tokenizer
 from support.shipped_templates import shipped_template
+from tokenizers import Tokenizer, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.records import TokenSequence
@@ -130,3 +132,17 @@ def test_a_template_whose_end_of_turn_is_no_token_is_refused(tmp_path: Path) -> 
     ) as caught:
         ChatEncoder(str(tmp_path))
     assert "eos_token" in caught.value.remedy
+
+
+def test_an_end_of_turn_that_the_tokenizer_does_not_find_behind_text_is_refused(tmp_path: Path) -> None:
+    """Llama 2's normaliser turns a token that was added without a flag into one that only follows a space
+    (findings/added_token_after_text.sh)."""
+    write_chat_tokenizer(tmp_path, CHATML)
+    core = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>", chat_template=CHATML)
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"])
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="no token of its tokenizer behind text") as caught:
+        ChatEncoder(str(tmp_path))
+    assert "normalized=False" in caught.value.remedy

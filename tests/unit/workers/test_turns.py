@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import pytest
@@ -95,11 +95,16 @@ CASES = [pytest.param(one, kind, id=f"{one.name}-{kind}") for one in TEMPLATES f
 CASES += [pytest.param(BY_NAME[name], "special", id=f"{name}-special") for name in ("qwen3", "llama3", "gemma")]
 
 
+TOKENIZERS = TemporaryDirectory()  # while the process lives
+
+
 @cache
 def encoder(name: str, kind: Kind) -> ChatEncoder:
     template = BY_NAME[name]
     tokens = [mark for mark in template.marks if kind != "text" or mark in ENDS]
-    path = write_chat_tokenizer(Path(mkdtemp()), template.text, tokens=tokens, special=kind == "special")
+    path = write_chat_tokenizer(
+        Path(TOKENIZERS.name, name, kind), template.text, tokens=tokens, special=kind == "special"
+    )
     return ChatEncoder(str(path))
 
 
