@@ -23,6 +23,7 @@ from .checking import check as check_files
 from .comparing import compare as compare_policies
 from .config_loading import config_values, load_config
 from .harness import run_harness
+from .inputs import inputs_notes
 from .judge_labels import judge_labels
 from .plan import print_plan
 from .progress import TerminalProgress
@@ -93,6 +94,8 @@ def run(
         return
     with create_run(config) as (config, ledger):
         err.print(plain(f"run directory: {ledger.url}"), soft_wrap=True)
+        for note in inputs_notes(ledger.header()):
+            err.print(plain(note), soft_wrap=True)
         follow(config, ledger)
 
 

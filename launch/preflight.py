@@ -24,7 +24,7 @@ from ..orchestrator.judge_config import (
 from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
-from ..orchestrator.prompts import PromptStore, check_disjoint
+from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
 from ..orchestrator.user_functions import load_function
 from ..recipes.generation.asked import asked_ways
@@ -67,8 +67,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     """Refuse prompts that the run cannot use. `training` holds those that its phases take, by `Config.prompt_set`.
 
     Raises:
-        ConfigError: too few prompts, held-out prompts that are trained on, prompts too long for the model, or a judge
-            whose scores are no single tokens.
+        ConfigError: too few prompts, prompts too long for the model, or a judge whose scores are no single tokens.
     """
     for name in config.phases or (None,):
         phase = config.in_phase(name)
@@ -96,8 +95,6 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
             f"evaluation.num_prompts={config.evaluation.num_prompts} that every round is measured on",
             "lower one of them, give more held-out prompts, or set evaluation.fresh_prompts=null",
         )
-    for name, store in training.items():
-        check_disjoint(store, heldout, name)
 
     from ..workers.encoding import ChatEncoder  # transformers takes seconds to import: after the cheap checks
 

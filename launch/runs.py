@@ -19,7 +19,7 @@ from ..orchestrator.lease import held
 from ..orchestrator.ledger import FORMAT, Ledger
 from ..orchestrator.part_versions import part_versions
 from ..orchestrator.policies import newest_policy
-from ..orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
+from ..orchestrator.prompts import PromptStore
 from ..orchestrator.protocols import Learner, Observer, Rollouts, Scorers
 from ..orchestrator.retention import remove_leftovers
 from ..orchestrator.stages import Stages
@@ -27,6 +27,7 @@ from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
 from .drafts import drafted, publish
 from .identity import check_identity, located, models_of_run
+from .inputs import freeze_inputs
 from .phases import build_phase
 from .preflight import check_packages, check_prompts
 from .sources import check_sources
@@ -51,13 +52,8 @@ def create_run(config: Config) -> Iterator[tuple[Config, Ledger]]:
     with drafted(url) as draft:
         config, model_path = located(config)
         models = models_of_run(config, model_path)
-        inputs = {
-            name: freeze_prompts(draft, config.prompts, field=f"prompts.{name}.path", source=source, name=name)
-            for name, source in (("train", config.prompts.train), ("heldout", config.prompts.heldout))
-        }
+        inputs = freeze_inputs(config, draft)
         check_sources(config, model_path)
-        if "seed" in config.prompt_sets:
-            inputs["seed"] = freeze_seed(draft, config.prompts)
         check_prompts(config, model_path, training_prompts(config, draft), PromptStore(draft, "heldout"))
         draft.create(
             {

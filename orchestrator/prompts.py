@@ -7,7 +7,7 @@ through, so memory does not grow with their number.
 import functools
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -32,8 +32,9 @@ def freeze_prompts(
     name: str,
     responses: Sequence[str] = (),
     attributes: Sequence[str] = (),
+    without: Collection[int] = (),
 ) -> dict[str, Any]:
-    """Copy a source's prompts into the run directory as `inputs/NAME.arrow`.
+    """Copy a source's prompts into the run directory as `inputs/NAME.arrow`, but for those at the places `without`.
 
     Returns:
         what `run.yaml` keeps of it: the number of rows, their hash, and the hash of the file that holds them here.
@@ -48,7 +49,9 @@ def freeze_prompts(
     with closing(target), pa.ipc.new_file(target, arrow_schema(Prompt)) as writer:
         batch: list[Prompt] = []
         described: set[str] = set()
-        for prompt in read_prompts(source, config, field, responses, attributes):
+        for place, prompt in enumerate(read_prompts(source, config, field, responses, attributes)):
+            if place in without:
+                continue
             count += 1
             content = (prompt.id, [(m.role, m.content) for m in prompt.messages])
             given = tuple(part for part in (prompt.responses, prompt.labels) if part)
@@ -63,7 +66,7 @@ def freeze_prompts(
             writer.write_table(to_table(Prompt, batch))
         if count == 0:
             raise ConfigError(f"{field}={source.path} holds no prompts", "give a file with at least one row")
-        _check_unique(ids, source, config, field)
+        _check_unique(ids, source, config, field, responses, without)
         if silent := [name for name in attributes if name not in described]:
             raise ConfigError(
                 f"prompts.seed.attributes has {', '.join(silent)}, but no row of {source.path} says anything of it",
@@ -79,7 +82,7 @@ def freeze_prompts(
     }
 
 
-def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
+def freeze_seed(ledger: Ledger, config: PromptsConfig, without: Collection[int] = ()) -> dict[str, Any]:
     """`freeze_prompts` of `prompts.seed`, whose rows hold given responses.
 
     Raises:
@@ -94,10 +97,11 @@ def freeze_seed(ledger: Ledger, config: PromptsConfig) -> dict[str, Any]:
         ledger,
         config,
         field="prompts.seed.path",
-        source=PromptSource(path=config.seed.path, split=config.seed.split),
+        source=config.seed.source,
         name="seed",
         responses=config.seed.responses,
         attributes=config.seed.attributes,
+        without=without,
     )
 
 
@@ -151,33 +155,25 @@ def _verify(ledger: Ledger, name: str, sha256: str) -> None:
         raise DamagedFile.at(ledger.path("inputs", f"{name}.arrow"), "its content is not what was frozen")
 
 
-def check_disjoint(train: PromptStore, heldout: PromptStore, name: str = "train") -> None:
-    """Refuse held-out prompts that are trained on, as part of prompts.`name`.
-
-    Raises:
-        ConfigError: naming one shared prompt.
-    """
-    held = {prompt.messages: prompt.id for prompt in heldout}
-    for prompt in train:
-        if prompt.messages in held:
-            raise ConfigError(
-                f"prompts.heldout has a prompt of prompts.{name}: ids {held[prompt.messages]!r} and {prompt.id!r}",
-                "take it out of one of them: held-out figures would measure memory",
-            )
-
-
 def _id_hash(identity: str) -> int:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "big")
 
 
-def _check_unique(ids: array, source: PromptSource, config: PromptsConfig, field: str) -> None:
+def _check_unique(
+    ids: array,
+    source: PromptSource,
+    config: PromptsConfig,
+    field: str,
+    responses: Sequence[str],
+    without: Collection[int],
+) -> None:
     values, counts = np.unique(np.frombuffer(ids, dtype=np.uint64), return_counts=True)
     repeated = {int(value) for value in values[counts > 1]}
     if not repeated:
         return
     seen: dict[str, str] = {}
-    for where, prompt in placed_prompts(source, config, field):
-        if _id_hash(prompt.id) in repeated:
+    for place, (where, prompt) in enumerate(placed_prompts(source, config, field, responses)):
+        if place not in without and _id_hash(prompt.id) in repeated:
             if prompt.id in seen:
                 raise ConfigError(
                     f"{where}: prompt id {prompt.id!r} is used twice (first: {seen[prompt.id]})",

@@ -1,10 +1,14 @@
-"""Rows of a user's file (.jsonl, .csv, .parquet) or of a `datasets` name, each with its place in words, for errors.
+"""Rows of a user's file (.jsonl, .csv, .parquet, .json) or of a `datasets` name, each with its place in words, for
+errors.
 
-Rows stream through, so memory does not grow with their number. What a row means is the business of `rows`.
+Rows stream through, so memory does not grow with their number; but a .json file, one list, is read whole. What a row
+means is the business of `rows`.
 """
 
 import csv
 import json
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,24 +23,30 @@ ROWS_PER_BATCH = 256
 
 
 def source_rows(source: PromptSource, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, row) for every row; `where` names file and line for errors."""
-    path = Path(source.path)
+    """(where, row) for every row; `where` names file and line for errors.
+
+    Raises:
+        ConfigError: the source is missing, of another kind, or cannot be read.
+    """
+    if source.path is None:
+        raise ConfigError(f"{field} has no value", f"set it: {field}=…")
+    name, path = source.path, Path(source.path)
     suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".csv", ".parquet"):
-        if suffix in (".json", ".txt", ".tsv", ".gz") or path.exists() or source.path.startswith(("/", ".", "~")):
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows, ".json": _json_rows}
+    if suffix not in readers:
+        if suffix in (".txt", ".tsv", ".gz") or path.exists() or name.startswith(("/", ".", "~")):
             raise ConfigError(
-                f"{field}={source.path} is no .jsonl, .csv or .parquet file",
+                f"{field}={source.path} is no .jsonl, .csv or .parquet file (nor a .json list)",
                 "convert it, or give the name of a data set that `datasets` can load",
             )
-        yield from _dataset_rows(source, field)
+        yield from _dataset_rows(name, source.split, field)
         return
     if path.is_dir():
         raise ConfigError(f"{field}={source.path} is a directory", "give a file")
     if not path.is_file():
         raise ConfigError(f"{field}={source.path} does not exist", f"check the path (working directory: {Path.cwd()})")
     try:
-        reader = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}[suffix]
-        yield from reader(path)
+        yield from readers[suffix](path)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
         raise ConfigError(f"{field}={source.path} cannot be read: {error}", "check the file's format") from error
 
@@ -57,9 +67,25 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield where, row
 
 
+def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON ({error})", "check that the file is whole") from error
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path} holds a {type(rows).__name__}, not a list of rows", "write a list of objects")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path}, row {number}: a {type(row).__name__}, not an object", "write a list of objects")
+        yield f"{path}, row {number}", row
+
+
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    csv.field_size_limit(sys.maxsize)  # a cell holds a document; the module's own limit is 131,072 characters
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
+        if twice := [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]:
+            raise ConfigError(f"{path}, line 1: two columns are called {twice[0]!r}", "give every column its own name")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
             if None in row or None in row.values():
@@ -75,16 +101,16 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}, row {number}", row
 
 
-def _dataset_rows(source: PromptSource, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _dataset_rows(name: str, split: str, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         import datasets
 
-        rows = datasets.load_dataset(source.path, split=source.split)
+        rows = datasets.load_dataset(name, split=split)
     except Exception as error:  # whatever the hub's client raises, the user's remedy is the same
         raise ConfigError(
-            f"{field}={source.path} is no file here, and `datasets` could not load it "
+            f"{field}={name} is no file here, and `datasets` could not load it "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
             "check the spelling; for a local file give a path that ends in .jsonl, .csv or .parquet",
         ) from error
     for number, row in enumerate(rows, 1):
-        yield f"{source.path}[{source.split}], row {number}", dict(row)
+        yield f"{name}[{split}], row {number}", dict(row)

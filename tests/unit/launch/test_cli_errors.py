@@ -96,7 +96,7 @@ CASES = [
           "prompts.train: prompt 'long-3'", "sampling.max_tokens=100", "model.max_model_len=1024", "shorten"),
     wrong("no prompts", "prompts.train.path={here}/empty.jsonl",
           "prompts.train.path={here}/empty.jsonl holds no prompts", "at least one row"),
-    wrong("two rows with one id", "prompts.train.path={here}/twice.jsonl prompts.id_column=id",
+    wrong("two rows with one id", "prompts.train.path={here}/twice.jsonl prompts.train.id_column=id",
           "{here}/twice.jsonl, line 3", "'b' is used twice", "{here}/twice.jsonl, line 2", "its own id"),
     wrong("more prompts a round than there are", "run.prompts_per_round=9",
           "run.prompts_per_round=9", "prompts.train holds 8 prompts", "lower run.prompts_per_round"),
