@@ -25,6 +25,7 @@ from .config_loading import config_values, load_config
 from .harness import run_harness
 from .inputs import inputs_notes
 from .judge_labels import judge_labels
+from .paths import at_home, path_at_home
 from .plan import print_plan
 from .progress import TerminalProgress
 from .recipe_pages import print_recipe, print_recipes
@@ -67,10 +68,19 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: recipe=… model=… any.key=value")]
 Policies = Annotated[
-    list[str], typer.Argument(metavar="RUN[:ROUND]", help="Policies (one may be a file of responses), then overrides.")
+    list[str],
+    typer.Argument(
+        parser=at_home, metavar="RUN[:ROUND]", help="Policies (one may be a file of responses), then overrides."
+    ),
 ]
 Draw = Annotated[int, typer.Option(min=0, help="Which part: parts do not overlap until all are used.")]
-ConfigDir = Annotated[Path | None, typer.Option(help="Your own config groups, searched before the shipped ones.")]
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option(
+        parser=path_at_home, metavar="DIRECTORY", help="Your own config groups, searched before the shipped ones."
+    ),
+]
+Run = Annotated[str, typer.Argument(parser=at_home, metavar="RUN", help="The run's directory or URL.")]
 
 
 @app.command()
@@ -80,13 +90,18 @@ def run(
     config_dir: ConfigDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print config and plan of stages; start nothing.")] = False,
     cfg: Annotated[bool, typer.Option("--cfg", help="Print the config; start nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="As run.name, but taken as it is, not in Hydra's grammar.")] = None,
+    root: Annotated[
+        str | None, typer.Option(parser=at_home, metavar="DIRECTORY", help="As run.root, but taken as it is.")
+    ] = None,
 ) -> None:
     """Run a recipe.
 
     Example: roundelay run recipe=self_rewarding model=smollm2_135m run.rounds=3 objective.beta=0.05
     """
     chosen = overrides or []
-    config = load_config(chosen, config_dir=config_dir, default_name=default_name(chosen, config_dir))
+    as_is = {key: value for key, value in (("run.name", name), ("run.root", root)) if value is not None}
+    config = load_config(chosen, config_dir=config_dir, default_name=default_name(chosen, config_dir), plain=as_is)
     if cfg or dry_run:
         print(yaml.safe_dump(config_values(config), sort_keys=False), end="")
         if dry_run:
@@ -102,7 +117,7 @@ def run(
 @app.command()
 @reported
 def resume(
-    run: Annotated[str, typer.Argument(help="The run's directory or URL.")],
+    run: Run,
     overrides: Annotated[list[str] | None, typer.Argument(help="run.rounds=… cluster.… tracking.…")] = None,
 ) -> None:
     """Go on with a run where it stopped, or extend a finished one.
@@ -125,7 +140,9 @@ def sweep(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
     name: Annotated[str | None, typer.Option(help="The sweep's directory in --root; give it again to resume.")] = None,
-    root: Annotated[Path, typer.Option(help="Where sweeps are kept.")] = Path("sweeps"),
+    root: Annotated[Path, typer.Option(parser=path_at_home, metavar="DIRECTORY", help="Where sweeps are kept.")] = Path(
+        "sweeps"
+    ),
 ) -> None:
     """Run every combination of comma-separated overrides, one after another; resumable.
 
@@ -138,7 +155,9 @@ def sweep(
 
 @app.command()
 @reported
-def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]) -> None:
+def show(
+    run: Run,
+) -> None:
     """Print a run's table, finished or not.
 
     Example: roundelay show runs/demo
@@ -152,7 +171,7 @@ def show(run: Annotated[str, typer.Argument(help="The run's directory or URL.")]
 @app.command()
 @reported
 def check(
-    run: Annotated[str, typer.Argument(help="The run's directory or URL.")],
+    run: Run,
     heal: Annotated[
         bool, typer.Option("--heal", help="Set aside damaged files that a resume can compute again; delete nothing.")
     ] = False,
@@ -169,8 +188,13 @@ def check(
 @reported
 def compare(
     policies: Policies,
-    judge_model: Annotated[str | None, typer.Option(help="The model that judges; else the run's initial one.")] = None,
-    third_party: Annotated[str | None, typer.Option(help="A model of another family that judges too.")] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(parser=at_home, metavar="MODEL", help="The model that judges; else the run's initial one."),
+    ] = None,
+    third_party: Annotated[
+        str | None, typer.Option(parser=at_home, metavar="MODEL", help="A model of another family that judges too.")
+    ] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="Judge a part of the prompts only.")] = None,
     draw: Draw = 0,
     keep_truncated: Annotated[
@@ -180,7 +204,12 @@ def compare(
         int | None, typer.Option(min=-1, help="WB-Reward: by how many more characters a slight win is a tie; -1: off.")
     ] = None,
     difficulties: Annotated[
-        Path | None, typer.Option(help="A file of rows with id (or instruction) and difficulty, for length control.")
+        Path | None,
+        typer.Option(
+            parser=path_at_home,
+            metavar="FILE",
+            help="A file of rows with id (or instruction) and difficulty, for length control.",
+        ),
     ] = None,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -216,8 +245,13 @@ def compare(
 @app.command("judge-accuracy")
 @reported
 def judge_accuracy(
-    policy: Annotated[str, typer.Argument(metavar="RUN[:ROUND]", help="Whose policy judges.")],
-    file: Annotated[Path, typer.Argument(help="Labelled pairs: .json, .jsonl or .parquet, as published.")],
+    policy: Annotated[str, typer.Argument(parser=at_home, metavar="RUN[:ROUND]", help="Whose policy judges.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            parser=path_at_home, metavar="FILE", help="Labelled pairs: .json, .jsonl or .parquet, as published."
+        ),
+    ],
     format: Annotated[str, typer.Option(help="pandalm, llmbar, mt_bench or rewardbench.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="judge=… cluster.…=…")] = None,
     num_pairs: Annotated[int | None, typer.Option(min=1, help="Judge a part of the pairs only.")] = None,
@@ -247,7 +281,7 @@ def judge_accuracy(
 @app.command("lm-eval")
 @reported
 def lm_eval(
-    policy: Annotated[str, typer.Argument(metavar="RUN[:ROUND]", help="Whose policy is evaluated.")],
+    policy: Annotated[str, typer.Argument(parser=at_home, metavar="RUN[:ROUND]", help="Whose policy is evaluated.")],
     tasks: Annotated[str, typer.Option(help="Names of lm-eval's tasks, with commas between them.")],
     extra: Annotated[list[str] | None, typer.Argument(help="After --: further words for `lm-eval run`.")] = None,
 ) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
@@ -24,6 +25,7 @@ from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import JudgeConfig
+from .paths import quoted_home, with_home
 
 CONFIG_ROOT = Path(str(files("roundelay.configs")))
 GROUPS = (
@@ -35,18 +37,25 @@ _ADAPTER = TypeAdapter(Config)
 _JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])
 
 
-def load_config(overrides: Sequence[str], *, config_dir: Path | None = None, default_name: str | None = None) -> Config:
+def load_config(
+    overrides: Sequence[str],
+    *,
+    config_dir: Path | None = None,
+    default_name: str | None = None,
+    plain: Mapping[str, str] = MappingProxyType({}),
+) -> Config:
     """Compose, validate and freeze a configuration.
 
     Args:
         overrides: Hydra's override grammar.
         config_dir: a user's own groups, searched before the shipped ones.
         default_name: `run.name` where no override gives it.
+        plain: values of keys that are taken as they are, whatever characters they hold.
 
     Raises:
         ConfigError: naming field, value and remedy.
     """
-    return parse_config(compose_dict(overrides, config_dir=config_dir, default_name=default_name))
+    return parse_config(compose_dict(overrides, config_dir=config_dir, default_name=default_name, plain=plain))
 
 
 def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> JudgeConfig:
@@ -68,11 +77,15 @@ def compose_dict(
     config_dir: Path | None = None,
     default_name: str | None = None,
     complete: bool = True,
+    plain: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The composed configuration as plain containers, interpolations resolved, not validated.
 
     What is left to the user must be given, unless `complete` is False: then it stays "???".
     """
+    if twice := [override for override in overrides if override.partition("=")[0] in plain]:
+        raise ConfigError(f"{twice[0]} is given twice: as an option too", "leave one of them out")
+    overrides = [quoted_home(override) for override in overrides]
     OmegaConf.register_new_resolver("roundelay.configs", lambda: str(CONFIG_ROOT), replace=True)
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir} is no directory", "give the directory that holds your groups")
@@ -87,6 +100,8 @@ def compose_dict(
         composed = compose("config", overrides=[_addable(override) for override in overrides])
         if OmegaConf.is_missing(composed.run, "name") and default_name is not None:
             OmegaConf.update(composed, "run.name", default_name)
+        for key, value in plain.items():
+            OmegaConf.update(composed, key, re.sub(r"(\\*)\$\{", r"\1\1\\${", value))  # no interpolation
         missing = sorted(OmegaConf.missing_keys(composed))
         if missing and complete:
             raise ConfigError(f"{missing[0]} has no value", f"set it: {missing[0]}=…")
@@ -98,7 +113,7 @@ def compose_dict(
     finally:
         GlobalHydra.instance().clear()
     assert isinstance(container, dict)
-    values = {str(key): value for key, value in container.items()}
+    values = {str(key): with_home(value) for key, value in container.items()}
     _check_effect(values, overrides)
     return _with_whole_phases(_without_sampling_of_given(values, overrides))
 
@@ -207,7 +222,7 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
     changed = copy.deepcopy(dict(values))
     for text in sorted(overrides, key=lambda text: text.startswith("phases.")):  # the word on a phase is the last one
         try:
-            override = OverridesParser.create().parse_override(text)
+            override = OverridesParser.create().parse_override(quoted_home(text))
         except HydraException as error:
             raise _explained(error, overrides, None) from error
         key = override.key_or_group
@@ -222,7 +237,7 @@ def compose_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> di
             node = changed
             for group in groups:
                 node = node[group]
-            node[name] = override.value()
+            node[name] = with_home(override.value(), name)
     return changed
 
 

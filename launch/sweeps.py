@@ -16,6 +16,7 @@ from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.ledger import Ledger
 from .config_loading import load_config
+from .paths import quoted_home
 from .reports import plain
 from .runs import create_run, is_finished, resume_run
 
@@ -31,7 +32,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         [['a=1', 'b=x'], ['a=2', 'b=x']]
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create().parse_overrides([quoted_home(override) for override in overrides])
         choices = [
             [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
             if override.is_sweep_override()
@@ -65,7 +66,7 @@ def run_sweep(
     directory = root / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
     jobs = _jobs(directory, overrides)
     configs = [
-        load_config([*job, f"run.root={directory}", f"run.name={index:03d}"], config_dir=config_dir)
+        load_config(job, config_dir=config_dir, plain={"run.root": str(directory), "run.name": f"{index:03d}"})
         for index, job in enumerate(jobs)
     ]
     _claim(directory, overrides, jobs)

@@ -135,7 +135,7 @@ def _check(config: PromptsConfig, name: str, other: str, pairs: Mapping[int, int
         raise ConfigError(
             f"prompts.heldout has a prompt of prompts.{name}, word for word or nearly: ids {asked}; "
             f"prompts.{name} has {len(pairs)} such",
-            "take them out of one of them (held-out figures would measure memory), or set prompts.near_duplicates=drop "
+            "take it out of one of them (held-out figures would measure memory), or set prompts.near_duplicates=drop "
             f"to leave them out of prompts.{name}",
         )
     raise ConfigError(

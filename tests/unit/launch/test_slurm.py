@@ -86,8 +86,8 @@ elif tool == "python":
         os.execv(sys.executable, [sys.executable, *argv])
 elif tool == "roundelay":
     if argv[0] == "run":
-        options = dict(word.split("=", 1) for word in argv[1:])
-        run = Path(options["run.root"], options["run.name"])
+        options = dict(zip(argv[1:5:2], argv[2:5:2]))
+        run = Path(options["--root"], options["--name"])
         run.mkdir(parents=True)
         (run / "run.yaml").touch()
     what, code = env["STAND_IN_DRIVER"].split()
@@ -204,8 +204,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_a_new_run_is_begun(cluster: Cluster) -> None:
     """A name that has no run yet leads to `roundelay run`, exit code 0, no requeue, and no Ray left behind."""
     assert cluster.run("first", "recipe=dpo", "model=tiny") == 0, cluster.output()
-    root, address = f"run.root={cluster.root}", f"cluster.address=node01:{PORT}"
-    assert cluster.calls("roundelay") == [["run", "run.name=first", root, address, "recipe=dpo", "model=tiny"]]
+    place = ["--name", "first", "--root", str(cluster.root)]
+    address = f"cluster.address=node01:{PORT}"
+    assert cluster.calls("roundelay") == [["run", *place, address, "recipe=dpo", "model=tiny"]]
     assert cluster.requeues() == []
     cluster.assert_ray_stopped()
 
@@ -222,6 +223,18 @@ def test_the_root_is_under_the_submit_folder_by_default(cluster: Cluster) -> Non
     """Without ROUNDELAY_ROOT runs go to runs/ where the job was submitted, wherever Slurm keeps its copy."""
     assert cluster.run("first", ROUNDELAY_ROOT="") == 0, cluster.output()
     assert (cluster.submit / "runs" / "first" / "run.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("root", "where"), [("/odd = a,b (c) #d {e} 'f'", "odd = a,b (c) #d {e} 'f'"), ("~/runs", "runs")]
+)
+def test_a_root_is_taken_as_it_is_but_for_the_home_directory(
+    cluster: Cluster, tmp_path: Path, root: str, where: str
+) -> None:
+    """An option of `roundelay run` carries it, not an override, whose value has a grammar."""
+    given = root if root.startswith("~") else f"{tmp_path}{root}"
+    assert cluster.run("first", ROUNDELAY_ROOT=given, HOME=str(tmp_path)) == 0, cluster.output()
+    assert (tmp_path / where / "first" / "run.yaml").is_file()
 
 
 def test_two_nodes_get_one_head_and_one_worker(cluster: Cluster) -> None:
@@ -269,7 +282,7 @@ def test_overrides_arrive_as_they_were_written(cluster: Cluster) -> None:
         "+f=[1, 2]",
     ]
     assert cluster.run("first", *overrides) == 0, cluster.output()
-    assert cluster.calls("roundelay")[0][4:] == overrides
+    assert cluster.calls("roundelay")[0][6:] == overrides
 
 
 def test_the_environment_is_activated(cluster: Cluster) -> None:
