@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WrapSerializer
 from pydantic_core import PydanticCustomError
 
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 NonNegativeInt: TypeAlias = Annotated[int, Field(ge=0)]

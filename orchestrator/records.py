@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from .finite import finite_fields
+
 Variant: TypeAlias = Literal["plain", "positive", "negative", "ranked", "interim"]
 FinishReason: TypeAlias = Literal["stop", "length"]
 JudgmentStatus: TypeAlias = Literal["parsed", "unparsable", "truncated"]
@@ -83,6 +85,7 @@ class PromptCandidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("logprobs")
 class Rollout:
     """One sampled response.
 
@@ -126,18 +129,18 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("score", "probability", "choice_mass", "attributes")
 class Judgment:
     """One vote on one rollout, or on two: then `probability` is that of `sample` being better than `other`.
 
-    `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number.
-    `choice_mass` is the probability the judge put on all scores or options together (None where text was parsed): how
-    far the answer was the judge's own next word. `attributes` are the values of a judge of several, in its order; the
-    score is made of them. `agrees` is whether a validator says yes to the response. The judge's
-    token ids are kept of what it wrote in words, and of a validator's answer, so that a judge can be trained on them;
-    they are empty elsewhere.
-    `critiqued_prompt_token_ids` are those of the conversation
-    with the judgment's words in it, of a judge that writes for CUT. Of two responses, even votes show `sample` first,
-    odd ones `other`; a panel's votes are numbered on from member to member.
+    `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number. `choice_mass`
+    is the probability the judge put on all scores or options together (None where text was parsed): how far the answer
+    was the judge's own next word. `attributes` are the values of a judge of several, in its order; the score is made of
+    them. `agrees` is whether a validator says yes to the response. The judge's token ids are kept of what it wrote in
+    words, and of a validator's answer, so that a judge can be trained on them; they are empty elsewhere.
+    `critiqued_prompt_token_ids` are those of the conversation with the judgment's words in it, of a judge that writes
+    for CUT. Of two responses, even votes show `sample` first, odd ones `other`; a panel's votes are numbered on from
+    member to member.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
@@ -172,6 +175,7 @@ class CanaryJudgment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("margin", "label_probability", "win_probabilities")
 class PreferencePair:
     """Two responses to one prompt, the first preferred.
 
@@ -195,6 +199,7 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("scores")
 class ResponseGroup:
     """Responses to one prompt: scored ones best first (equals in the order they were sampled), or demonstrations,
     which have no scores. What a judge wrote on them may be among demonstrations, under the judging prompt.
@@ -251,8 +256,7 @@ class TokenSequence:
 class PairingOutcome:
     """What pairing made of one prompt: exactly one of `pair`, `group` and `dropped`.
 
-    `sequences` is what is learnt of it, where a phase conditions responses: of a group, one a response. It is empty
-    where the responses are learnt under their own prompts.
+    `sequences` is what is learnt of it where a phase conditions responses (of a group, one a response), else empty.
 
     Example:
         PairingOutcome(pair=None, dropped=Dropped(prompt_id="maths-001", reason="tie"))
@@ -337,12 +341,11 @@ class TrainingExample:
     """What an objective takes one of: a pair, a response, a ranked list.
 
     What `sequences` are is the objective's: (chosen, rejected); (source, chosen, rejected) for WRPO; best to worst for
-    a ranked list; (response, response to another prompt if there is one) for
-    KTO, where `desirable` is the response's label; (response,
-    the same response after a judgment) for CUT; the responses to one prompt for a policy gradient. `scores` has one
-    entry a sequence where the objective wants them (attribute regression: one an attribute, NaN where it is missing).
-    `label_probability` is the probability that the first of a pair is the better one. `progress` is the share of the
-    round's update before this example, in [0, 1): it sets the learning rate.
+    a ranked list; (response, response to another prompt if there is one) for KTO, where `desirable` is the response's
+    label; (response, the same response after a judgment) for CUT; the responses to one prompt for a policy gradient.
+    `scores` has one entry a sequence where the objective wants them (attribute regression: one an attribute, NaN where
+    it is missing). `label_probability` is the probability that the first of a pair is the better one. `progress` is the
+    share of the round's update before this example, in [0, 1): it sets the learning rate.
 
     Example:
         TrainingExample(id="maths-001", sequences=(chosen, rejected), progress=0.25)
@@ -357,6 +360,7 @@ class TrainingExample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("chosen", "rejected")
 class PairLogps:
     """A policy's Σ log-probs of a held-out pair's two responses under the plain prompt.
 

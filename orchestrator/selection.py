@@ -6,6 +6,7 @@ from typing import Literal
 
 from .config import SelectionConfig
 from .errors import RunError
+from .finite import require_finite
 
 # What the metrics of the objectives call accuracy.
 ACCURACIES = ("rewards/accuracies", "accuracy")
@@ -15,9 +16,11 @@ def goodness(measured: Mapping[str, float], metric: Literal["loss", "accuracy"],
     """What `Learner.measure` found on the held-out pairs as one number, higher for better.
 
     Raises:
-        RunError: the objective has no such metric on these pairs, which `field` of the configuration asks for.
+        RunError: the objective has no such metric on these pairs, which `field` of the configuration asks for; or it
+            is not finite.
     """
     if metric == "loss":
+        require_finite(f"{field}: the loss on the held-out pairs", [measured["loss"]])
         return -measured["loss"]
     found = [measured[name] for name in ACCURACIES if name in measured]
     if not found:
@@ -25,6 +28,7 @@ def goodness(measured: Mapping[str, float], metric: Literal["loss", "accuracy"],
             f"{field}.metric=accuracy, but the objective has no accuracy on the held-out pairs",
             f"set {field}.metric=loss",
         )
+    require_finite(f"{field}: the accuracy on the held-out pairs", found)
     return found[0]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from .errors import RunError
+from .finite import require_finite
 from .judge_config import REWARD_MODEL
 from .protocols import Learner, Rollouts, Scorers
 from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence, TrainingExample
@@ -31,7 +32,8 @@ async def verify_sync(
     show most.
 
     Raises:
-        RunError: they differ by more than the dtype's tolerance: someone holds other weights than the learner.
+        RunError: they differ by more than the dtype's tolerance: someone holds other weights than the learner. Or
+            somebody's log-probs are not finite.
     """
     requests = [
         GenerationRequest(messages=probe.messages, seed=0, temperature=0.0, top_p=1.0, max_tokens=PROBE_TOKENS)
@@ -52,9 +54,12 @@ async def verify_sync(
     for name, model in scorers.models.items() if scorers else ():
         if scorers and model == policy:
             found[f"the scorer's model {name!r}"] = await scorers.logps(name, sequences)
+    for who, logps in {"the learner": expected, **found}.items():
+        for tokens in logps:
+            require_finite(f"log-probs that {who} gives a probe under policy {policy.version}", tokens)
     gaps = {who: _gap(logps, expected, dtype) for who, logps in found.items()}
     worst = max(gaps, key=gaps.__getitem__)
-    if not gaps[worst] <= TOLERANCES[dtype]:
+    if gaps[worst] > TOLERANCES[dtype]:
         raise RunError(
             f"{worst} and the learner disagree on policy {policy.version}: probe log-probs differ by "
             f"{gaps[worst]:.2e} nats a token (tolerance {TOLERANCES[dtype]:.1e} in {dtype})",
@@ -70,18 +75,21 @@ async def verify_scores(
     """How far the reward model's actors and the learner that trained it are apart on `examples`' responses.
 
     Raises:
-        RunError: by more than the dtype's tolerance, relative to scores above 1.
+        RunError: by more than the dtype's tolerance, relative to scores above 1; or a score is not finite.
     """
     sequences = [sequence for example in examples for sequence in example.sequences]
     if not sequences:
         return 0.0
     expected, scored = await asyncio.gather(learner.scores(sequences), scorers.score(REWARD_MODEL, sequences))
+    for who, rows in (("the learner", expected), ("the scorer", scored)):
+        for row in rows:
+            require_finite(f"scores that {who} gives under reward model {reward_model.version}", row)
     gap = max(
         abs(a - b) / max(1.0, abs(b))
         for row, other in zip(scored, expected, strict=True)
         for a, b in zip(row, other, strict=True)
     )
-    if not gap <= TOLERANCES[dtype]:
+    if gap > TOLERANCES[dtype]:
         raise RunError(
             f"the scorer and the learner disagree on reward model {reward_model.version} by {gap:.2e} "
             f"(tolerance {TOLERANCES[dtype]:.1e} in {dtype})",

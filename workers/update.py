@@ -1,7 +1,6 @@
 """One round's update on one rank: examples in, optimizer steps out. Owns accumulation, the reference's log-probs and
 what a step must know of itself beforehand; the formulas are `recipes.objectives`'."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..orchestrator.config import Config
-from ..orchestrator.errors import NonFiniteError
+from ..orchestrator.errors import NonFiniteError, RunError
 from ..orchestrator.generation_config import sampling_of
 from ..orchestrator.objective_config import (
     AttributeRegressionObjective,
@@ -34,6 +33,7 @@ from .noise import NoiseWindow
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_losses import policy_losses
 from .prepared import Measured, with_advantages
+from .steps import optimizer_step
 
 
 class Update:
@@ -151,7 +151,7 @@ class Update:
             flush: whether to step on what is left (the end of an epoch).
 
         Raises:
-            NonFiniteError: with the ids of the examples.
+            NonFiniteError: a loss or gradient is not finite, or DeepSpeed skipped the step; with the examples' ids.
         """
         self.pending.extend(examples)
         size = self.config.learner.pairs_per_step
@@ -177,10 +177,7 @@ class Update:
             scale = self.world_size / total if micro else 0.0
             self.engine.backward(losses_E.sum() * scale)
         learning_rate = self._set_learning_rate(examples[0].progress)
-        self.engine.step()
-        grad_norm = float(self.engine.get_global_grad_norm() or 0.0)
-        if not math.isfinite(grad_norm):
-            raise NonFiniteError(f"gradient norm {grad_norm} at step {self.steps} on {_ids(examples)}")
+        grad_norm = optimizer_step(self.engine, f"step {self.steps + 1} on {_ids(examples)}")
         self.steps += 1
         seconds = time.monotonic() - started
         return StepReport(
@@ -220,7 +217,7 @@ class Update:
     def _losses(self, examples: Sequence[TrainingExample], statistics: Mapping[str, float]) -> Loss:
         losses_E, metrics = self._losses_of(examples, statistics)
         if not torch.isfinite(losses_E).all():
-            raise NonFiniteError(f"loss {losses_E.tolist()} at step {self.steps} on {_ids(examples)}")
+            raise NonFiniteError(f"loss {losses_E.tolist()} at step {self.steps + 1} on {_ids(examples)}")
         return losses_E, metrics
 
     def _losses_of(self, examples: Sequence[TrainingExample], statistics: Mapping[str, float]) -> Loss:
@@ -343,15 +340,16 @@ def _check_rollout_logps(
     """Before the first step policy and sampler are the same model: their log-probs must agree.
 
     Raises:
-        RuntimeError: a response's mean difference a token is over the tolerance.
+        RunError: a response's mean difference a token is over the tolerance, or not finite.
     """
     tolerance = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}[dtype]
-    worst = max(float(part.mean().abs()) for part in batch.split(differences_N))
-    if not worst <= tolerance:
-        raise RuntimeError(
-            f"objective.reference.logps=rollout: sampler and learner differ by {worst:.2e} nats a token "
-            f"(tolerance {tolerance:.0e}) on {_ids(examples)}; set objective.reference.logps=recompute"
-        )
+    for gap in (float(part.mean().abs()) for part in batch.split(differences_N)):
+        if not gap <= tolerance:
+            raise RunError(
+                f"objective.reference.logps=rollout: sampler and learner differ by {gap:.2e} nats a token "
+                f"(tolerance {tolerance:.0e}) on {_ids(examples)}",
+                "set objective.reference.logps=recompute",
+            )
 
 
 def _sampler_logps(examples: Sequence[TrainingExample], device: torch.device) -> Tensor:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ...orchestrator.finite import finite_fields
 from ...orchestrator.records import Judgment
 
 Verdict: TypeAlias = Literal["a", "b", "tie"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@finite_fields("shown_first", "shown_second", "scores")
 class Comparison:
     """Two responses a and b to one prompt, and what a judge said of them.
 

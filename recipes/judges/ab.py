@@ -3,7 +3,6 @@
 Nothing is read from text. What is shown to the judge is escaped as in `rendering`.
 """
 
-import math
 from collections.abc import Sequence
 
 from ...orchestrator.judge_config import AbJudge
@@ -46,8 +45,8 @@ async def judge_ab(
     return [_ab_judgment(prompt, first, answer) for (prompt, first), answer in zip(slots, answers, strict=True)]
 
 
-def preference(logprob_a: float, logprob_b: float) -> tuple[float, float]:
-    """(p(A) / (p(A) + p(B)), p(A) + p(B)) from the log-probs of the two options.
+def preference(logprob_a: float, logprob_b: float) -> tuple[float | None, float | None]:
+    """(p(A) / (p(A) + p(B)), p(A) + p(B)) from the log-probs of the two options; None as of `expected_score`.
 
     Example:
         >>> preference(math.log(0.3), math.log(0.1))
@@ -74,9 +73,9 @@ def _question(prompt: Prompt, a: Rollout, b: Rollout, instruction: str, config: 
 def _ab_judgment(prompt: Prompt, first: int, answer: Generation) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
         return compared(prompt.id, 0, 1, vote=first, status="truncated", probability=None)
-    if not any(math.isfinite(logprob) for logprob in answer.choice_logprobs):
-        return compared(prompt.id, 0, 1, vote=first, status="unparsable", probability=None, choice_mass=0.0)
     probability, mass = preference(*answer.choice_logprobs)
+    if probability is None:
+        return compared(prompt.id, 0, 1, vote=first, status="unparsable", probability=None, choice_mass=mass)
     if first == 1:
         probability = round(1.0 - probability, SCORE_DECIMALS)
     return compared(prompt.id, 0, 1, vote=first, status="parsed", probability=probability, choice_mass=mass)

@@ -134,10 +134,13 @@ def opening(name: str) -> str:
 def _of_answers(rollout: Rollout, answers: Sequence[Generation], weights: Mapping[str, float]) -> Judgment:
     if any(answer.finish_reason == "prompt_too_long" for answer in answers):
         return scored(rollout, vote=0, status="truncated", score=None)
-    if not all(max(answer.choice_logprobs) > -float("inf") for answer in answers):
-        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=0.0)
     digits = [float(digit) for digit in DIGITS]
-    values, masses = zip(*(expected_score(answer.choice_logprobs, digits) for answer in answers), strict=True)
+    read = [expected_score(answer.choice_logprobs, digits) for answer in answers]
+    masses = [mass for _, mass in read if mass is not None]
+    values = tuple(value for value, _ in read if value is not None)
+    if len(values) < len(read):
+        mass = 0.0 if len(masses) == len(read) else None
+        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=mass)
     return scored(
         rollout,
         vote=0,

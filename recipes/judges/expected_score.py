@@ -51,14 +51,21 @@ def expected_score_case(prompt: Prompt, rollout: Rollout, scores: Sequence[str])
     return (Message(role="user", content=f"{scale}{DISCLAIMER}{case}\n{question}"),)
 
 
-def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """(Σ s·p(s) / Σ p(s), Σ p(s)) from the log-probs of the scores `values`.
+def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[float | None, float | None]:
+    """(Σ s·p(s) / Σ p(s), Σ p(s)) from the log-probs of the scores `values`, of which some may be −∞.
+
+    (None, 0) where all are: nothing can be said. (None, None) where one is NaN or +∞: it is no log-prob, and the others
+    beside it mean nothing.
 
     Example:
         >>> expected_score([math.log(0.1), math.log(0.3)], [0.0, 5.0])
         (3.75, 0.4)
     """
+    if any(math.isnan(logprob) or logprob == math.inf for logprob in logprobs):
+        return None, None
     peak = max(logprobs)
+    if peak == -math.inf:
+        return None, 0.0
     weights = [math.exp(logprob - peak) for logprob in logprobs]
     total = sum(weights)
     score = sum(weight * value for weight, value in zip(weights, values, strict=True)) / total
@@ -68,7 +75,6 @@ def expected_score(logprobs: Sequence[float], values: Sequence[float]) -> tuple[
 def _expected_judgment(rollout: Rollout, generation: Generation, values: Sequence[float]) -> Judgment:
     if generation.finish_reason == "prompt_too_long":
         return scored(rollout, vote=0, status="truncated", score=None)
-    if not any(math.isfinite(logprob) for logprob in generation.choice_logprobs):
-        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=0.0)
     score, mass = expected_score(generation.choice_logprobs, values)
-    return scored(rollout, vote=0, status="parsed", score=score, choice_mass=mass)
+    status = "unparsable" if score is None else "parsed"
+    return scored(rollout, vote=0, status=status, score=score, choice_mass=mass)

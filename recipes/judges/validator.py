@@ -1,6 +1,5 @@
 """The policy as validator of what it generated: the probability that it says yes to its own answer."""
 
-import math
 from collections.abc import Sequence
 
 from ...orchestrator.judge_config import ValidatorJudge
@@ -46,9 +45,9 @@ def _question(prompt: Prompt, rollout: Rollout, config: ValidatorJudge) -> Gener
 def _validation(rollout: Rollout, answer: Generation) -> Judgment:
     if answer.finish_reason == "prompt_too_long":
         return scored(rollout, vote=0, status="truncated", score=None)
-    if not any(math.isfinite(logprob) for logprob in answer.choice_logprobs):
-        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=0.0)
     probability, mass = expected_score(answer.choice_logprobs, (1.0, 0.0))
+    if probability is None:
+        return scored(rollout, vote=0, status="unparsable", score=None, choice_mass=mass)
     return scored(
         rollout,
         vote=0,

@@ -1,5 +1,6 @@
 """New prompts out of old ones: harder by one operation, or another one of the same kind."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -71,14 +72,14 @@ async def review(
     The first three rules of arXiv 2304.12244, as far as remembered (not verified): `no_gain`, where the policy finds
     the prompt as broad and deep as its origin (the probability of one letter against another's, where the paper asks
     ChatGPT in words); `unanswered`, where its answer is an apology of fewer than 80 words, or has nothing but
-    punctuation and stop words.
+    punctuation and stop words. `not_compared`, where a letter's log-prob is NaN.
     """
     answers = await generate([_comparison(asked, prompt) for asked, prompt in evolved])
     replies = await generate(
         [request_for(prompt.messages, sampling, derive_seed(asked.request.seed, "answer")) for asked, prompt in evolved]
     )
     return [
-        "no_gain" if _is_same(answer) else "unanswered" if is_no_answer(reply.text) else None
+        _comparisons_reason(answer) or ("unanswered" if is_no_answer(reply.text) else None)
         for answer, reply in zip(answers, replies, strict=True)
     ]
 
@@ -114,9 +115,11 @@ def _comparison(asked: Asked, prompt: Prompt) -> GenerationRequest:
     )
 
 
-def _is_same(answer: Generation) -> bool:
+def _comparisons_reason(answer: Generation) -> str | None:
     """A comparison that did not fit the model eliminates nothing."""
     if answer.finish_reason == "prompt_too_long":
-        return False
+        return None
     same, more = answer.choice_logprobs
-    return same > more
+    if math.isnan(same) or math.isnan(more):
+        return "not_compared"
+    return "no_gain" if same > more else None

@@ -84,18 +84,19 @@ Logps: TypeAlias = Callable[[TokenSequence], torch.Tensor]  # of each response t
 Equation: TypeAlias = Callable[[Logps, Logps], torch.Tensor]  # a step's loss from policy and reference
 
 
+def plain_logps(net: Any, one: TokenSequence) -> torch.Tensor:
+    logprobs = net(torch.tensor([one.prompt_token_ids + one.token_ids])).logits[0].log_softmax(-1)
+    first = len(one.prompt_token_ids) - 1
+    return torch.stack([logprobs[first + index, token] for index, token in enumerate(one.token_ids)])
+
+
 def by_hand(policy: PolicyRef, reference: PolicyRef, equation: Equation) -> dict[str, torch.Tensor]:
     """One step in plain PyTorch: full logits, one sequence at a time, `equation` as it stands in the paper."""
     model: Any = AutoModelForCausalLM.from_pretrained(policy.path)
     anchor: Any = AutoModelForCausalLM.from_pretrained(reference.path).requires_grad_(False)
 
-    def logps(net: Any, one: TokenSequence) -> torch.Tensor:
-        logprobs = net(torch.tensor([one.prompt_token_ids + one.token_ids])).logits[0].log_softmax(-1)
-        first = len(one.prompt_token_ids) - 1
-        return torch.stack([logprobs[first + index, token] for index, token in enumerate(one.token_ids)])
-
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-2, weight_decay=0.0)
-    equation(partial(logps, model), partial(logps, anchor)).backward()
+    equation(partial(plain_logps, model), partial(plain_logps, anchor)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
@@ -298,6 +299,41 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0, equal_nan=True)
 
 
+NAN_GRADIENT = (
+    "objective=function", "objective.function=support.objectives:dpo_with_nan_gradient",
+    "objective.parameters={beta: 0.1}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_nan_gradient_behind_a_finite_loss_stops_the_update_and_names_step_and_pairs(
+    make_learner, policy: PolicyRef, tiny_model: Path, stage: int, dtype: str
+):
+    """Whether DeepSpeed measures the gradient, skips the step or does neither: it raises, and no weight is NaN."""
+    sizes = ("learner.pairs_per_step=3", f"learner.zero_stage={stage}", f"model.dtype={dtype}")
+    config = config_of(tiny_model, *NAN_GRADIENT, *sizes)
+    learner = make_learner(config, policy, policy)
+    with pytest.raises(RayTaskError, match=r"NonFiniteError.*step 1 on \['p0', 'p1', 'p2'\]"):
+        learner.update(PAIRS[:3], True)
+    for name, tensor in weights_of(learner).items():
+        assert tensor.isfinite().all(), name
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_the_gradient_norm_is_that_of_plain_pytorch_under_every_stage(
+    make_learner, moved: PolicyRef, policy: PolicyRef, tiny_model: Path, stage: int
+):
+    """Before clipping, which is at a hundredth of it here."""
+    model: Any = AutoModelForCausalLM.from_pretrained(moved.path)
+    anchor: Any = AutoModelForCausalLM.from_pretrained(policy.path).requires_grad_(False)
+    over_pairs(dpo)(partial(plain_logps, model), partial(plain_logps, anchor)).backward()
+    expected = float(torch.nn.utils.get_total_norm([one.grad for one in model.parameters()]))
+    sizes = (f"learner.zero_stage={stage}", f"learner.max_grad_norm={expected / 100}")
+    (report,) = make_learner(config_of(tiny_model, *sizes), moved, policy).update(PAIRS, True)
+    assert report.grad_norm == pytest.approx(expected, rel=1e-4)
+
+
 def sampled(pairs: list[TrainingExample], logps: dict[TokenSequence, tuple[float, ...]]) -> list[TrainingExample]:
     return [
         replace(pair, sequences=tuple(replace(one, sampler_logps=logps[one]) for one in pair.sequences))
@@ -322,6 +358,16 @@ def test_sampler_logps_that_are_not_the_policys_are_refused(make_learner, policy
     learner = make_learner(config_of(tiny_model, "objective.reference.logps=rollout"), policy, None)
     logps = {one: (-1.0,) * len(one.token_ids) for pair in PAIRS for one in pair.sequences}
     with pytest.raises(RayTaskError, match="nats a token"):
+        learner.update(sampled(PAIRS, logps), True)
+
+
+def test_sampler_logps_that_are_nan_are_refused(make_learner, policy: PolicyRef, tiny_model: Path):
+    """One NaN behind log-probs that are right."""
+    learner = make_learner(config_of(tiny_model, "objective.reference.logps=rollout"), policy, None)
+    sequences = [one for pair in PAIRS for one in pair.sequences]
+    logps = {sequences[index]: tuple(values) for index, values in learner.logps(sequences)}
+    logps[sequences[-1]] = (*logps[sequences[-1]][:-1], float("nan"))
+    with pytest.raises(RayTaskError, match=r"differ by nan nats a token.*'p5'"):
         learner.update(sampled(PAIRS, logps), True)
 
 

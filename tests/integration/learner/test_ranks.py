@@ -43,7 +43,8 @@ class Group:
     def losses(self, pairs: list[TrainingExample]) -> list[float]:
         """Each step's mean loss over the pairs of all ranks."""
         by_rank = self.all("update", pairs, True)
-        steps = zip(*by_rank, strict=True)
+        steps = list(zip(*by_rank, strict=True))
+        self.norms = [step[0].grad_norm for step in steps]
         rows = [[row["loss"] for report in step for row in report.rows] for step in steps]
         return [sum(step) / len(step) for step in rows]
 
@@ -64,7 +65,7 @@ def config_of(model: Path, *overrides: str) -> Config:
 
 
 @pytest.mark.parametrize("objective", ["dpo", "kto"])
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_two_ranks_lose_and_learn_what_one_does(
     hosts: list[Any], policy: PolicyRef, tiny_model: Path, stage: int, objective: str
 ):
@@ -72,6 +73,7 @@ def test_two_ranks_lose_and_learn_what_one_does(
     config = config_of(tiny_model, f"learner.zero_stage={stage}", f"objective={objective}")
     alone, together = Group(hosts[:1], config, policy), Group(hosts[1:], config, policy)
     assert together.losses(PAIRS) == pytest.approx(alone.losses(PAIRS), abs=1e-5)
+    assert together.norms == pytest.approx(alone.norms, rel=1e-3)
     expected = alone.weights()
     for name, tensor in together.weights().items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-5, rtol=0)

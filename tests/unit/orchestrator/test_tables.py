@@ -24,7 +24,7 @@ STORED = [
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(st.characters(codec="utf-8"), max_size=20),
     int: st.integers(-(2**63), 2**63 - 1),
-    float: st.floats(allow_nan=False),
+    float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
 }
 

@@ -107,7 +107,8 @@ def test_the_preference_is_a_logistic_function_of_the_difference(a: float, b: fl
     sigmoid = 1.0 / (1.0 + math.exp(b - a)) if b - a < 700 else 0.0
     assert preference(a, b)[0] == pytest.approx(sigmoid, abs=6e-5)
     assert preference(a + shift, b + shift)[0] == pytest.approx(sigmoid, abs=6e-5)
-    assert preference(a, b)[0] + preference(b, a)[0] == pytest.approx(1.0, abs=1.1e-4)
+    one, other = preference(a, b)[0], preference(b, a)[0]
+    assert one is not None and other is not None and one + other == pytest.approx(1.0, abs=1.1e-4)
 
 
 # --------------------------------------------------------------------------------------------------- orders, arithmetic
@@ -306,6 +307,12 @@ def test_a_comparison_that_does_not_fit_the_model_is_truncated_and_the_other_kee
 def test_a_judge_that_can_say_neither_letter_is_unparsable_and_not_even() -> None:
     for judgment in compare(Judge(lambda a, b: said(-math.inf, -math.inf)), two(), ab()):
         assert (judgment.status, judgment.probability, judgment.choice_mass) == ("unparsable", None, 0.0)
+
+
+@pytest.mark.parametrize("odd", [(math.nan, -0.5), (-0.5, math.nan), (math.nan, math.nan), (math.inf, -0.5)])
+def test_a_letter_whose_log_prob_is_none_makes_the_comparison_unparsable(odd: tuple[float, float]) -> None:
+    for judgment in compare(Judge(lambda a, b: said(*odd)), two(), ab()):
+        assert (judgment.status, judgment.probability, judgment.choice_mass) == ("unparsable", None, None)
 
 
 def test_a_judge_that_can_say_one_letter_only_is_certain() -> None:

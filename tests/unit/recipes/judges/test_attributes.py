@@ -101,7 +101,12 @@ def test_expected_values_are_means_over_the_digits_of_one_question_an_attribute(
 
 @pytest.mark.parametrize(
     ("bad", "status"),
-    [(said("", "prompt_too_long"), "truncated"), (said("", choice_logprobs=[-math.inf] * 5), "unparsable")],
+    [
+        (said("", "prompt_too_long"), "truncated"),
+        (said("", choice_logprobs=[-math.inf] * 5), "unparsable"),
+        (said("", choice_logprobs=[-1.0] * 4 + [math.nan]), "unparsable"),
+        (said("", choice_logprobs=[math.inf] + [-1.0] * 4), "unparsable"),
+    ],
 )
 def test_an_attribute_that_cannot_be_asked_leaves_the_whole_response_unjudged(bad: Generation, status: str) -> None:
     fine = said("", choice_logprobs=[math.log(0.2)] * 5)

@@ -161,10 +161,26 @@ def test_the_expected_score_depends_on_ratios_of_probabilities_only(logprobs: li
     score, _ = expected_score(logprobs, values)
     shifted, _ = expected_score([logprob + shift for logprob in logprobs], values)
     assert shifted == pytest.approx(score, abs=2e-4)
-    assert 0 <= score <= values[-1]
+    assert score is not None and 0 <= score <= values[-1]
 
 
 # ------------------------------------------------------------------------------------------------- judge_expected_score
+
+
+@given(
+    st.lists(st.floats(-50, 0), min_size=5, max_size=5),
+    st.sampled_from([math.nan, math.inf]),
+    st.integers(0, 5),
+)
+def test_one_score_whose_log_prob_is_none_makes_the_judgment_unparsable(
+    logprobs: list[float], odd: float, place: int
+) -> None:
+    """NaN or +∞ among finite log-probs, wherever it stands: no score, and no mass."""
+    judge = Judge(lambda request: said("", choice_logprobs=[*logprobs[:place], odd, *logprobs[place:]]))
+    (judgment,) = asyncio.run(
+        judge_expected_score(shard(prompt("p", "7?")), [rollout("p", 0, "yes")], judge, config=EXPECTED)
+    )
+    assert (judgment.status, judgment.score, judgment.choice_mass) == ("unparsable", None, None)
 
 
 def test_an_expected_judgment_comes_from_the_probabilities_and_from_no_text() -> None:

@@ -109,6 +109,9 @@ def test_it_may_say_one_of_the_two_answers_and_nothing_else() -> None:
 def test_what_has_no_probability_is_not_parsed_and_agrees_with_nothing() -> None:
     (judgment,) = validate(Validator(lambda _: said(-math.inf, -math.inf)), rollout(0))
     assert (judgment.status, judgment.score, judgment.agrees) == ("unparsable", None, None)
+    for odd in ((math.nan, -1.0), (-1.0, math.nan), (-1.0, math.inf)):
+        (judgment,) = validate(Validator(lambda _, odd=odd: said(*odd)), rollout(0))
+        assert (judgment.status, judgment.score, judgment.agrees) == ("unparsable", None, None)
     (judgment,) = validate(Validator(lambda _: said(-1.0, -2.0, "prompt_too_long")), rollout(0))
     assert (judgment.status, judgment.score, judgment.agrees, judgment.judge_token_ids) == ("truncated", None, None, ())
 

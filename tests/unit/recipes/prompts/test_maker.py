@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +25,8 @@ SEED = Prompt(id="seed", messages=(Message(role="user", content="Explain how tid
 MAKING = MakingRules(rules=PROMPT_RULES, generation=PLAIN, judge=EXPECTED, max_model_len=100, system=None)
 REASONS = {
     None, "shots_too_long", "truncated", "unparsable", "leaks_task", "too_short", "too_long", "banned", "program",
-    "bad_start", "does_not_fit", "no_gain", "unanswered", "contaminated", "duplicate", "similar", "surplus",
+    "bad_start", "does_not_fit", "no_gain", "not_compared", "unanswered", "contaminated", "duplicate", "similar",
+    "surplus",
 }  # fmt: skip
 
 
@@ -190,6 +192,12 @@ def test_an_evolved_prompt_is_eliminated_by_what_the_policy_says_of_it() -> None
         "no_gain", "unanswered", None, "leaks_task",
     ]  # fmt: skip
     assert not any("rewritten prompt:" in r.messages[-1].content for r in rollouts.asked if r.max_tokens != 1)
+
+
+def test_a_comparison_that_is_nan_keeps_no_evolved_prompt() -> None:
+    comparisons = [said("", choices=odd) for odd in ((math.nan, -2.0), (-2.0, math.nan), (math.nan, math.nan))]
+    rollouts = script(*EVOLVED, *comparisons, *[said("Rye and wheat.")] * 3)
+    assert [reason for _, reason in outcomes(write(evolving(True), rollouts))] == ["not_compared"] * 3 + ["leaks_task"]
 
 
 def test_without_a_review_only_the_text_eliminates() -> None:
