@@ -39,6 +39,8 @@ from roundelay.orchestrator.records import Generation, GenerationRequest, Pairin
 from roundelay.orchestrator.shards import train_shards
 from roundelay.orchestrator.training_examples import training_examples
 
+# A tiny model ends few responses by itself.
+TINY = ("learner.pairs_per_step=8", "generation.truncated=keep")
 SIZES = (
     "run.rounds=2", "run.prompts_per_round=16", "run.prompts_per_shard=4", "generation.samples_per_prompt=4",
     "generation.sampling.max_tokens=48", "evaluation.num_prompts=4", "evaluation.sampling.max_tokens=8",
@@ -168,7 +170,7 @@ def main() -> None:
 
         tiny = write_tiny_model(Path(directory) / "tiny")
         models = {
-            "tiny": ("model=local", f"model.path={tiny}", "model.max_model_len=1024", "learner.pairs_per_step=8"),
+            "tiny": ("model=local", f"model.path={tiny}", "model.max_model_len=1024", *TINY),
             "smollm2": ("model=smollm2_135m",),
         }
         for name in sys.argv[1:] or models:

@@ -64,8 +64,8 @@ COMMON = (
 SAMPLING = "{temperature: 1.0, top_p: 1.0, max_tokens: 16}"
 BUDGET = (
     f"run.rounds={ROUNDS}", f"run.prompts_per_round={PROMPTS}", f"generation.samples_per_prompt={SAMPLES}",
-    f"generation.sampling={SAMPLING}", "learner.pairs_per_step=32", "learner.schedule=constant",
-    "learner.warmup_fraction=0.0",
+    f"generation.sampling={SAMPLING}", "generation.truncated=keep", "learner.pairs_per_step=32",
+    "learner.schedule=constant", "learner.warmup_fraction=0.0",
 )  # fmt: skip
 RATE = "learner.learning_rate=2.0e-5"
 PREFERENCE = (*BUDGET, RATE, "objective.beta=0.1")
@@ -74,7 +74,8 @@ LONGER = f"run.rounds={ROUNDS + 1}"  # of recipes with a phase before their roun
 EFT = (
     *PREFERENCE, LONGER, "~phases.sft", f"phases.eft.prompts_per_round={2 * LABELLED}",
     "phases.eft.new_prompts.form=expected_score", "phases.eft.generation.samples_per_prompt=1",
-    "phases.eft.generation.sampling={temperature: 1.0, top_p: 1.0, max_tokens: 4}", "phases.eft.filter.max_share=null",
+    "phases.eft.generation.sampling={temperature: 1.0, top_p: 1.0, max_tokens: 4}",
+    "phases.eft.generation.truncated=keep", "phases.eft.filter.max_share=null",
     "phases.eft.learner.learning_rate=1.0e-4", "phases.eft.learner.schedule=cosine", "phases.eft.learner.epochs=2",
 )  # fmt: skip
 RANDOM = "sandbox_tasks:random_score"

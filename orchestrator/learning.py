@@ -167,11 +167,6 @@ async def _learn(work: LearningRound, update: "_Update", stats: RoundStats) -> l
         stream = committed_outcomes(shards, stages)
     if not update.steps:
         raise _nothing(work, stats)
-    if not any(step["learning_rate"] for step in update.steps):
-        stages.observer.note(
-            f"round {work.start.round} learnt nothing: all of its steps ({len(update.steps)}) came where the warm-up "
-            "begins, at learning rate 0. Set learner.warmup_fraction=0, or lower learner.pairs_per_step"
-        )
     return update.steps
 
 

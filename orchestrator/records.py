@@ -34,9 +34,8 @@ class Message:
 class Truth:
     """What is known of the responses that a judging prompt shows, where the policy is trained as a judge.
 
-    They answer the prompt with the id `source`, whose responses are ranked: `ranks` are those of the one or two that
-    are shown, in the order they are shown (0: the best). There are none where no order is known. `form` is the judge's
-    that asks.
+    They answer the prompt `source`, whose responses are ranked: `ranks` are those of the one or two shown, in the order
+    they are shown (0: the best), empty where no order is known. `form` is that of the judge who asks.
 
     Example:
         Truth(source="maths-001", form="mt_bench", ranks=(1, 0))
@@ -179,10 +178,9 @@ class CanaryJudgment:
 class PreferencePair:
     """Two responses to one prompt, the first preferred.
 
-    `margin` is the score difference (None where no score was given). `label_probability` is the probability that
-    `chosen` is the better one: 1.0 for hard labels. `win_probabilities` are those of chosen and rejected against the
-    whole group of responses, where the objective wants them (SPPO); `source` is another model's response that is
-    preferred too (WRPO).
+    `margin` is the score difference (None without scores), `label_probability` the probability that `chosen` is the
+    better one: 1.0 for hard labels. `win_probabilities` are those of chosen and rejected against the whole group, where
+    the objective wants them (SPPO); `source` is another model's response that is preferred too (WRPO).
 
     Example:
         PreferencePair(prompt=prompt, chosen=a, rejected=b, margin=1.5, label_probability=1.0, provenance="judge")
@@ -345,7 +343,7 @@ class TrainingExample:
     label; (response, the same response after a judgment) for CUT; the responses to one prompt for a policy gradient.
     `scores` has one entry a sequence where the objective wants them (attribute regression: one an attribute, NaN where
     it is missing). `label_probability` is the probability that the first of a pair is the better one. `progress` is the
-    share of the round's update before this example, in [0, 1): it sets the learning rate.
+    share of the round's update before this example, in [0, 1), `share` its own: they set the learning rate.
 
     Example:
         TrainingExample(id="maths-001", sequences=(chosen, rejected), progress=0.25)
@@ -354,6 +352,7 @@ class TrainingExample:
     id: str
     sequences: tuple[TokenSequence, ...]
     progress: float
+    share: float = field(default=0.0, compare=False)
     scores: tuple[float, ...] = ()
     label_probability: float = 1.0
     desirable: bool = True

@@ -24,10 +24,26 @@ def training_examples(
 
     Args:
         first: position of the shard's first prompt in the epoch.
-        num_prompts: prompts of the epoch; with `epoch` and `epochs` it gives each example's progress.
+        num_prompts: prompts of the epoch; with `epoch` and `epochs` it gives each example's progress and share.
 
-    Example: the third of four prompts in the second of two epochs has progress (1 + 2/4) / 2 = 0.75.
+    Example: the third of four prompts in the second of two epochs has progress (1 + 2/4) / 2 = 0.75, and its share of
+    the update is 1/8.
     """
+    share = 1 / (num_prompts * epochs)
+    return [
+        replace(example, share=share) for example in _placed(outcomes, objective, first, num_prompts, epoch, epochs)
+    ]
+
+
+def _placed(
+    outcomes: Sequence[PairingOutcome],
+    objective: ObjectiveConfig,
+    first: int,
+    num_prompts: int,
+    epoch: int,
+    epochs: int,
+) -> list[TrainingExample]:
+    """The examples with their progress."""
     placed = [(outcome, (epoch + (first + offset) / num_prompts) / epochs) for offset, outcome in enumerate(outcomes)]
     pairs = [(outcome.pair, progress) for outcome, progress in placed if outcome.pair is not None]
     groups = [(outcome.group, progress) for outcome, progress in placed if outcome.group is not None]

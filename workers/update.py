@@ -176,7 +176,7 @@ class Update:
             # DeepSpeed averages over ranks: the step's gradient is that of the sum over its examples, by `total`.
             scale = self.world_size / total if micro else 0.0
             self.engine.backward(losses_E.sum() * scale)
-        learning_rate = self._set_learning_rate(examples[0].progress)
+        learning_rate = self._set_learning_rate(examples[0].progress, examples[-1].progress + examples[-1].share)
         grad_norm = optimizer_step(self.engine, f"step {self.steps + 1} on {_ids(examples)}")
         self.steps += 1
         seconds = time.monotonic() - started
@@ -202,10 +202,11 @@ class Update:
         trained = trained_sequences(self.config.objective, example)
         return max(packed_length(trained), packed_length(example.sequences[len(trained) :]))
 
-    def _set_learning_rate(self, progress: float) -> float:
+    def _set_learning_rate(self, progress: float, end: float) -> float:
         learner = self.config.learner
         rate = learner.learning_rate * learning_rate_factor(
             progress,
+            end=end,
             schedule=learner.schedule,
             warmup_fraction=learner.warmup_fraction,
             final_fraction=learner.final_lr_fraction,

@@ -9,11 +9,26 @@ SIZES = (
     "evaluation.num_prompts=4",
     "evaluation.sampling.max_tokens=10",
 )
-# Steps of two prompts: warmed up from zero, the first of several steps moves nothing.
 ONE_PHASE = ("run.rounds=1", "run.prompts_per_round=8", "learner.pairs_per_step=2")
 IMITATING = ("sft", "alpagasus", "long_is_more")  # learn from demonstrations alone
-# These drop responses that are cut, as a tiny model's nearly all are.
-WHOLE = ("rlcd", "rlcd_rescore", "rlaif", "rlcd_dpo", "context_distillation")
+# A tiny model's responses are nearly all cut, and a big model's recipe drops such: they are kept here.
+KEPT = "generation.truncated=keep"
+WHOLE = ("aft", "self_moa")  # but for these
+# Phases whose generation is one of their own.
+CUT_PHASES = {
+    "alpacafarm_best_of_n": ("train",),
+    "alpacafarm_expert_iteration": ("train",),
+    "autopm": ("depth",),
+    "meta_rewarding": ("judge_1", "judge_2"),
+    "self_rewarding_eft": ("eft",),
+    "self_taught_evaluator": ("judge",),
+}
+
+
+def kept_when_cut(recipe: str) -> list[str]:
+    """Overrides of a recipe that samples."""
+    phases = [f"phases.{phase}.{KEPT}" for phase in CUT_PHASES.get(recipe, ())]
+    return phases if recipe in WHOLE else [KEPT, *phases]
 
 
 def given_responses(folder: Path, rows: int = 8) -> str:

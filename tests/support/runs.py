@@ -22,6 +22,7 @@ TINY_SIZES = (
     "generation.sampling.max_tokens=24",
     "evaluation.num_prompts=6",
     "evaluation.sampling.max_tokens=24",
+    "generation.truncated=keep",
     "learner.learning_rate=1e-3",
     "learner.pairs_per_step=4",
     "learner.pairs_per_device=2",

@@ -123,8 +123,9 @@ class ScriptedLearner:
             step, self.pending = self.pending[: self.size], self.pending[self.size :]
             self.learnt.extend(step)
             rate = learning_rate_factor(
-                step[0].progress, schedule="constant", warmup_fraction=self.warmup_fraction, final_fraction=1.0
-            )
+                step[0].progress, end=step[-1].progress + step[-1].share, schedule="constant",
+                warmup_fraction=self.warmup_fraction, final_fraction=1.0,
+            )  # fmt: skip
             measured = {"loss": 0.5, "learning_rate": rate, "tokens_per_s": 1.0}
             steps.append({"step": len(self.learnt), "pairs": len(step), **measured})
         return steps

@@ -1,20 +1,22 @@
 """One engine for all recipes, and how one is played on it."""
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from support.one_engine import OneEngine
-from support.recipe_runs import IMITATING, SIZES, WHOLE
+from support.recipe_runs import IMITATING, SIZES, kept_when_cut
+from support.updates import tensors_in
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.ledger import Ledger
 
 GUIDE = Path(__file__).parents[3] / "docs" / "adding-a-method.md"
 SAMPLED = "generation.sampling.max_tokens=10"
-KEPT = "generation.truncated=keep"
 
 
 @pytest.fixture(scope="package")
@@ -40,14 +42,26 @@ def engine(tiny_model: Path, mine: Path) -> Iterator[OneEngine]:
     sys.path.remove(str(mine))
 
 
+def assert_learnt(ledger: Ledger) -> None:
+    """The first round with steps moved what it trains, a policy or a reward model: another hash, and other weights."""
+    manifests = map(ledger.manifest, itertools.count(1))
+    manifest = next(one for one in manifests if one["learn"]["steps"])
+    before, after = manifest["start"], manifest["reward_model"] or manifest["policy"]
+    assert before["sha256"] != after["sha256"]
+    old, new = (tensors_in(Path(ledger.root, policy["path"])) for policy in (before, after))
+    moved = max(float((new[name] - old.get(name, torch.zeros(()))).abs().max()) for name in new)
+    assert moved > 0, "no weight has changed"
+
+
 @pytest.fixture
 def play(engine: OneEngine, tiny_model: Path, tmp_path: Path) -> Callable[..., Ledger]:
     def run(recipe: str, *overrides: str, config_dir: Path | None = None) -> Ledger:
         words = ["model=local", f"model.path={tiny_model}", f"recipe={recipe}", *SIZES, *overrides]
         if recipe not in (*IMITATING, "steerlm"):  # these sample nothing
-            words.insert(0, SAMPLED)
-        if recipe in WHOLE:
-            words.insert(0, KEPT)
-        return engine.run(load_config([*words, f"run.root={tmp_path}", f"run.name={recipe}"], config_dir=config_dir))
+            words = [SAMPLED, *kept_when_cut(recipe), *words]
+        words = [*words, f"run.root={tmp_path}", f"run.name={recipe}"]
+        ledger = engine.run(load_config(words, config_dir=config_dir))
+        assert_learnt(ledger)
+        return ledger
 
     return run

@@ -6,6 +6,7 @@ from statistics import fmean
 
 import pytest
 from support.one_engine import OneEngine
+from support.recipe_runs import KEPT
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.config import Config
@@ -34,7 +35,7 @@ FOOLED = ("judge=function", "judge.function=support.rewards:characters")
 @pytest.fixture
 def configured(tiny_model: Path, tmp_path: Path) -> Callable[..., Config]:
     def config(name: str, *overrides: str) -> Config:
-        words = ["model=local", f"model.path={tiny_model}", *SIZES, *overrides]
+        words = ["model=local", f"model.path={tiny_model}", KEPT, *SIZES, *overrides]
         return load_config([*words, f"run.root={tmp_path}", f"run.name={name}"])
 
     return config

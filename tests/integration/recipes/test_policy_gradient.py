@@ -23,6 +23,7 @@ TINY = (
     "generation=plain",
     "generation.samples_per_prompt=8",
     "generation.sampling={temperature: 1.0, top_p: 1.0, max_tokens: 6}",
+    "generation.truncated=keep",
     "pairing=group",
     "pairing.min_responses=2",
     "judge=function",

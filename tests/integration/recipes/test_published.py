@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.one_engine import OneEngine
-from support.recipe_runs import ONE_PHASE, SIZES
+from support.recipe_runs import KEPT, ONE_PHASE, SIZES
 from support.updates import assert_close, furthest, tensors_in
 
 from roundelay.launch.config_loading import load_config
@@ -24,9 +24,9 @@ def test_what_is_published_and_synced_is_the_extrapolation_of_what_was_trained(
     A sync of anything else would have stopped the run."""
 
     def run(name: str, *more: str) -> Ledger:
-        words = ["model=local", f"model.path={tiny_model}", "recipe=self_rewarding", *SIZES, *ONE_PHASE, how, *more]
+        words = ["model=local", f"model.path={tiny_model}", "recipe=self_rewarding", KEPT, *SIZES, *ONE_PHASE, how]
         return engine.run(
-            load_config([*words, "learner.learning_rate=1e-3", f"run.root={tmp_path}", f"run.name={name}"])
+            load_config([*words, *more, "learner.learning_rate=1e-3", f"run.root={tmp_path}", f"run.name={name}"])
         )
 
     same, further = (

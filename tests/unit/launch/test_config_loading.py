@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 from support.configs import RECIPE_NEEDS
+from support.planned_rates import planned_rates
 
 from roundelay.launch.config_loading import (
     CONFIG_ROOT,
@@ -33,6 +34,7 @@ from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
     DpoObjective,
+    NoObjective,
     ObjectiveConfig,
     PairObjective,
     PolicyGradientObjective,
@@ -112,6 +114,10 @@ POLICY_GRADIENT = (
     "pairing=group", "pairing.min_responses=2", "generation.sampling.temperature=1", "generation.sampling.top_p=1",
 )  # fmt: skip
 
+# Whose responses have to be whole on a small model, too; and policy gradients, whose reward is told of cut ones.
+WHOLE_ON_A_LAPTOP = ("aft", "coh", "conditional_bc", "self_moa")
+PUNISHES_CUT = ("alpacafarm", "rlaif", "rlcd", "rlcd_rescore")
+
 CRITIQUES = ("pairing=critiqued", "judge=critique")
 
 
@@ -165,6 +171,35 @@ def test_every_recipe_goes_with_every_model(recipe: str, model: str) -> None:
     assert parse_config(config_values(config)) == config
     assert config.recipe.title and config.recipe.paper and config.recipe.differs
     assert config.run.prompts_per_shard <= config.run.prompts_per_round
+    learning = [config.at(round) for round in range(1, config.run.rounds + 1)]
+    first = next(phase for phase in learning if not isinstance(phase.objective, NoObjective))
+    assert min(planned_rates(first)) > 0, "every step of its first learning round moves the policy"
+    cut = {phase.generation.truncated for phase in learning if not isinstance(phase.generation, GivenGeneration)}
+    small = {"keep", *(["drop"] if recipe in WHOLE_ON_A_LAPTOP else [])}
+    assert cut <= (small if model == "smollm2_135m" else {"drop", *(["keep"] if recipe in PUNISHES_CUT else [])})
+
+
+@pytest.mark.parametrize(
+    ("changes", "rates"),
+    [
+        # One step: as long as its warm-up is, the whole rate.
+        (["run.prompts_per_round=64", "learner.pairs_per_step=128", "learner.warmup_fraction=0.1"], [1.0]),
+        # Two epochs of 32 and 16 prompts, which end at 1/3, 1/2, 5/6 and 1 of the update.
+        (["run.prompts_per_round=48", "learner.pairs_per_step=32", "learner.epochs=2", "learner.warmup_fraction=0.75"],
+         [4 / 9, 2 / 3, 1.0, 1.0]),
+    ],
+)  # fmt: skip
+def test_the_planned_rates_are_those_of_the_steps_of_a_round(changes: list[str], rates: list[float]) -> None:
+    """With a constant schedule: a step's end over the warm-up, at most 1."""
+    config = load(*changes, "learner.schedule=constant", "learner.learning_rate=1.0")
+    assert planned_rates(config) == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("rate", ["0", "0.0", "-1e-6", "nan"])
+def test_a_learning_rate_that_teaches_nothing_is_refused(rate: str) -> None:
+    """No step of a rate above zero has rate zero: see `test_no_step_of_any_update_has_rate_zero`."""
+    with pytest.raises(ConfigError, match=r"learner\.learning_rate"):
+        load(f"learner.learning_rate={rate}")
 
 
 @pytest.mark.parametrize("name", [member for group, member in MEMBERS if group == SCALING])
