@@ -1,6 +1,7 @@
 """What recipes there are, and what each does, in sentences made of its configuration."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .conditioning_words import asked_under, conditioned
-from .config_loading import compose_dict, file_values, group_members, nearest, parse_config
+from .config_loading import (
+    compose_dict,
+    config_values,
+    file_values,
+    flatten,
+    group_members,
+    nearest,
+    parse_config,
+)
 from .filter_words import kept
 from .objective_words import learnt
 from .plan import phases_of
@@ -78,12 +87,56 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
         console.print(Text(f"\nThen these phases come again, until round {config.run.rounds}", style="cyan"))
     console.print(Text("\nBefore the first round, and after every round", style="cyan"))
     console.print(_grid([("evaluate", _evaluated(config))]))
+    _print_papers_values(console, config)
     console.print(
         Text(
             f"\nSizes are the recipe's own; a model may scale them. A run's: roundelay run --dry-run recipe={name} …",
             style="dim",
         )
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedValue:
+    """A value of the paper beside the recipe's, as text ("–": the recipe has no such thing)."""
+
+    key: str
+    paper: str
+    here: str
+    differs: bool
+    source: str
+
+
+def compared_with_paper(config: Config) -> list[ComparedValue]:
+    """The paper's values beside those of `config`, in the recipe's order."""
+    here = flatten(config_values(config))
+    return [
+        ComparedValue(
+            key=key,
+            paper=_shown(value),
+            here=_shown(here[key]) if key in here else "–",
+            differs=key not in here or _shown(here[key]) != _shown(value),
+            source=part.source,
+        )
+        for part in config.recipe.paper_values
+        for key, value in part.values.items()
+    ]
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _print_papers_values(console: Console, config: Config) -> None:
+    rows = compared_with_paper(config)
+    if not rows:
+        return
+    sources = dict.fromkeys(row.source for row in rows)
+    console.print(Text(f"\nThe paper's values ({'; '.join(sources)})", style="cyan"))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(Text, (f"  {row.key}", row.paper, f"here: {row.here}" if row.differs else "")))
+    console.print(table)
 
 
 def _with_names_of_gaps(value: Any, key: str = "") -> Any:

@@ -5,7 +5,7 @@ impossible is refused by `config_checks`.
 """
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -40,14 +40,29 @@ from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 from .prompts_config import PromptsConfig
 
+PaperValue: TypeAlias = str | int | float | bool | None | tuple[str | float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PaperValues:
+    """What a paper has, by the configuration key that sets it here; and where that stands (its text, its authors' code,
+    notes on it). Keys that there are none of, and words, are things that this project does not have."""
+
+    source: str
+    values: Frozen[PaperValue]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RecipeInfo:
-    """What `roundelay recipes` prints: a recipe's title, paper and how faithful it is."""
+    """What `roundelay recipes` prints: a recipe's title, paper and how faithful it is.
+
+    `differs` names every key whose value on an unscaled model (model=local) is not the paper's.
+    """
 
     title: str
     paper: str
     differs: str
+    paper_values: tuple[PaperValues, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -658,7 +658,7 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     assert (learner.schedule, learner.optimizer) == ("constant", "carried")
     objective = ppo.objective
     assert isinstance(objective, PpoObjective)
-    assert (objective.kl_coefficient, objective.kl_estimator, objective.kl_clamp_min) == (0.0067, "k1", 0.0)
+    assert (objective.kl_coefficient, objective.kl_estimator, objective.kl_clamp_min) == (0.004, "k1", 0.0)
     assert (objective.gamma, objective.lam, objective.clip, objective.value_clip) == (1.0, 1.0, 0.2, 0.2)
     assert (objective.value_weight, objective.whiten_rewards, objective.missing_eos_reward) == (0.1, True, -1.0)
     assert objective.reference.policy == "initial"
