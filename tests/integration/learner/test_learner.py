@@ -301,7 +301,7 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
 
 NAN_GRADIENT = (
     "objective=function", "objective.function=support.objectives:dpo_with_nan_gradient",
-    "objective.parameters={beta: 0.1}",
+    "+objective.parameters.beta=0.1",
 )  # fmt: skip
 
 
