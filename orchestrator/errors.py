@@ -18,6 +18,10 @@ class UserError(ValueError):
         self.remedy = printable(remedy)
         super().__init__(f"{self.what}\n  remedy: {self.remedy}")
 
+    def __reduce__(self) -> tuple[type["UserError"], tuple[str, str]]:
+        """An exception is rebuilt from its arguments where it arrives from an actor: here they are two."""
+        return type(self), (self.what, self.remedy)
+
 
 class ConfigError(UserError):
     """The configuration or an input file is wrong: exit code 2."""

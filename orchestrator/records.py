@@ -133,13 +133,11 @@ class Judgment:
     """One vote on one rollout, or on two: then `probability` is that of `sample` being better than `other`.
 
     `score` and `probability` are None unless `status` is "parsed": a failed parse never becomes a number. `choice_mass`
-    is the probability the judge put on all scores or options together (None where text was parsed): how far the answer
-    was the judge's own next word. `attributes` are the values of a judge of several, in its order; the score is made of
-    them. `agrees` is whether a validator says yes to the response. The judge's token ids are kept of what it wrote in
-    words, and of a validator's answer, so that a judge can be trained on them; they are empty elsewhere.
-    `critiqued_prompt_token_ids` are those of the conversation with the judgment's words in it, of a judge that writes
-    for CUT. Of two responses, even votes show `sample` first, odd ones `other`; a panel's votes are numbered on from
-    member to member.
+    is the probability the judge put on all scores or options together (None where text was parsed). `attributes` are
+    the values of a judge of several, of which the score is made. `agrees` is whether a validator says yes. The judge's
+    token ids are kept of what it wrote in words, and of a validator's answer, to train a judge on; they are empty
+    elsewhere. `critiqued_prompt_token_ids` are those of the conversation with the judgment in it, for CUT. Of two
+    responses, even votes show `sample` first, odd ones `other`; a panel's votes are numbered on by member.
 
     Example:
         Judgment(prompt_id="maths-001", sample=0, vote=0, status="parsed", score=3.5, choice_mass=0.2, text="")
