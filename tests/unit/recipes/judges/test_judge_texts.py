@@ -199,6 +199,26 @@ FILLERS = [
     "helpfulness: 3, ", "needs revision:", "Needs revision: 1 ", "\"", "`", "a", "a ", "é", "_", "</", "< prompt",
     "<prompt ", "score (out of ", "$",
 ]  # fmt: skip
+# (what a text begins with, what it is full of, what it ends with): fillers alone, and blanks within a form.
+GROWING = [
+    *(("", filler, ending) for filler in FILLERS for ending in ("", "\nScore: 4x")),
+    *(
+        (opening, blank, "x")
+        for opening in (
+            "1. x",
+            "Score",
+            "Score:",
+            "Score: 4",
+            "Score: 1 +",
+            "[[",
+            "[[7",
+            "<",
+            "<think",
+            "Needs revision:",
+        )
+        for blank in (" ", "\t", "*", " \t*")
+    ),
+]
 
 
 def _whole(read: Callable[[str, bool], object]) -> Callable[[str], object]:
@@ -232,14 +252,13 @@ def test_every_parser_is_linear_in_the_text(parser: str) -> None:
     """Eight times the text takes eight times as long; quadratic would be 64 times. The bound is 24, and a measurement
     beyond it is made again: noise passes, growth does not."""
     parse = PARSERS[parser]
-    for filler in FILLERS:
-        for ending in ("", "\nScore: 4x"):
-            short, long = (filler * (size // len(filler)) + ending for size in (2_000, 16_000))
-            for attempt in range(4):
-                took = _seconds(parse, long)
-                if took < 0.002 or took < 24 * _seconds(parse, short):
-                    break
-                assert attempt < 3, f"{parser} takes {took:.3f} s for 16 kB of {filler!r} and {ending!r}"
+    for opening, filler, ending in GROWING:
+        short, long = (opening + filler * (size // len(filler)) + ending for size in (2_000, 16_000))
+        for attempt in range(4):
+            took = _seconds(parse, long)
+            if took < 0.002 or took < 24 * _seconds(parse, short):
+                break
+            assert attempt < 3, f"{parser}: {took:.3f} s for 16 kB of {filler!r} from {opening!r} to {ending!r}"
 
 
 # ------------------------------------------------------------------------------------------------------------ documents
