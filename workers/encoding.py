@@ -51,12 +51,21 @@ class ChatEncoder:
     @cached_property
     def _conversations(self) -> list[Rendered]:
         conversations = rendered(self.tokenizer)
-        if not any(one.roles == "u" for one in conversations):
+        if not conversations:
             raise ConfigError(
-                f"model.path={self.path} has a chat template that does not write a user's message as it is",
+                f"model.path={self.path} has a chat template that does not write a user's message as it is"
+                f"{self._refusal()}",
                 "use a model whose template takes messages of plain text",
             )
         return conversations
+
+    def _refusal(self) -> str:
+        """What the template says to a user's message, where it raises."""
+        try:
+            self.tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+        except Exception as error:  # a template raises what it likes
+            return f" ({type(error).__name__}: {_first_line(error)})"
+        return ""
 
     @cached_property
     def _marks(self) -> Marks:

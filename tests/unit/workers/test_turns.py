@@ -273,3 +273,9 @@ def test_a_template_that_leaves_a_message_out_is_refused(tmp_path: Path) -> None
     write_chat_tokenizer(tmp_path, f"{{% for message in messages %}}{parts}{{% endfor %}}")
     with pytest.raises(ConfigError, match=r"chat template that does not write a user's message"):
         ChatEncoder(str(tmp_path))
+
+
+def test_a_template_that_takes_no_conversation_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    write_chat_tokenizer(tmp_path, "{{ raise_exception('only tools may speak') }}")
+    with pytest.raises(ConfigError, match=r"does not write a user's message as it is \(.*only tools may speak\)"):
+        ChatEncoder(str(tmp_path))
