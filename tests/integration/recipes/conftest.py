@@ -48,7 +48,7 @@ def assert_learnt(ledger: Ledger) -> None:
     manifest = next(one for one in manifests if one["learn"]["steps"])
     before, after = manifest["start"], manifest["reward_model"] or manifest["policy"]
     assert before["sha256"] != after["sha256"]
-    old, new = (tensors_in(Path(ledger.root, policy["path"])) for policy in (before, after))
+    old, new = (tensors_in(ledger.absolute(policy["path"])) for policy in (before, after))
     moved = max(float((new[name] - old.get(name, torch.zeros(()))).abs().max()) for name in new)
     assert moved > 0, "no weight has changed"
 
