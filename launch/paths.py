@@ -22,9 +22,9 @@ def at_home(text: str) -> str:
     return os.path.expanduser(text) if re.match(r"~[^/@=]*(/|$)", text) else text
 
 
-def path_at_home(text: str) -> Path:
+def path_at_home(path: str | Path) -> Path:
     """A path that may begin with `~`."""
-    return Path(at_home(text))
+    return Path(at_home(str(path)))
 
 
 def with_home(values: Any, key: str = "") -> Any:
