@@ -211,6 +211,9 @@ def compare(
             help="A file of rows with id (or instruction) and difficulty, for length control.",
         ),
     ] = None,
+    gamed: Annotated[
+        Path | None, typer.Option(help="AlpacaEval's file of gamed baselines (.csv), for length control too.")
+    ] = None,
     config_dir: ConfigDir = None,
 ) -> None:
     """Win rate of two policies on the held-out prompts that both answered; of one RUN, all its rounds on one scale.
@@ -237,6 +240,7 @@ def compare(
             keep_truncated=keep_truncated,
             length_rule=length_rule,
             difficulties=difficulties,
+            gamed=gamed,
             observer=progress,
         )
     print_parts(parts)

@@ -19,7 +19,7 @@ from .comparison_reports import match_report, ranking_report, third_party_report
 from .judging import JudgeSetup, judge_setup
 from .kept_comparisons import judged_once
 from .matches import Figuring, Match, Side, match_of, report_on
-from .prompt_files import SUFFIXES, read_difficulties, read_outputs
+from .prompt_files import SUFFIXES, read_difficulties, read_gamed, read_outputs
 from .reports import plain
 from .rounds import FinishedRound, finished_round, finished_rounds, heldout_responses, kept_policy, run_and_round
 
@@ -38,6 +38,7 @@ def compare(
     keep_truncated: bool,
     length_rule: int | None,
     difficulties: Path | None,
+    gamed: Path | None,
     observer: Observer,
 ) -> list[Text | Table]:
     """Judge what is not judged yet, and keep it in the first run's directory. `third_party` is a model that judges two
@@ -47,6 +48,7 @@ def compare(
         keep_truncated: judge also responses that the token limit cut.
         length_rule: WildBench's K in characters, -1 for off; None where nobody says.
         difficulties: a file with the difficulty of every prompt, for the length-controlled win rate.
+        gamed: a file with rows of gamed baselines, for the same.
 
     Returns:
         the figures, to be printed.
@@ -61,7 +63,7 @@ def compare(
     judge = judge_setup(first, overrides, weights=weights, config_dir=config_dir)
     third = judge_setup(first, overrides, weights=third_party, config_dir=config_dir) if third_party else None
     matches = [match_of(a, b, num_prompts, draw, keep_truncated=keep_truncated) for a, b in meetings]
-    figuring = _figuring(judge, length_rule, difficulties, matches)
+    figuring = _figuring(judge, length_rule, difficulties, gamed, matches)
 
     def compared_by(judge: JudgeSetup) -> list[list[Comparison]]:
         def report(index: int, comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -130,13 +132,23 @@ def _answered(of: FinishedRound) -> list[Prompt]:
 
 
 def _figuring(
-    judge: JudgeSetup, length_rule: int | None, difficulties: Path | None, matches: Sequence[Match]
+    judge: JudgeSetup,
+    length_rule: int | None,
+    difficulties: Path | None,
+    gamed: Path | None,
+    matches: Sequence[Match],
 ) -> Figuring:
     """What the figures hang on.
 
     Raises:
-        ConfigError: the length rule would do nothing, or the difficulties do not fit the prompts.
+        ConfigError: the length rule would do nothing, the difficulties do not fit the prompts, or gamed rows come
+            without any.
     """
+    if gamed is not None and difficulties is None:
+        raise ConfigError(
+            f"--gamed {gamed} without --difficulties: its rows have difficulties, and the prompts need theirs",
+            "give both, or leave --gamed out",
+        )
     if length_rule is not None and not judge.graded:
         raise ConfigError(
             f"--length-rule {length_rule} would do nothing: it is WB-Reward's, of a judge with grades",
@@ -148,4 +160,5 @@ def _figuring(
         graded=judge.graded,
         length_rule=None if rule < 0 else rule,
         difficulties=read_difficulties(difficulties, list(prompts.values())) if difficulties else None,
+        gamed=read_gamed(gamed) if gamed else (),
     )

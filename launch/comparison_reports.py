@@ -31,7 +31,7 @@ def match_report(
         *([("prompts left out", in_words(match.left_out))] if match.left_out else []),
         ("a wins", f"{percent(rate.win_rate)} (95% interval {between((rate.low, rate.high))})"),
         ("  wins, ties, losses", f"{rate.wins}, {rate.ties}, {rate.losses}"),
-        ("  length-controlled", _controlled(report.length_controlled, figuring)),
+        (f"  {_named(figuring)}", _controlled(report.length_controlled, figuring)),
         *_judges_own(report, rate, judge, figuring),
         ("characters a, b", f"{chars(report.chars_a)}, {chars(report.chars_b)}"),
         ("judge: parse rate", percent(1.0 - rate.unparsable / rate.comparisons)),
@@ -85,7 +85,7 @@ def ranking_report(
         "Elo",
         "95% interval",
         "wins against initial",
-        "length-controlled",
+        _named(figuring),
     ):
         table.add_column(column)
     for row in rate(battles):
@@ -113,9 +113,16 @@ def _player(side: Side) -> str:
 
 
 def _missing(figuring: Figuring) -> str:
-    """What AlpacaEval's length control has and this one has not."""
+    """Which of AlpacaEval's length control's inputs are there."""
+    if figuring.gamed:
+        return f"with {len(figuring.gamed)} rows of gamed baselines"
     without = "" if figuring.difficulties else "without prompt difficulties (ψ = 0) and "
     return f"{without}without rows of gamed baselines"
+
+
+def _named(figuring: Figuring) -> str:
+    """Without difficulties the figure is not what AlpacaEval calls by this name."""
+    return "length-controlled" if figuring.difficulties else "LC (no difficulties)"
 
 
 def _controlled(controlled: LengthControlled | None, figuring: Figuring) -> str:

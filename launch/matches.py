@@ -11,7 +11,7 @@ from ..orchestrator.records import Message, Prompt, Rollout
 from ..orchestrator.subset import fresh_subset
 from ..recipes.evaluation.bias import length_preference, list_preference
 from ..recipes.evaluation.comparisons import Comparison
-from ..recipes.evaluation.length_controlled import EVEN, LengthControlled, length_controlled
+from ..recipes.evaluation.length_controlled import EVEN, GamedRow, LengthControlled, length_controlled
 from ..recipes.evaluation.wildbench import mean_wb_reward
 from ..recipes.evaluation.win_rate import WinRate, win_rate
 from .judging import ResponsePair
@@ -39,7 +39,7 @@ class Match:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figuring:
     """What figures hang on beside comparisons: whether verdicts have WildBench's grades, its length rule (characters,
-    None for off), and the difficulties of prompts by id, where they are known.
+    None for off), the difficulties of prompts by id, and rows of gamed baselines, where there are some.
 
     Example:
         Figuring(graded=True, length_rule=500, difficulties=None)
@@ -48,6 +48,7 @@ class Figuring:
     graded: bool
     length_rule: int | None
     difficulties: Mapping[str, float] | None
+    gamed: Sequence[GamedRow] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +74,11 @@ class MatchReport:
 def report_on(match: Match, comparisons: Sequence[Comparison], figuring: Figuring) -> MatchReport:
     """The figures of a match. A policy against itself has a length-controlled win rate of exactly a half."""
     texts = {pair.prompt.id: (pair.a, pair.b) for pair in match.pairs}
-    controlled = EVEN if _same_policy(match) else length_controlled(comparisons, difficulty=figuring.difficulties)
+    controlled = (
+        EVEN
+        if _same_policy(match)
+        else length_controlled(comparisons, difficulty=figuring.difficulties, gamed=figuring.gamed)
+    )
     return MatchReport(
         win_rate=win_rate(comparisons),
         length_controlled=controlled,

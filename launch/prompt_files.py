@@ -4,14 +4,16 @@ A row names its prompt by `instruction`, the text of the user's only turn (Alpac
 that is asked about has exactly one row. What files hold is data: it is read, compared and shown to a judge, no more.
 """
 
+import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.records import Message, Prompt, Rollout
+from ..recipes.evaluation.length_controlled import GamedRow
 from ..recipes.judges.rendering import shown_response
 from .row_files import file_rows
 
@@ -54,6 +56,48 @@ def read_difficulties(path: Path, prompts: Sequence[Prompt]) -> dict[str, float]
     """
     rows, _ = _rows_of(path, prompts)
     return {identity: _difficulty(*placed) for identity, placed in rows.items()}
+
+
+def read_gamed(path: Path) -> list[GamedRow]:
+    """The rows of gamed baselines, of a file as AlpacaEval publishes it (.csv), or one of rows with the same names:
+    `preference` (from 0 to 1), `std_delta_len` and `instruction_difficulty`.
+
+    Raises:
+        ConfigError: the file cannot be read, holds no row, or a value is none.
+    """
+    rows = [
+        GamedRow(
+            preference=_finite(where, row, "preference", 0.0, 1.0),
+            std_delta_len=_finite(where, row, "std_delta_len"),
+            difficulty=_finite(where, row, "instruction_difficulty"),
+        )
+        for where, row in (_csv_rows(path) if path.suffix == ".csv" else file_rows(path))
+    ]
+    if not rows:
+        raise ConfigError(f"{path} holds no row", "give AlpacaEval's file of gamed baselines, or leave it out")
+    return rows
+
+
+def _csv_rows(path: Path) -> Iterator[Placed]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                yield f"{path}:{reader.line_num}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", "check that the file is whole") from error
+
+
+def _finite(where: str, row: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    value = row.get(name) if isinstance(row, Mapping) else None
+    try:
+        number = math.nan if isinstance(value, bool) or value is None else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and low <= number <= high):
+        limits = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
+        raise ConfigError(f"{where}: {name} is {value!r:.60}, no number{limits}", "give every row one")
+    return number
 
 
 def _rows_of(path: Path, prompts: Sequence[Prompt]) -> tuple[dict[str, Placed], int]:

@@ -41,7 +41,7 @@ def test_two_rounds_are_judged_in_both_orders_on_the_prompts_that_both_answered(
     assert (engine.starts, engine.asked) == (1, 24)
     assert row(out, "a wins")[0].startswith("100.0% (95% interval 75.8% to 100.0%)")
     assert row(out, "wins, ties, losses") == ["12, 0, 0"]
-    assert "ψ = 0" in row(out, "length-controlled")[0]
+    assert "ψ = 0" in row(out, "LC (no difficulties)")[0]
     assert row(out, "judge: same both ways round") == ["100.0%"]
     assert row(out, "judge: parse rate") == ["100.0%"]
     assert f"a: {run}:1\nb: {run}:0\n" in out
@@ -102,7 +102,7 @@ def test_identical_responses_need_no_engine_and_a_policy_is_even_with_itself(
     assert (code, engine.starts) == (0, 0)
     assert row(out, "wins, ties, losses") == ["0, 12, 0"]
     assert row(out, "a wins")[0].startswith("50.0%")
-    assert row(out, "length-controlled")[0].startswith("50.0%")
+    assert row(out, "LC (no difficulties)")[0].startswith("50.0%")
 
 
 def test_runs_are_compared_where_their_prompts_coincide_and_told_apart_where_they_differ(
@@ -118,7 +118,7 @@ def test_runs_are_compared_where_their_prompts_coincide_and_told_apart_where_the
     assert row(out, "prompts that both answered") == ["4"]
     assert "different run.seed: 0 and 5" in out
     assert "sampled differently" in out and "'top_p': 0.5" in out
-    assert row(out, "length-controlled") == ["too few readable comparisons"]
+    assert row(out, "LC (no difficulties)") == ["too few readable comparisons"]
     assert kept(one) and not kept(other)
 
 

@@ -149,7 +149,7 @@ def test_difficulties_enter_the_length_controlled_win_rate_and_what_is_missing_i
     """a is preferred on odd prompts, whose difficulty is −1, and even on the others: ψ is below 0, and the output no
     longer says that it is missing. A prompt without a difficulty is refused."""
     run = make_run(tmp_path, "demo", [bad, half])
-    plain = row(call("compare", f"{run}:1", f"{run}:0")[1], "length-controlled")[0]
+    plain = row(call("compare", f"{run}:1", f"{run}:0")[1], "LC (no difficulties)")[0]
     assert "without prompt difficulties (ψ = 0) and without rows of gamed baselines" in plain
     rows = [{"instruction": text, "difficulty": 1.0 - 2.0 * (n % 2)} for n, text in enumerate(PROMPTS)]
     file = write_rows(tmp_path / "difficulties.jsonl", rows)
@@ -158,6 +158,16 @@ def test_difficulties_enter_the_length_controlled_win_rate_and_what_is_missing_i
     told = row(out, "length-controlled")[0]
     assert re.search(r"\(prompt difficulties, ψ = -\d\.\d\d; without rows of gamed baselines\)$", told)
     assert engine.starts == 1
+    gamed = tmp_path / "gamed.csv"
+    gamed.write_text("preference,std_delta_len,instruction_difficulty\n" + "0.25,-1.5,0.5\n" * 20)
+    with_gamed = ("compare", f"{run}:1", f"{run}:0", "--gamed", str(gamed))
+    out = call(*with_gamed, "--difficulties", file)[1]
+    assert "with 20 rows of gamed baselines" in row(out, "length-controlled")[0]
+    code, _, err = call(*with_gamed)
+    assert code == 2 and "without --difficulties" in err
+    gamed.write_text("preference,std_delta_len,instruction_difficulty\n1.25,-1.5,0.5\n")
+    code, _, err = call(*with_gamed, "--difficulties", file)
+    assert code == 2 and "gamed.csv:2: preference is '1.25', no number from 0 to 1" in err
     write_rows(tmp_path / "difficulties.jsonl", rows[:-2])
     code, _, err = call("compare", f"{run}:1", f"{run}:0", "--difficulties", file)
     assert code == 2 and "no row on 2 of 12 held-out prompts" in err and "Question 10" in err

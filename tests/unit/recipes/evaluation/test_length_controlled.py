@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.comparisons import comparison
 
 from roundelay.recipes.evaluation.comparisons import Comparison
-from roundelay.recipes.evaluation.length_controlled import length_controlled
+from roundelay.recipes.evaluation.length_controlled import GamedRow, length_controlled
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -72,6 +72,43 @@ def test_a_table_of_difficulties_is_used_where_there_is_one() -> None:
     )
     without = length_controlled(comparisons)
     assert without is not None and without.psi is None
+
+
+def test_rows_of_gamed_baselines_say_what_length_is_worth() -> None:
+    """a and b always write equally long: what the judge likes is in the gamed rows alone, θ = −2 at ψ = 1. 4000 of them
+    at a tenth of the weight weigh as much as the 400 comparisons, and the rate at equal lengths stays."""
+    comparisons, difficulty = biased(400, theta=0.0, phi=0.7, psi=1.0)
+    comparisons = [
+        comparison(one.probability, one.probability, prompt_id=one.prompt_id, chars=(90, 90)) for one in comparisons
+    ]
+    rng = np.random.default_rng(5)
+    gaps, hard = rng.normal(size=4000), rng.normal(size=4000)
+    preferences = sigmoid(-2.0 * np.tanh(gaps) + hard)
+    gamed = [
+        GamedRow(preference=float(p), std_delta_len=float(gap), difficulty=float(d))
+        for p, gap, d in zip(preferences, gaps, hard, strict=True)
+    ]
+    without = length_controlled(comparisons, difficulty=difficulty)
+    found = length_controlled(comparisons, difficulty=difficulty, gamed=gamed)
+    assert without is not None and found is not None and found.psi is not None
+    assert without.theta == 0.0
+    assert (found.theta, found.phi, found.psi) == (
+        pytest.approx(-2.0, abs=0.1),
+        pytest.approx(0.7, abs=0.05),
+        pytest.approx(1.0, abs=0.05),
+    )
+    assert found.win_rate == pytest.approx(without.win_rate, abs=0.01)
+    with pytest.raises(ValueError, match="give those of the prompts too"):
+        length_controlled(comparisons, gamed=gamed)
+
+
+def test_gamed_rows_say_nothing_of_the_policys_own_strength() -> None:
+    """At equal length and no difficulty a gamed row has no feature: whatever it says, φ is of the comparisons alone."""
+    comparisons, difficulty = biased(200, theta=-1.0, phi=0.5)
+    empty = [GamedRow(preference=0.9, std_delta_len=0.0, difficulty=0.0)] * 500
+    plain, found = (length_controlled(comparisons, difficulty=difficulty, gamed=rows) for rows in ((), empty))
+    assert plain is not None and found is not None
+    assert found.phi == pytest.approx(plain.phi, abs=0.02)
 
 
 def won(wins: int, of: int) -> list[Comparison]:
