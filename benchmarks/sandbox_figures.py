@@ -26,6 +26,8 @@ class Figures:
     true_accuracy: float
     judge_accuracy: float
     tokens: float
+    answers: tuple[int, ...] = ()  # of every held-out task, whether it is answered rightly
+    judgments: tuple[int, ...] = ()  # and how many of its pairs are judged rightly
 
 
 def tables(figures: Sequence[Figures], every_seed: Collection[str]) -> list[Table]:
@@ -35,7 +37,7 @@ def tables(figures: Sequence[Figures], every_seed: Collection[str]) -> list[Tabl
     seeds = len({one.seed for one in again})
     shown = [table(first, "seed 0")] if first else []
     if seeds > 1:
-        shown.append(table(again, f"{seeds} seeds, each its own start and held-out tasks"))
+        shown.append(table(again, f"up to {seeds} seeds, each its own start and held-out tasks"))
     return shown
 
 
