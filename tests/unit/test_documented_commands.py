@@ -1,26 +1,32 @@
-"""Every command that README, docs and configuration files show a user can be typed: its words are read, and compose."""
+"""Every command that README, docs and configuration files show a user runs, as far as one can without an engine."""
 
-import io
+import json
 import re
+import secrets
 import shlex
-from collections.abc import Iterator
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import typer
-from rich.console import Console
-from typer.core import TyperGroup
+from support.evaluation_commands import ScriptedEngine, bad, good, half, scoring
+from support.finished_runs import PROMPTS, make_run
+from support.tiny_model import write_moved
 
-from roundelay.launch.cli import app
-from roundelay.launch.config_loading import load_config
-from roundelay.launch.plan import print_plan
-from roundelay.launch.sweeps import expand
+from roundelay.launch import cli, judging
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SETTINGS = sorted((ROOT / "configs").rglob("*.yaml"))
-COMMAND = re.compile(r"^(?:\w+=\S* +)*roundelay (?:run|sweep)\b")  # variables of the environment may stand before it
+# Variables of the environment may stand before a command; one without its arguments is a name in a sentence.
+COMMAND = re.compile(
+    r"^(?:\w+=\S* +)*roundelay (?:(?:run|sweep|recipes)\b|(?:show|resume|compare|judge-accuracy) runs/)(?!.*\bNAME\b)"
+)
 
 
 def joined(lines: list[str]) -> Iterator[str]:
@@ -57,35 +63,97 @@ def documented() -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = list(dict.fromkeys(documented()))
+ROWS = 400  # of every file of the user's
+
+
+@pytest.fixture(scope="module")
+def users_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that commands name and this repository does not hold: files of prompts, models, what "Add your paper" writes,
+    finished runs and files to judge. The default model is a tiny one."""
+    folder = tmp_path_factory.mktemp("user")
+    for link in ("cache/smollm2-135m-instruct", "path/to/model", "PATH"):
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(tiny_model)
+    for seed, name in enumerate(("dpo", "sft", "other")):
+        write_moved(tiny_model, folder / "models" / name, scale=0.01, seed=seed)
+    for name in ("mine", "pairs", "ranked", "helpsteer"):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row(index))}\n" for index in range(ROWS)))
+    page = (ROOT / "docs" / "adding-a-method.md").read_text()
+    ((recipe,), code) = [re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "python")]
+    (folder / "mine" / "configs" / "recipe").mkdir(parents=True)
+    (folder / "mine" / "configs" / "recipe" / "my_paper.yaml").write_text(recipe)
+    (folder / "mine" / "my_paper.py").write_text("\n".join(code))
+    (folder / "my_rewards.py").write_text("def brevity(prompt, rollout):\n    return -len(rollout.text)\n")
+    (folder / "runs").mkdir()
+    for name in ("a", "b"):
+        make_run(folder / "runs", name, [bad, half, good, good])
+    outputs = [{"instruction": text, "output": half(text)} for text in PROMPTS]
+    (folder / "outputs.json").write_text(json.dumps(outputs))
+    shutil.copy(ROOT / "tests" / "support" / "labelled" / "llmbar.json", folder / "dataset.json")
+    labelled = (ROOT / "tests" / "support" / "labelled" / "rewardbench.jsonl").read_text().splitlines()
+    pq.write_table(pa.Table.from_pylist([json.loads(line) for line in labelled]), folder / "filtered.parquet")
+    return folder
+
+
+def row(index: int) -> dict[str, Any]:
+    """One of every kind of column that commands name."""
+    town = f"Name town {index} by a river."
+    answer = {"completion": f"Town {index}.", "chosen": f"Town {index}.", "response": f"Town {index}."}
+    labels = dict.fromkeys(("helpfulness", "correctness", "coherence", "complexity", "verbosity"), index % 5)
+    return {"id": str(index), "prompt": town, "question": town, **answer, "rejected": "None.",
+            "answers": [f"Town {index}.", "None."], **labels}  # fmt: skip
+
+
+Call = Callable[[str], tuple[int, str]]
 
 
 @pytest.fixture
-def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that commands name and this repository does not hold: the config directory of "Add your paper". Prompts and
-    models that they name are looked at when a run begins, after what is checked here."""
-    ((recipe,),) = [re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "adding-a-method.md").read_text(), re.DOTALL)]
-    (tmp_path / "mine" / "configs" / "recipe").mkdir(parents=True)
-    (tmp_path / "mine" / "configs" / "recipe" / "my_paper.yaml").write_text(recipe)
-    monkeypatch.chdir(tmp_path)
+def typed(users_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
+    """A command as a shell would start it, in the user's folder: exit code, and what was printed. What it runs is what
+    users run, but for the engines: a run is left where its actors would start, and a judge's answers are a script."""
+    monkeypatch.chdir(users_folder)
+    monkeypatch.setenv("ROUNDELAY_CACHE", str(users_folder / "cache"))
+    for name in ("follow", "follow_quietly"):
+        monkeypatch.setattr(cli, name, lambda config, ledger: None)
+    engine = ScriptedEngine(lambda text: 2.0 * text.count("good") - 1.0)
+    compare, score = engine.answer, scoring(lambda text: len(text) % 6)
+    monkeypatch.setattr(
+        engine, "answer", lambda asked: (compare if 'option="A"' in asked.messages[0].content else score)(asked)
+    )
+    monkeypatch.setattr(judging, "engine", engine)
+    before = signal.getsignal(signal.SIGTERM)
 
+    def call(command: str) -> tuple[int, str]:
+        words = shlex.split(command, comments=True)
+        start = words.index("roundelay")
+        for variable in words[:start]:
+            name, _, value = variable.partition("=")
+            assert name == "PYTHONPATH"
+            monkeypatch.syspath_prepend(str(users_folder / value))
+        monkeypatch.setattr(sys, "argv", words[start:])
+        monkeypatch.setattr(cli, "default_name", lambda *_: f"run-{secrets.token_hex(4)}")
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return int(str(code or 0)), printed.out + printed.err
 
-def parsed(command: str) -> tuple[str, dict[str, Any]]:
-    """The subcommand, and what the command line makes of its words."""
-    words = shlex.split(command, comments=True)
-    _, name, *rest = words[words.index("roundelay") :]
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    return name, dict(group.commands[name].make_context(name, rest).params)
+    yield call
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(("where", "command"), COMMANDS, ids=[f"{where}: {command}" for where, command in COMMANDS])
-def test_a_documented_command_composes_with_the_default_model(where: str, command: str, users_folder: None) -> None:
-    """As `--dry-run` does, and in a sweep for every run."""
-    name, options = parsed(command)
-    overrides = options["overrides"] or []
-    for job in expand(overrides) if name == "sweep" else [overrides]:
-        config = load_config(job, config_dir=options["config_dir"], default_name="documented")
-        print_plan(Console(file=io.StringIO()), config)
+def test_a_documented_command_runs(where: str, command: str, typed: Call, users_folder: Path) -> None:
+    """Every check that comes before an engine is made, and the run's directory with its prompts."""
+    if "runs/demo" in command and not (users_folder / "runs" / "demo").exists():
+        assert typed("roundelay run run.name=demo")[0] == 0
+    code, printed = typed(command)
+    if "run.prompts_per_round=52000" in command:  # the last check but that of lengths, which would take minutes
+        assert (code, f"holds {ROWS} prompts" in printed) == (2, True), printed
+    else:
+        assert code == 0, printed
 
 
 def test_commands_are_found_in_pages_and_in_settings() -> None:
