@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import fsspec
 
+from ..orchestrator.checking import check_manifests
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import policy_of
@@ -64,9 +65,11 @@ def finished_rounds(url: str) -> list[FinishedRound]:
 
     Raises:
         ConfigError: there is no run, or nothing of it is finished.
+        DamagedFile: a file is not what the run wrote, or it is gone.
     """
     ledger = Ledger(url)
     ledger.header()
+    check_manifests(ledger)
     found = []
     for number in ledger.finished_rounds():
         policy = policy_of(ledger, number)

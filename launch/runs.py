@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..orchestrator.checking import check_manifests
 from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config, is_resumable
 from ..orchestrator.driver import RoundDriver
@@ -82,13 +83,14 @@ def resume_run(url: str, overrides: Sequence[str]) -> Iterator[tuple[Config, Led
     Raises:
         ConfigError: there is no run, another driver is at work in it, an override would alter finished rounds, or what
             the run began with has changed. Then nothing is written.
-        DamagedFile: run.yaml is not what was written.
+        DamagedFile: run.yaml is not what was written, or a round's manifest is gone.
     """
     ledger = Ledger(url)
     ledger.header()
     with held(ledger.root) if ledger.local else nullcontext() as lease:
         ledger.lease = lease
         header = ledger.header()
+        check_manifests(ledger, resuming=True)
         config = _resumed_config(ledger, header, overrides)
         values = {**check_identity(config, header), "config": config_values(config)}
         if values != header:

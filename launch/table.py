@@ -7,6 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from ..orchestrator.checking import check_manifests
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.policies import read_ref
 from ..orchestrator.printable import printable
@@ -95,8 +96,13 @@ def samples(ledger: Ledger, count: int) -> Group:
 
 
 def print_run(console: Console, ledger: Ledger) -> None:
-    """The table, a few samples, and where the trained policy is."""
+    """The table, a few samples, and where the trained policy is.
+
+    Raises:
+        DamagedFile: a file is not what the run wrote, or it is gone.
+    """
     header, finished = ledger.header(), ledger.finished_rounds()
+    check_manifests(ledger)
     done, planned = max(len(finished) - 1, 0), header["config"]["run"]["rounds"]
     console.print(plain(f"{ledger.url}: {done} of {planned} rounds"), soft_wrap=True)
     if finished:

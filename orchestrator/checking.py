@@ -9,10 +9,11 @@ import fsspec
 
 from .checksums import differing_files, weights_hash
 from .errors import DamagedFile
-from .ledger import CHECKPOINT, Ledger, round_name
+from .ledger import CHECKPOINT, GONE, Ledger, round_name
 from .model_files import local_copy
 from .policies import checkpoint_of, read_ref
 from .records import PolicyRef
+from .shard_files import shard_file
 
 LEARN, MANIFEST = "learn.json", "manifest.json"
 KEPT = ("comparisons", "judge-accuracy")  # what commands judged, once
@@ -62,6 +63,23 @@ def check_run(ledger: Ledger, progress: Callable[[str], None]) -> list[Damage]:
     return list(_damages(ledger, progress))
 
 
+def check_manifests(ledger: Ledger, *, resuming: bool = False) -> None:
+    """Refuse a run in which a round's manifest is gone: a round begins after those before it are finished.
+
+    Args:
+        resuming: the newest round's may be gone, as a resume writes it again.
+
+    Raises:
+        DamagedFile: naming the manifest.
+    """
+    begun = [int(name) for name in ledger.names("rounds")] if ledger.has_checksums else []
+    finished = [round for round in begun if ledger.exists(round_name(round), MANIFEST)]
+    last = max(finished if resuming else begun, default=0)
+    for round in range(last):
+        if round not in finished:
+            raise DamagedFile.at(ledger.path(round_name(round), MANIFEST), GONE)
+
+
 def _damages(ledger: Ledger, progress: Callable[[str], None]) -> Iterator[Damage]:
     progress("run.yaml")
     try:
@@ -103,6 +121,10 @@ def _round_damages(ledger: Ledger, round: int) -> Iterator[Damage]:
     folder = round_name(round)
     finished = ledger.exists(folder, MANIFEST)
     manifest: dict[str, Any] = {}
+    later = [int(name) for name in ledger.names("rounds") if int(name) > round]
+    if later and not finished:  # a round begins after those before it are finished
+        known = any(ledger.exists(round_name(other), MANIFEST) for other in later)
+        yield Damage(path=f"{folder}/{MANIFEST}", how=GONE, round=round, finished=known)
     if finished:
         try:
             manifest = ledger.manifest(round)
@@ -132,17 +154,20 @@ def _stage_damages(
         except DamagedFile as error:
             whole = False
             yield _damage(ledger, error, f"{folder}/{stage}/{name}", round=round, finished=finished)
-    count = manifest.get("stage_shards", {}).get(stage, len(names))
     path = f"{folder}/{stage}"
-    if len(names) < count:
-        yield Damage(path=path, how=f"{count - len(names)} of its {count} shards are gone", round=round, finished=True)
-    elif whole and manifest.get("stage_sha256", {}).get(stage) not in (None, ledger.stage_hash(round, stage)):
+    for index in range(manifest.get("stage_shards", {}).get(stage, 0)):
+        if shard_file(index) not in names:
+            whole = False
+            yield Damage(path=f"{path}/{shard_file(index)}", how=GONE, round=round, finished=True)
+    if whole and manifest.get("stage_sha256", {}).get(stage) not in (None, ledger.stage_hash(round, stage)):
         yield Damage(path=path, how="its shards are not those of the manifest", round=round, finished=True)
 
 
 def _update_damages(ledger: Ledger, round: int, *, finished: bool) -> Iterator[Damage]:
     """Of learn.json and checkpoint.json, and the models that they name."""
     folder = round_name(round)
+    if round and finished and not ledger.exists(folder, LEARN):
+        yield Damage(path=f"{folder}/{LEARN}", how=GONE, round=round, finished=True)
     if ledger.exists(folder, LEARN):
         try:
             learned = ledger.read_json(folder, LEARN)

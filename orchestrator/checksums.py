@@ -32,28 +32,28 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping of plain containers with its own checksum in it.
+def sealed(value: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A mapping of plain containers with its own checksum in it, for the file at `place`: elsewhere it is damage.
 
     Example:
-        >>> unsealed(sealed({"a": 1}), "run.yaml")
+        >>> unsealed(sealed({"a": 1}, "run.yaml"), "run.yaml", "runs/demo/run.yaml")
         {'a': 1}
     """
     assert SEAL not in value, "a file carries one checksum"
-    return {**value, SEAL: _content_hash(value)}
+    return {**value, SEAL: _content_hash(value, place)}
 
 
-def unsealed(value: Any, path: str) -> dict[str, Any]:
-    """The mapping that `sealed` made into `value`.
+def unsealed(value: Any, place: str, path: str) -> dict[str, Any]:
+    """The mapping that `sealed` made into `value`, read from `path`.
 
     Raises:
-        DamagedFile: it is another one.
+        DamagedFile: it is another one, or that of another place.
     """
     if not isinstance(value, dict) or SEAL not in value:
         raise DamagedFile.at(path, "it carries no checksum: it was cut, emptied or written by something else")
     content = {key: item for key, item in value.items() if key != SEAL}
-    if value[SEAL] != _content_hash(content):
-        raise DamagedFile.at(path, "its content is not what was written: its checksum differs")
+    if value[SEAL] != _content_hash(content, place):
+        raise DamagedFile.at(path, "its checksum differs: it is not what was written here")
     return content
 
 
@@ -90,5 +90,5 @@ def differing_files(directory: str | Path, files: Mapping[str, str]) -> list[str
     return [*gone, *changed, *new]
 
 
-def _content_hash(value: Mapping[str, Any]) -> str:
-    return bytes_hash(json.dumps(value, sort_keys=True, allow_nan=False).encode())
+def _content_hash(value: Mapping[str, Any], place: str) -> str:
+    return bytes_hash(json.dumps([place, value], sort_keys=True, allow_nan=False).encode())

@@ -12,7 +12,7 @@ from pathlib import Path
 from .checking import KEPT, LEARN, MANIFEST, MODELS, Damage
 from .durable import explained, make_directories, sync_directory
 from .errors import ConfigError
-from .ledger import CHECKPOINT, Ledger, round_name
+from .ledger import CHECKPOINT, GONE, Ledger, round_name
 from .metrics_rows import metrics_lines, text_of
 from .shard_files import checksum_file
 
@@ -29,6 +29,8 @@ def can_heal(ledger: Ledger, damage: Damage) -> bool:
     if damage.path == "metrics.jsonl":
         return "no row of metrics" in damage.how
     if damage.path.endswith(f"/{MANIFEST}"):
+        if damage.how == GONE:
+            return not damage.finished
         return damage.round == ledger.finished_rounds()[-1]
     return damage.round is not None and not damage.finished
 

@@ -35,7 +35,7 @@ import fsspec
 import yaml
 
 from .checksums import SEAL, sealed, unsealed
-from .durable import explained, make_directories, sync_file, write_file
+from .durable import explained, make_directories, sync_directory, sync_file, write_file
 from .errors import ConfigError, DamagedFile, RunError
 from .lease import Lease
 from .metrics_rows import MetricsLine, line_of, metrics_lines, rows_hash, text_of
@@ -45,6 +45,7 @@ from .shard_files import SUFFIX, checksum, checksum_file, decoded, encoded, shar
 T = TypeVar("T")
 
 FORMAT = 2  # of run directories; 1 had no checksums, and absolute paths
+GONE = "it is gone from a finished round"
 CHECKPOINT = "checkpoint.json"  # names the newest checkpoint of an unfinished update
 
 
@@ -108,7 +109,8 @@ class Ledger:
 
     def write_json(self, value: dict[str, Any], *parts: str) -> None:
         """Write a mapping of plain containers, with its checksum in it."""
-        self.write_bytes(json.dumps(sealed(value), indent=2, sort_keys=True, allow_nan=False).encode() + b"\n", *parts)
+        whole = sealed(value, self._place(parts))
+        self.write_bytes(json.dumps(whole, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n", *parts)
 
     def read_json(self, *parts: str) -> dict[str, Any]:
         """What `write_json` wrote.
@@ -121,7 +123,9 @@ class Ledger:
             value = json.loads(self.read_bytes(*parts))
         except (ValueError, RecursionError) as error:
             raise DamagedFile.at(path, f"it is no JSON ({error})") from error
-        return self._unsealed(value, path)
+        if isinstance(value, dict) and SEAL not in value and not self.has_checksums:
+            return value
+        return unsealed(value, self._place(parts), path)
 
     def relative(self, path: str) -> str:
         """A path or URL as the ledger keeps it: relative where it lies in the run directory."""
@@ -132,10 +136,9 @@ class Ledger:
         """Where a path that `relative` gave lies."""
         return path if path.startswith("/") or "://" in path else posixpath.join(self.url, path)
 
-    def _unsealed(self, value: Any, path: str) -> dict[str, Any]:
-        if isinstance(value, dict) and SEAL not in value and not self.has_checksums:
-            return value
-        return unsealed(value, path)
+    def _place(self, parts: Sequence[str]) -> str:
+        """What a checksum says of where its file belongs: another round's, or another run's, is damage."""
+        return f"{'/'.join(parts)} of run {self._identity[1]}"
 
     # The run ----------------------------------------------------------------------------------------------------
 
@@ -175,7 +178,9 @@ class Ledger:
 
     def write_header(self, header: dict[str, Any]) -> None:
         """Write `run.yaml`, of today's format unless it says another."""
-        self.write_bytes(yaml.safe_dump(sealed({"format": FORMAT, **header}), sort_keys=False).encode(), "run.yaml")
+        self.write_bytes(
+            yaml.safe_dump(sealed({"format": FORMAT, **header}, "run.yaml"), sort_keys=False).encode(), "run.yaml"
+        )
         self.__dict__.pop("_identity", None)
 
     def header(self) -> dict[str, Any]:
@@ -194,7 +199,7 @@ class Ledger:
             raise DamagedFile.at(path, "it is no YAML") from error
         if isinstance(value, dict) and "config" in value and not {"format", SEAL} & value.keys():
             return {"format": 1, **value}
-        header = unsealed(value, path)
+        header = unsealed(value, "run.yaml", path)
         if header.get("format") not in range(1, FORMAT + 1):
             raise ConfigError(
                 f"{self.url} has the run directory format {header.get('format')!r}, and this version reads 1 to "
@@ -227,7 +232,7 @@ class Ledger:
         parts = _shard_parts(stage, shard.round, shard.index)
         if not self.exists(*parts):
             if shard.index < self._committed(shard.round, stage):
-                raise DamagedFile.at(self.path(*parts), "it is gone from a finished round")
+                raise DamagedFile.at(self.path(*parts), GONE)
             return None
         return decoded(cls, self.shard_bytes(*parts), self.path(*parts))
 
@@ -270,10 +275,9 @@ class Ledger:
             DamagedFile: a shard is not what was written, or it is gone from a finished round.
         """
         names = self.shard_names(round, stage)
-        if len(names) < (committed := self._committed(round, stage)):
-            raise DamagedFile.at(
-                self.path(round_name(round), stage), f"{committed - len(names)} of its {committed} shards are gone"
-            )
+        for index in range(self._committed(round, stage)):
+            if shard_file(index) not in names:
+                raise DamagedFile.at(self.path(*_shard_parts(stage, round, index)), GONE)
         for name in names:
             parts = (round_name(round), stage, name)
             yield from decoded(cls, self.shard_bytes(*parts), self.path(*parts))
@@ -340,9 +344,14 @@ class Ledger:
         return self.read_json(round_name(round), CHECKPOINT).get("checkpoints", {})
 
     def remove(self, *parts: str) -> None:
-        """Delete a file or directory of the run, if it is there."""
+        """Delete a file or directory of the run, if it is there.
+
+        Raises:
+            RunError: the disk refuses.
+        """
         if self.exists(*parts):
-            self.fs.rm(self.path(*parts), recursive=True)
+            with explained(self.path(*parts)):
+                self.fs.rm(self.path(*parts), recursive=True)
 
     def checkpoint_path(self, round: int, steps: int) -> str:
         """Where the learner's files after `steps` optimizer steps of a round are."""
@@ -396,6 +405,7 @@ class Ledger:
         if self.local and self.exists("metrics.jsonl"):
             with explained(self.path("metrics.jsonl")):
                 sync_file(self.path("metrics.jsonl"))
+                sync_directory(self.root)  # its name: it is no file that is written whole
 
 
 def round_name(round: int) -> str:

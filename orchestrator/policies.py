@@ -6,7 +6,8 @@ from typing import Any
 
 from .checksums import weights_hash
 from .config import Config
-from .ledger import Ledger, round_name
+from .errors import DamagedFile
+from .ledger import GONE, Ledger, round_name
 from .model_files import local_copy
 from .objective_config import ReferenceConfig
 from .records import PolicyRef
@@ -46,9 +47,22 @@ def policy_of(ledger: Ledger, round: int) -> PolicyRef | None:
     """The policy that round `round` made, or None if its update is not finished."""
     if round == 0:
         return initial_policy(ledger)
-    if not ledger.exists(round_name(round), "learn.json"):
-        return None
-    return read_ref(ledger, ledger.read_json(round_name(round), "learn.json")["policy"])
+    learnt = learned(ledger, round)
+    return read_ref(ledger, learnt["policy"]) if learnt else None
+
+
+def learned(ledger: Ledger, round: int) -> dict[str, Any] | None:
+    """What round `round`'s update made and reported, or None if it is not finished.
+
+    Raises:
+        DamagedFile: learn.json is not what was written, or it is gone from a finished round.
+    """
+    name = round_name(round)
+    if ledger.exists(name, "learn.json"):
+        return ledger.read_json(name, "learn.json")
+    if ledger.exists(name, "manifest.json"):
+        raise DamagedFile.at(ledger.path(name, "learn.json"), GONE)
+    return None
 
 
 def round_policy(config: Config, ledger: Ledger, round: int) -> PolicyRef:
@@ -137,7 +151,6 @@ def unrecorded(path: str, version: int) -> PolicyRef:
 
 def _made(ledger: Ledger, round: int, name: str) -> PolicyRef | None:
     """A model that a round's update made beside its policy."""
-    if round < 1 or not ledger.exists(round_name(round), "learn.json"):
-        return None
-    model = ledger.read_json(round_name(round), "learn.json")[name]
+    learnt = learned(ledger, round) if round > 0 else None
+    model = learnt[name] if learnt else None
     return read_ref(ledger, model) if model else None

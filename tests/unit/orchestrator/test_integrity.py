@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roundelay.orchestrator.checking import check_manifests
 from roundelay.orchestrator.checksums import differing_files, model_files, sealed, unsealed
 from roundelay.orchestrator.errors import ConfigError, DamagedFile, RunError
 from roundelay.orchestrator.ledger import Ledger
@@ -121,8 +122,67 @@ def test_a_shard_that_is_gone_is_made_again_unless_its_round_is_finished(ledger:
     shard_file(ledger, 1).unlink()
     with pytest.raises(DamagedFile, match="gone from a finished round"):
         ledger.read_shard("pairs", OTHER, PairLogps)
-    with pytest.raises(DamagedFile, match="1 of its 2 shards are gone"):
+    with pytest.raises(DamagedFile, match=r"shard-00001\.parquet is damaged: it is gone from a finished round"):
         list(ledger.read_stage(1, "pairs", PairLogps))
+
+
+@pytest.mark.parametrize("name", ["learn.json", "manifest.json"])
+def test_another_rounds_file_and_another_runs_are_damage(ledger: Ledger, tmp_path: Path, name: str) -> None:
+    """Whole as they are: their checksums say where they belong."""
+    other = Ledger(str(tmp_path / "other"))
+    other.create({**ledger.header(), "tracker_run_id": "bb"})
+    for round in (1, 2):
+        ledger.write_json({"a": round}, f"rounds/00{round}", name)
+    other.write_json({"a": 1}, "rounds/001", name)
+    mine = file_of(ledger, "rounds/001", name)
+    for whole in (file_of(ledger, "rounds/002", name), file_of(other, "rounds/001", name)):
+        mine.write_bytes(whole.read_bytes())
+        with pytest.raises(DamagedFile, match=f"rounds/001/{name} is damaged: its checksum differs"):
+            ledger.read_json("rounds/001", name)
+
+
+def test_what_a_finished_round_is_known_by_cannot_go_unnoticed(ledger: Ledger) -> None:
+    """An update's report in a finished round, and the manifest of a round before one that began. A resume writes the
+    newest one again."""
+    for round in (0, 1):
+        ledger.commit_round(round, {})
+    with pytest.raises(DamagedFile, match=r"rounds/001/learn\.json is damaged: it is gone from a finished round"):
+        policy_of(ledger, 1)
+    check_manifests(ledger)
+    for name, resuming in (("000", True), ("001", False)):
+        whole = file_of(ledger, f"rounds/{name}/manifest.json").read_bytes()
+        file_of(ledger, f"rounds/{name}/manifest.json").unlink()
+        file_of(ledger, "rounds/002").mkdir(exist_ok=True)
+        with pytest.raises(DamagedFile, match=f"rounds/{name}/manifest.json is damaged: it is gone from a finished"):
+            check_manifests(ledger, resuming=resuming)
+        if not resuming:
+            check_manifests(ledger, resuming=True)
+        file_of(ledger, f"rounds/{name}/manifest.json").write_bytes(whole)
+
+
+def test_the_name_of_metrics_is_on_the_disk_before_a_manifest_is(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is appended to, and no file that is renamed to its place: its directory is synced for it."""
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    ledger.append_metrics([{"round": 1, "stage": "round"}])
+    monkeypatch.setattr(os, "fsync", fsync)
+    ledger.commit_round(1, {})
+    assert synced.index(ledger.path("metrics.jsonl")) < synced.index(ledger.root)
+    assert synced.index(ledger.root) < synced.index(ledger.path("rounds/001"))
+
+
+def test_a_disk_that_refuses_to_delete_is_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, **_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(RunError, match=r"rounds/001/pairs: Read-only file system[\s\S]*writable"):
+        ledger.remove("rounds/001/pairs")
 
 
 def test_records_of_another_kind_are_damage_and_no_traceback(ledger: Ledger) -> None:
@@ -211,7 +271,7 @@ def test_what_is_sealed_is_read_back_through_json(value: dict[str, object]) -> N
     value.pop("sha256", None)
     if any(isinstance(item, float) and abs(item) == float("inf") for item in value.values()):
         return
-    assert unsealed(json.loads(json.dumps(sealed(value))), "file") == value
+    assert unsealed(json.loads(json.dumps(sealed(value, "here"))), "here", "file") == value
 
 
 # --------------------------------------------------------------------------------------------------------------- models
