@@ -17,11 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.config import Config
-from ..orchestrator.errors import ConfigError, UserError
+from ..orchestrator.errors import ConfigError, RunError, UserError
 from ..orchestrator.ledger import Ledger
 from .checking import check as check_files
 from .comparing import compare as compare_policies
 from .config_loading import config_values, load_config
+from .error_log import explained
 from .harness import run_harness
 from .inputs import inputs_notes
 from .judge_labels import judge_labels
@@ -57,13 +58,24 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             raise SystemExit(130) from None
-        except UserError as error:
-            kind = "error" if isinstance(error, ConfigError) else "stopped"
-            err.print(Text(f"{kind}:", style="bold red"), Text(str(error)), soft_wrap=True)
-            raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+        except (BrokenPipeError, typer.Exit, typer.Abort):  # whoever reads our output has had enough; typer's own
+            raise
+        except Exception as error:
+            said = error if isinstance(error, UserError) else explained(error, _run_of(kwargs.get("run")))
+            kind = "error" if isinstance(said, ConfigError) or said is not error else "stopped"
+            err.print(Text(f"{kind}:", style="bold red"), Text(str(said)), soft_wrap=True)
+            raise SystemExit(2 if isinstance(said, ConfigError) else 1) from None
 
     wrapper.__doc__ = escape(command.__doc__ or "")
     return wrapper
+
+
+def _run_of(word: object) -> Ledger | None:
+    """The run that a command was given, if it is one."""
+    try:
+        return Ledger(word) if isinstance(word, str) else None
+    except Exception:  # a URL that nobody can open: the error that is being reported says so
+        return None
 
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: recipe=… model=… any.key=value")]
@@ -346,17 +358,25 @@ def follow(config: Config, ledger: Ledger) -> None:
         raise
     except ConfigError:
         raise
-    except UserError as error:
+    except RunError as error:
         raise type(error)(error.what, f"{error.remedy}\n  resume: roundelay resume {ledger.url}") from error
     print_run(out, ledger)
 
 
 def follow_quietly(config: Config, ledger: Ledger) -> None:
-    """Execute with live progress and tracking."""
+    """Execute with live progress and tracking.
+
+    Raises:
+        UserError: with what stopped it; what no user can mend is saved in the run's error.log.
+    """
     tracker = WandbTracker(config.tracking, ledger.header(), Path(ledger.url)) if config.tracking.wandb else None
     try:
         with TerminalProgress(err, config.run.rounds) as progress:
             execute(config, ledger, Observers(progress, tracker) if tracker else progress)
+    except Exception as error:
+        if (said := explained(error, ledger)) is error:
+            raise
+        raise said from error
     finally:
         if tracker:
             tracker.close()

@@ -1,11 +1,9 @@
 """From overrides to a frozen `Config`: Hydra composes, pydantic validates, nothing of OmegaConf leaves this module."""
 
 import copy
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,13 +23,9 @@ from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import JudgeConfig
+from .config_groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
 from .paths import quoted_home, with_home
 
-CONFIG_ROOT = Path(str(files("roundelay.configs")))
-GROUPS = (
-    "recipe", "model", "prompts", "new_prompts", "generation", "judge", "pairing", "filter", "conditioning",
-    "objective", "learner", "evaluation", "cluster", "tracking",
-)  # fmt: skip
 OF_SAMPLES = ("samples_per_prompt", "sampling", "truncated")  # fields of the generation group: how it samples
 _ADAPTER = TypeAdapter(Config)
 _JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])
@@ -87,11 +81,11 @@ def compose_dict(
         raise ConfigError(f"{twice[0]} is given twice: as an option too", "leave one of them out")
     overrides = [quoted_home(override) for override in overrides]
     OmegaConf.register_new_resolver("roundelay.configs", lambda: str(CONFIG_ROOT), replace=True)
-    if config_dir is not None and not config_dir.is_dir():
-        raise ConfigError(f"--config-dir {config_dir} is no directory", "give the directory that holds your groups")
+    check_directory(config_dir)
     search_path = create_config_search_path(str(CONFIG_ROOT))
     if config_dir is not None:
         search_path.prepend("user", f"file://{config_dir.resolve()}")
+    check_words(overrides)
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     try:
@@ -279,32 +273,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def group_members(group: str, config_dir: Path | None = None) -> list[str]:
-    """The names of a config group's members, the user's own included."""
-    return sorted({path.stem for root in _roots(config_dir) for path in (root / group).glob("*.yaml")})
-
-
-def file_values(group: str, member: str, config_dir: Path | None = None) -> Mapping[str, Any]:
-    """What a member's file says itself, without its defaults; empty if it is no YAML mapping (composing says why)."""
-    path = next(path for root in _roots(config_dir) if (path := root / group / f"{member}.yaml").is_file())
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        return {}
-    return values if isinstance(values, Mapping) else {}
-
-
-def _roots(config_dir: Path | None) -> list[Path]:
-    """Where groups are, the first found counts: the user's own, then the shipped ones."""
-    return [*([config_dir] if config_dir else []), CONFIG_ROOT]
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a misspelt one."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
-
-
 def _first_problem(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
     problem = error.errors()[0]
     location = _place(problem["loc"], values)
@@ -370,6 +338,14 @@ def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | No
         known = [*flatten(compose_dict([], default_name="x")), *GROUPS]
         close = nearest(key, known)
         value = next((o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key), "")
+        if close == key:
+            return ConfigError(
+                f"{key}={value}: the recipe gives {key} no place", "let its file set it, as shipped recipes do"
+            )
+        if value.startswith("{"):
+            return ConfigError(
+                f"{key}={value} holds a key that is not there yet", f"add each with a plus: +{key}.NAME=VALUE"
+            )
         return ConfigError(
             f"unknown key {key}={value}",
             f"did you mean {close}?" if close else "`roundelay run --cfg` prints every key",
@@ -389,6 +365,14 @@ def _explained(error: Exception, overrides: Sequence[str], config_dir: Path | No
     if null := next((override for override in overrides if override.endswith("=null")), None):
         return ConfigError(f"{null}: a config group cannot be null", "choose one of its members")
     first = text.splitlines()[0] if text else type(error).__name__
+    if isinstance(error, UnicodeDecodeError) and (file := undecodable(config_dir)):
+        return ConfigError(f"{file} is no UTF-8 ({first})", "save it as UTF-8")
+    keys = re.findall(r"full_key: (\S+)", text)
+    wrong = next((o for o in overrides if keys and o.partition("=")[0].lstrip("+~") == keys[0]), None)
+    if wrong:
+        first = f"{wrong}: {first}"
+    elif not any(override in first for override in overrides):
+        first = f"{first} (in {' '.join(overrides):.500})"
     return ConfigError(
         f"the overrides cannot be read: {first}", "check the spelling; quote values with commas or spaces"
     )

@@ -13,6 +13,7 @@ from ..orchestrator.checksums import weights_hash
 from ..orchestrator.config import Config, ModelConfig
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import DensityRatioJudge, user_models
+from .model_checks import check_model
 
 
 def ensure_model(model: ModelConfig, field: str = "model.path") -> str:
@@ -28,16 +29,24 @@ def ensure_model(model: ModelConfig, field: str = "model.path") -> str:
                 f"{field}={model.path} holds no .safetensors file (pickled weights are not loaded)",
                 "convert it: transformers' save_pretrained writes safetensors",
             )
+        check_model(path.resolve(), model, field)
         return str(path.resolve())
     if model.package is not None:
         _convert_gguf_package(model.package, path)
         return str(path.resolve())
+    if (path / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"{field}={model.path} holds adapters (adapter_config.json) and no model",
+            "merge them into their base model (peft's merge_and_unload, then save_pretrained) and give that directory",
+        )
     if path.exists() or model.path.startswith(("/", ".", "~")) or model.path.count("/") != 1:
         raise ConfigError(
             f"{field}={model.path} is no model directory (no config.json)",
             "give a directory with config.json, safetensors, tokenizer and chat template, or a hub name ORG/MODEL",
         )
-    return _from_hub(model.path, field)
+    found = _from_hub(model.path, field)
+    check_model(Path(found), model, field)
+    return found
 
 
 def ensure_user_models(config: Config, policy_path: str) -> dict[str, str]:

@@ -1,12 +1,18 @@
 """What is checked before any actor starts, beyond the configuration's own schema: packages, tokenizer, prompts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import GivenAndSampledGeneration, GivenGeneration, JudgmentsGeneration
+from ..orchestrator.generation_config import (
+    GivenAndSampledGeneration,
+    GivenGeneration,
+    JudgmentsGeneration,
+    ReviseGeneration,
+)
 from ..orchestrator.judge_config import (
     AbJudge,
     AdditiveJudge,
@@ -26,15 +32,18 @@ from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.pairing_config import FunctionPairing
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
-from ..orchestrator.user_functions import load_function
+from ..orchestrator.user_functions import check_arguments, load_function
 from ..recipes.generation.asked import asked_ways
+from ..recipes.generation.conversations import answered
 from ..recipes.generation.judgments import VERDICTS
+from ..recipes.generation.revise import REVIEW_REQUEST
 from ..recipes.judges import additive, attributes, checklist, critique, rating
 from ..recipes.judges.ab import OPTIONS
 from ..recipes.judges.endpoint import api_key
 from ..recipes.judges.meta_judge import VERDICT
 from ..recipes.prompts.asking import is_single
 from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
+from .model_checks import check_divisible, check_loads
 
 if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
@@ -97,20 +106,29 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         )
 
     from ..workers.encoding import ChatEncoder  # transformers takes seconds to import: after the cheap checks
+    from .template_checks import check_template
 
     encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code)
+    check_loads(model_path, config.model, encoder)
+    check_template(encoder)
+    check_divisible(model_path, config.cluster.rollout.tensor_parallel_size)
     phases = [config.in_phase(name) for name in (None, *config.phases)]
     for name, store in {**training, "heldout": heldout}.items():
         for prompt in store:
             for phase in phases:
                 if name in ("heldout", phase.prompt_set):
-                    _check_length(prompt, f"prompts.{name}", phase, encoder)
+                    with _of_prompt(prompt, f"prompts.{name}"):
+                        _check_length(prompt, f"prompts.{name}", phase, encoder)
     for field, judge in config.judges.items():
         _check_judge(field, judge, encoder)
     for phase in phases:
         for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
             if isinstance(part, FunctionPairing | FunctionObjective):
-                load_function(part.function, f"{field}.function")
+                function = load_function(part.function, f"{field}.function")
+                if isinstance(part, FunctionPairing):
+                    check_arguments(function, f"{field}.function={part.function}", 3)
+                else:
+                    check_arguments(function, f"{field}.function={part.function}", 1, tuple(part.parameters))
         if isinstance(phase.generation, JudgmentsGeneration) and isinstance(phase.new_prompts, JudgePrompts):
             _check_verdict(phase.new_prompts.form, encoder)
     if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):
@@ -180,7 +198,8 @@ def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
                 f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"
             ) from error
     if isinstance(judge, FunctionJudge):
-        load_function(judge.function, f"{field}.function")
+        function = load_function(judge.function, f"{field}.function")
+        check_arguments(function, f"{field}.function={judge.function}", 2)
     if isinstance(judge, EndpointJudge):
         api_key(judge, field)
 
@@ -190,6 +209,16 @@ def _check_verdict(form: JudgingForm, encoder: "ChatEncoder") -> None:
         encoder.choice_ids(VERDICTS[form].opening, VERDICTS[form].choices)
     except ConfigError as error:
         raise ConfigError(f"generation.kind=judgments: {error.what}", "choose generation=plain") from error
+
+
+@contextmanager
+def _of_prompt(prompt: Prompt, field: str) -> Iterator[None]:
+    """What the chat template refuses, by the prompt."""
+    try:
+        yield
+    except ConfigError as error:
+        named = error.what if repr(prompt.id) in error.what else f"{field}: prompt {prompt.id!r}: {error.what}"
+        raise ConfigError(named, error.remedy) from error
 
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:
@@ -208,6 +237,8 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
     condition = evaluation.condition if field == "prompts.heldout" else None
     asked = asked_ways(prompt, generation, (config.judge, evaluation.judge), condition)
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
+    if isinstance(generation, ReviseGeneration):  # how long these get is not known yet
+        encoder.encode(answered(prompt.messages, "An answer.", REVIEW_REQUEST))
     name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
     if field == "prompts.heldout" and evaluation.sampling.max_tokens > budget:
         name, budget = "evaluation.sampling.max_tokens", evaluation.sampling.max_tokens

@@ -17,15 +17,8 @@ from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .conditioning_words import asked_under, conditioned
-from .config_loading import (
-    compose_dict,
-    config_values,
-    file_values,
-    flatten,
-    group_members,
-    nearest,
-    parse_config,
-)
+from .config_groups import file_values, group_members, nearest
+from .config_loading import compose_dict, config_values, flatten, parse_config
 from .filter_words import kept
 from .objective_words import learnt
 from .plan import phases_of

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.sampling import model_samplers
+from .model_checks import check_model
 
 
 def check_sources(config: Config, model_path: str) -> None:
@@ -19,6 +20,7 @@ def check_sources(config: Config, model_path: str) -> None:
                 f"generation.samplers: {path} is no model directory (config.json and safetensors)",
                 "name policy, initial, previous, round-N, or a model's directory",
             )
+        check_model(Path(path), config.model, "generation.samplers")
         from ..workers.compatibility import differences  # transformers takes seconds to import: only where it is needed
 
         different = differences(model_path, path, trust_remote_code=config.model.trust_remote_code)

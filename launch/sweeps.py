@@ -1,6 +1,7 @@
 """Sweeps: Hydra's sweep grammar expanded into runs of one directory, one after another, resumable."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -63,6 +64,8 @@ def run_sweep(
     Raises:
         ConfigError: a combination is impossible (before any run starts), or the directory holds another sweep.
     """
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+        raise ConfigError(f"--name {name} is no plain name", "use letters, digits, dots, dashes and underscores")
     directory = root / (name or f"{datetime.now():%Y%m%d-%H%M%S}")
     jobs = _jobs(directory, overrides)
     configs = [
@@ -116,7 +119,13 @@ def _jobs(directory: Path, overrides: Sequence[str]) -> list[list[str]]:
 
 
 def _claim(directory: Path, overrides: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--root {directory.parent}: {directory} cannot be made ({error.strerror})",
+            "give a directory you may write",
+        ) from error
     content = {"overrides": list(overrides), "jobs": [list(job) for job in jobs]}
     (directory / "sweep.yaml").write_text(yaml.safe_dump(content))
 

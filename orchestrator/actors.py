@@ -8,11 +8,13 @@ from typing import Any
 
 from .cluster import Actor, ActorDied
 from .config import ClusterConfig
-from .errors import RunError
+from .errors import RunError, located
 from .ledger import Ledger
 from .records import Generation, GenerationRequest, PolicyRef, TokenSequence, TrainingExample, UpdateStart
 from .step_report import StepReport
 from .weight_transfer import HostTransfer, NcclTransfer
+
+REMEDY_OF_DEATH = "if memory ran out, lower cluster.rollout.kv_cache_gib or .max_num_seqs; then resume the run"
 
 
 class RolloutPool:
@@ -34,6 +36,7 @@ class RolloutPool:
         self._names = [engine.name for engine in self.alive]
         self._counted = [0.0] * config.rollout.actors  # busy seconds that each engine has last said
         self._of_dead = [0.0] * config.rollout.actors  # and those that the ones before it had said
+        self._death: ActorDied | None = None  # the latest
         self._sleeps = config.device == "gpu" and config.colocated
 
     @property
@@ -42,7 +45,8 @@ class RolloutPool:
 
     async def ready(self) -> None:
         """Wait until every engine has its weights loaded."""
-        await asyncio.gather(*(e.call("ready", timeout_s=self.config.start_timeout_s) for e in self.alive))
+        with located("start of the rollout engines"):
+            await asyncio.gather(*(e.call("ready", timeout_s=self.config.start_timeout_s) for e in self.alive))
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         if not requests:
@@ -54,16 +58,18 @@ class RolloutPool:
             self._load[index] += len(requests)
             try:
                 return await engine.call("generate", list(requests), self.policy_version)
-            except ActorDied:
+            except ActorDied as error:
                 self._engines[index] = None
                 self._of_dead[index] += self._counted[index]
                 self._counted[index] = 0.0
+                self._death = error
             finally:
                 self._load[index] -= len(requests)
         raise RunError(
-            f"{self.config.shard_attempts} rollout engines died one after the other on the same requests",
-            "look for the out-of-memory killer (lower cluster.rollout.kv_cache_gib or .max_num_seqs), then resume",
-        )
+            f"{self.config.shard_attempts} rollout engines died one after the other on the same requests; "
+            f"the last: {self._death.what if self._death else ''}",
+            REMEDY_OF_DEATH,
+        ) from self._death
 
     async def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
         return list(await asyncio.gather(*(engine.call("score", list(sequences)) for engine in self.alive)))
@@ -99,7 +105,9 @@ class RolloutPool:
     def _least_loaded(self) -> int:
         alive = [index for index, engine in enumerate(self._engines) if engine is not None]
         if not alive:
-            raise RunError("every rollout engine died", "look for the out-of-memory killer, then resume the run")
+            raise RunError(
+                f"every rollout engine died; the last: {self._death.what if self._death else ''}", REMEDY_OF_DEATH
+            ) from self._death
         return min(alive, key=lambda index: self._load[index])
 
 
@@ -146,8 +154,9 @@ class LearnerGroup:
     async def ready(self) -> None:
         """Let the ranks find each other."""
         start = self.config.start_timeout_s
-        master = await self._ranks[0].call("address", timeout_s=start)
-        await self._all("connect", master, timeout_s=start)
+        with located("start of the learner"):
+            master = await self._ranks[0].call("address", timeout_s=start)
+            await self._all("connect", master, timeout_s=start)
 
     async def hold(self, policy: PolicyRef) -> None:
         await self._all("hold", policy)

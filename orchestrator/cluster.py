@@ -4,21 +4,27 @@ import asyncio
 import importlib
 import math
 import os
+import re
 import signal
+import socket
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .config import ClusterConfig
-from .errors import ConfigError, RunError
+from .errors import ConfigError, RemoteError, RunError, UserError, cause_of
 
 Bundle = dict[str, float]
+
+MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107  # bytes
 
 
 class ActorDied(RunError):
@@ -66,15 +72,44 @@ def check_placeable(bundles: Mapping[str, Bundle], nodes: Sequence[Mapping[str, 
                 )
 
 
+def check_socket_path(folder: str) -> None:
+    """Refuse a directory for temporary files under which the paths of Ray's sockets are longer than the system allows.
+
+    Raises:
+        ConfigError: naming the directory.
+    """
+    path = f"{folder}/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    if (excess := len(os.fsencode(path)) - MAX_SOCKET_PATH) > 0:
+        raise ConfigError(
+            f"TMPDIR={folder} is {excess} bytes too long: Ray's sockets under it may have {MAX_SOCKET_PATH}",
+            "set RAY_TMPDIR to a shorter directory, such as /tmp",
+        )
+
+
 class Host:
-    """Any class as a Ray actor: its methods are called by name, one at a time, on the process's main thread."""
+    """Any class as a Ray actor: its methods are called by name, one at a time, on the process's main thread.
+
+    An error in the class's construction is kept and raised by every call: Ray would call the actor dead, as it calls
+    one whose process was killed.
+    """
 
     def __init__(self, target: str, *args: Any):
         module, _, name = target.partition(":")
-        self.target = getattr(importlib.import_module(module), name)(*args)
+        self.failure: Exception | None = None
+        try:
+            self.target = getattr(importlib.import_module(module), name)(*args)
+        except Exception as error:
+            self.failure = error
 
     def call(self, method: str, *args: Any) -> Any:
-        return getattr(self.target, method)(*args)
+        with _as_text():
+            return self.method(method)(*args)
+
+    def method(self, name: str) -> Any:
+        """The target's method; raises what the target's construction raised."""
+        if self.failure is not None:
+            raise self.failure
+        return getattr(self.target, name)
 
 
 class AsyncHost:
@@ -84,7 +119,24 @@ class AsyncHost:
         self.host = Host(target, *args)
 
     async def call(self, method: str, *args: Any) -> Any:
-        return await self.host.call(method, *args)
+        with _as_text():
+            return await self.host.method(method)(*args)
+
+
+@contextmanager
+def _as_text() -> Iterator[None]:
+    """Errors leave an actor as text: the driver has not what their classes are defined in, and not all can be pickled.
+    Those for the user stay what they are."""
+    try:
+        yield
+    except UserError as error:
+        raise error.within(f"on {_here()}") from error
+    except Exception as error:
+        raise RemoteError(cause_of(error), _here()) from error
+
+
+def _here() -> str:
+    return f"node {socket.gethostname()} ({ray.util.get_node_ip_address()}), process {os.getpid()}"
 
 
 class Cluster:
@@ -95,6 +147,8 @@ class Cluster:
         self.bundles = bundles_of(config, scorers=scorers, learners=learners)
         self._group: PlacementGroup | None = None
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if config.address is None:
+            check_socket_path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
         common: dict[str, Any] = {"log_to_driver": False, "namespace": None, "logging_level": "ERROR"}
         try:
             with _keeping_sigterm():
@@ -108,11 +162,13 @@ class Cluster:
                     )
                 else:
                     ray.init(address=config.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"cluster.address={config.address}: Ray cannot be reached ({str(error).splitlines()[0]})",
-                "start it with `ray start --head`, or set cluster.address=null for this machine",
-            ) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            doing, remedy = (
+                ("Ray does not start on this machine", "mend the cause, or start Ray with `ray start --head`")
+                if config.address is None
+                else ("Ray cannot be reached", "start it with `ray start --head`, or set cluster.address=null")
+            )
+            raise ConfigError(f"cluster.address={config.address}: {doing}\n  {cause_of(error)}", remedy) from error
 
     async def place(self) -> None:
         """Reserve every actor's bundle.
@@ -172,7 +228,8 @@ class Actor:
 
         Raises:
             ActorDied: the actor's process is gone.
-            RunError: the deadline passed, or the method raised; the remote traceback is the cause.
+            UserError: the method raised it.
+            RunError: the deadline passed, or the method raised another error; the remote traceback is the cause.
         """
         deadline = self.timeout_s if timeout_s is None else timeout_s
         try:
@@ -185,22 +242,61 @@ class Actor:
                 "resume the run; if it was only slow, raise cluster.call_timeout_s",
             ) from error
         except RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, ConfigError | RunError):
-                raise cause from error
-            raise RunError(
-                f"actor {self.name} failed in `{method}`: {type(cause).__name__}: {cause}",
-                "mend the cause, then resume the run",
-            ) from error
+            raise _raised(error, self.name, method) from error
         except RayActorError as error:
             raise ActorDied(
-                f"actor {self.name} died during `{method}`: {str(error).strip().splitlines()[0]}",
-                "look for the out-of-memory killer or a crashed node, then resume the run",
+                f"actor {self.name} died during `{method}`: {death(str(error))}",
+                "mend what ended it, then resume the run",
+            ) from error
+        except RayError as error:
+            raise RunError(
+                f"{cause_of(error)}\n  actor {self.name}, in `{method}`", "mend the cause, then resume the run"
             ) from error
 
     def call_ref(self, method: str, *args: Any) -> Any:
         """The reference to a remote method's result, to be passed on without being fetched."""
         return self.handle.call.remote(method, *args)
+
+
+def _raised(error: RayTaskError, actor: str, method: str) -> UserError:
+    """What an actor's method raised (or what one of its arguments was to come from), the cause first."""
+    cause: Any = error
+    while isinstance(cause, RayTaskError):
+        cause = cause.cause
+    where = f"actor {actor}, in `{method}`"
+    if isinstance(cause, UserError):
+        return cause.within(where)
+    remedy = "mend the cause, then resume the run"
+    if isinstance(cause, RemoteError):
+        return RunError(f"{cause.cause}\n  {where}, on {cause.place}", remedy)
+    said = f"an actor that it needed died: {death(str(cause))}" if isinstance(cause, RayActorError) else cause_of(cause)
+    return RunError(f"{said}\n  {where}", remedy)
+
+
+def death(said: str) -> str:
+    """How an actor's process ended, of what Ray says of it.
+
+    Example:
+        >>> death("The actor died. pid: 7 ip: 10.0.0.1 Worker exit detail: Worker exits with an exit code 4.")
+        'its process 7 on node 10.0.0.1 ended with exit code 4'
+    """
+    pid, ip = re.search(r"\bpid: (\d+)", said), re.search(r"\bip: (\S+)", said)
+    process = f"its process{f' {pid[1]}' if pid else ''}{f' on node {ip[1]}' if ip else ''}"
+    lower = said.lower()
+    if "out_of_memory" in lower or "running low on memory" in lower:
+        return f"{process} was killed by Ray, because the node ran out of memory"
+    if "node has died" in lower or "node died" in lower or "node was terminated" in lower:
+        return f"{process} is gone with its node, which was lost or shut down"
+    if "ray.kill" in lower or "intended_" in lower:
+        return f"{process} was ended by a command to Ray"
+    if code := re.search(r"exit code (-?\d+)", said):
+        return f"{process} ended with exit code {code[1]}"
+    if "end of file" in lower:
+        return (
+            f"{process} raised no error: it was killed (SIGKILL; by the out-of-memory killer, if the kernel's log says "
+            "so) or crashed (SIGSEGV and the like)"
+        )
+    return f"{process} is gone: {' '.join(said.split()):.500}"
 
 
 @contextmanager

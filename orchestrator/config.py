@@ -23,6 +23,7 @@ from .config_types import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Text,
 )
 from .errors import ConfigError
 from .filter_config import FilterConfig
@@ -70,7 +71,7 @@ class RunConfig:
     """The run itself. `root` is a directory or any fsspec URL; `name` is the run's directory in it."""
 
     name: Name
-    root: str
+    root: Text
     seed: int
     rounds: PositiveInt
     prompts_per_round: PositiveInt
@@ -231,7 +232,7 @@ class ScorerActors:
 class ClusterConfig:
     """Where actors run. `address` null starts Ray on this machine."""
 
-    address: str | None
+    address: Text | None
     num_cpus: PositiveInt | None  # of the local cluster; null counts the machine's
     device: Literal["cpu", "gpu"]
     rollout: RolloutActors

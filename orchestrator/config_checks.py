@@ -4,9 +4,9 @@ What one field may be is `config`'s; what an objective alone makes impossible is
 alone `judge_checks`'.
 """
 
-import json
 from typing import get_args
 
+from .cluster_checks import check_cluster, check_deepspeed
 from .conditioning_checks import check_condition, check_conditioning
 from .config import Config
 from .errors import ConfigError
@@ -58,19 +58,6 @@ PAIRED_BY = {
 TRAINED_BY = {"reward_model": "reward_model", "attribute_model": "attribute_regression"}
 TRAINERS = tuple(TRAINED_BY.values())
 
-# What DeepSpeed's configuration calls what has a field of its own here.
-DEEPSPEED_KEYS = {
-    "train_batch_size": "learner.pairs_per_step",
-    "train_micro_batch_size_per_gpu": "learner.tokens_per_device",
-    "gradient_accumulation_steps": "learner.pairs_per_step",
-    "gradient_clipping": "learner.max_grad_norm",
-    "bf16": "model.dtype",
-    "fp16": "model.dtype",
-    "optimizer": "learner.learning_rate",
-    "scheduler": "learner.schedule",
-    "stage": "learner.zero_stage",
-}
-
 
 def check_combinations(config: Config) -> None:
     """Refuse combinations that can never run, in any phase.
@@ -82,7 +69,7 @@ def check_combinations(config: Config) -> None:
     check_budget("evaluation.sampling.max_tokens", config.evaluation.sampling.max_tokens, config)
     if config.evaluation.condition is not None:
         check_condition("evaluation.condition", config.evaluation.condition)
-    _check_cluster(config)
+    check_cluster(config)
     _check_order(config)
     check_judge_models(config)
     check_phases(config)
@@ -331,10 +318,7 @@ def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjecti
 
 def _check_learner(config: Config) -> None:
     learner = config.learner
-    further = json.loads(learner.deepspeed)
-    for key, field in DEEPSPEED_KEYS.items():
-        if key in {*further, *further.get("zero_optimization", {})}:
-            raise ConfigError(f"learner.deepspeed sets {key}, which is {field}'s", f"set {field} instead")
+    check_deepspeed(learner.deepspeed)
     keeps = learner.checkpoint_every_steps or learner.selection or learner.optimizer == "carried"
     if keeps and learner.zero_stage == 0 and config.model.dtype != "float32":
         raise ConfigError(
@@ -354,30 +338,4 @@ def _check_learner(config: Config) -> None:
             f"cluster.learner.ranks={config.cluster.learner.ranks} is more than learner.pairs_per_step="
             f"{learner.pairs_per_step}: some ranks would never see a pair",
             "lower cluster.learner.ranks or raise learner.pairs_per_step",
-        )
-
-
-def _check_cluster(config: Config) -> None:
-    cluster = config.cluster
-    if cluster.device == "gpu" and (cluster.rollout.gpus == 0 or cluster.learner.gpus == 0):
-        raise ConfigError(
-            f"cluster.device=gpu with cluster.rollout.gpus={cluster.rollout.gpus} and cluster.learner.gpus="
-            f"{cluster.learner.gpus}",
-            "give both at least a share of a GPU, or set cluster.device=cpu",
-        )
-    if cluster.device == "gpu" and config.needs_scorer and cluster.scorer.gpus == 0:
-        raise ConfigError(
-            "cluster.device=gpu with cluster.scorer.gpus=0, and a reward model or another policy judges",
-            "give it a share of a GPU (0.1, beside a learner's rank), or set cluster.device=cpu",
-        )
-    if cluster.device == "cpu" and cluster.rollout.tensor_parallel_size > 1:
-        raise ConfigError(
-            f"cluster.rollout.tensor_parallel_size={cluster.rollout.tensor_parallel_size} with cluster.device=cpu",
-            "set cluster.rollout.tensor_parallel_size=1 and raise cluster.rollout.actors instead",
-        )
-    if cluster.device == "cpu" and json.loads(cluster.rollout.speculative):
-        raise ConfigError(
-            f"cluster.rollout.speculative={cluster.rollout.speculative} with cluster.device=cpu: there, vLLM's "
-            "speculation gives a repeated request other tokens in spite of its seed, and no log-probs of choices",
-            "set cluster.rollout.speculative=null",
         )

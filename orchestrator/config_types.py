@@ -18,6 +18,7 @@ Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 BelowHalf: TypeAlias = Annotated[float, Field(ge=0, lt=0.5)]
 BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 TopP: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
@@ -37,7 +38,14 @@ Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)
 
 
 def _frozen_json(value: Any) -> Any:
-    return value if isinstance(value, str) else json.dumps(value or {}, sort_keys=True)
+    if isinstance(value, str):  # as run.yaml has it
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"is no mapping, and no JSON text of one ({error})") from error
+    if value is not None and not isinstance(value, dict):
+        raise ValueError("is no mapping of keys to values")
+    return json.dumps(value or {}, sort_keys=True)
 
 
 # A mapping of another library's settings (null: an empty one), kept as its JSON text: nothing in a configuration can be

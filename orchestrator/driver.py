@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from .commit import commit_round
 from .config import Config
+from .errors import located
 from .evaluation import evaluate
 from .heldout_split import choosing_prompts
 from .judge_alarms import heed_alarms
@@ -59,7 +60,8 @@ class RoundDriver:
         await self.hold_models(first, made=first if policy_of(self.ledger, first) else first - 1)
         await self.sync.verify(policy)
         for round in range(first, self.config.run.rounds + 1):
-            await self.play(round)
+            with located(f"round {round}"):
+                await self.play(round)
 
     async def play(self, round: int) -> None:
         """One round; round 0 evaluates the initial policy. What a crash left finished is not done again."""

@@ -31,12 +31,12 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-import fsspec
 import yaml
 
 from .checksums import SEAL, sealed, unsealed
 from .durable import explained, make_directories, sync_directory, sync_file, write_file
 from .errors import ConfigError, DamagedFile, RunError
+from .file_systems import file_system
 from .lease import Lease
 from .metrics_rows import MetricsLine, line_of, metrics_lines, rows_hash, text_of
 from .records import Shard
@@ -58,7 +58,7 @@ class Ledger:
     """
 
     def __init__(self, url: str, lease: Lease | None = None):
-        self.fs, self.root = fsspec.core.url_to_fs(url)
+        self.fs, self.root = file_system(url)
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.url = self.root if self.local else url.rstrip("/")
         self.lease = lease

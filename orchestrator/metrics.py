@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .duplicates import Duplicates
+from .errors import located
 from .judge_health import JudgeHealth
 from .records import Judgment, PairingOutcome, PreferencePair, Rollout, Shard
 from .running_stats import Mean
@@ -120,11 +121,13 @@ class StageClock:
 
     @contextmanager
     def active(self, stage: str) -> Iterator[None]:
+        """The time in the block counts for `stage`, and an error in it names the stage."""
         if self._active[stage] == 0:
             self._since[stage] = time.monotonic()
         self._active[stage] += 1
         try:
-            yield
+            with located(f"stage {stage}"):
+                yield
         finally:
             self._active[stage] -= 1
             if self._active[stage] == 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .again import pairs_before
+from .errors import located
 from .generation_config import POLICY, is_model_path
 from .ledger import Ledger
 from .metrics import StageClock
@@ -61,7 +62,7 @@ class Stages:
         self, stage: str, shard: Shard, cls: type[T], compute: Callable[[], Awaitable[Sequence[T]]]
     ) -> list[T]:
         """The shard's records of `stage`, computed and committed."""
-        with self.clock.active(stage):
+        with self.clock.active(stage), located(f"shard {shard.index}"):
             records = list(await compute())
         self.ledger.write_shard(stage, shard, cls, records)
         return records

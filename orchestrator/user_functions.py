@@ -1,12 +1,15 @@
 """Functions of the user's, named as "package.module:name" in the configuration."""
 
 import importlib
-from collections.abc import Callable
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
-from .errors import ConfigError
+from .errors import ConfigError, RunError, cause_of
 
 FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
@@ -15,7 +18,8 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
     """The function that "package.module:name" names. Its module is imported, and runs with that.
 
     Raises:
-        ConfigError: there is no such module or function, or the module cannot be imported.
+        ConfigError: there is no such module or function, or the module cannot be imported (whatever it raises, or
+            writes that is no Python).
     """
     module_name, _, attribute = name.partition(":")
     try:
@@ -25,6 +29,10 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
             f"{field}={name}: cannot import {module_name}: {error}",
             "name it as package.module:function, and put the folder that holds it into PYTHONPATH",
         ) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{field}={name}: importing {module_name} raises {cause_of(error)}{_line_of(error)}", "mend that module"
+        ) from error
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ConfigError(
@@ -32,3 +40,44 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
             "name a function that the module defines at its top level",
         )
     return function
+
+
+def check_arguments(function: Callable[..., Any], field: str, positional: int, named: Sequence[str] = ()) -> None:
+    """Refuse a function that cannot be called with so many positional arguments and these named ones.
+
+    Raises:
+        ConfigError: naming the function and what it takes.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # builtins that say nothing of their arguments
+        return
+    try:
+        signature.bind(*range(positional), **dict.fromkeys(named))
+    except TypeError as error:
+        given = ", ".join([f"{positional} positional argument{'s' if positional > 1 else ''}", *named])
+        raise ConfigError(
+            f"{field} takes {signature}, and is called with {given} ({error})",
+            "give it these arguments (docs/adding-a-method.md)",
+        ) from error
+
+
+@contextmanager
+def calling(field: str, about: str) -> Iterator[None]:
+    """What a user's function raises stops the run, by the function's own words and line.
+
+    Raises:
+        RunError: naming the field, and what the function was called about.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise RunError(
+            f"{cause_of(error)}{_line_of(error)}\n  {field}, for {about}", "mend the function, then resume the run"
+        ) from error
+
+
+def _line_of(error: BaseException) -> str:
+    """Where in the user's code an error was raised; a syntax error says so itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

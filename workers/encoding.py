@@ -94,9 +94,34 @@ class ChatEncoder:
         Raises:
             ConfigError: the template cannot write a conversation.
         """
+        return self._ids(self.render(messages) + self.neutralise(assistant_prefix, "assistant"))
+
+    def render(self, messages: Sequence[Message], *, opened: bool = True) -> str:
+        """A conversation as the chat template writes it, by default with the assistant's turn opened.
+
+        Raises:
+            ConfigError: the template refuses the conversation, or asks for the date (other tokens tomorrow).
+        """
         turns = [{"role": one.role, "content": self.neutralise(one.content, one.role)} for one in messages]
-        text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return self._ids(text + self.neutralise(assistant_prefix, "assistant"))
+        try:
+            return self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=opened, tokenize=False, strftime_now=self._refuse_clock
+            )
+        except ConfigError:
+            raise
+        except Exception as error:  # jinja's own, and whatever an expression in a template raises
+            raise ConfigError(
+                f"the chat template of model.path={self.path} refuses a conversation of {_turns(messages)} "
+                f"({type(error).__name__}: {_first_line(error)})",
+                "leave such prompts out (or the part that asks so), or mend the model's chat_template.jinja",
+            ) from error
+
+    def _refuse_clock(self, format: str) -> str:
+        raise ConfigError(
+            f"the chat template of model.path={self.path} writes the date (strftime_now({format!r})): the same "
+            "conversation would be other tokens tomorrow, also in a resumed run",
+            "in a copy of the model, put a date as text into chat_template.jinja in place of strftime_now",
+        )
 
     def encode_response(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
         """Token ids of a given response, ended as the template ends an assistant's turn, once; or without an end.
@@ -239,6 +264,10 @@ def _tokenizer(path: str, trust_remote_code: bool, field: str = "model.path") ->
             f"{field}={path} has no tokenizer that loads ({type(error).__name__}: {_first_line(error)})",
             "give a directory (or hub name) with config.json, safetensors and tokenizer files",
         ) from error
+
+
+def _turns(messages: Sequence[Message]) -> str:
+    return f"the turns {', '.join(message.role for message in messages)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from numbers import Real
 from ...orchestrator.errors import RunError
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Judgment, Prompt, Rollout, Shard
+from ...orchestrator.user_functions import calling
 from .reward_model import rewarded
 
 
@@ -16,12 +17,13 @@ async def judge_function(
     """One judgment a rollout: what `function` returns. Truth values count as 0 and 1.
 
     Raises:
-        RunError: it returned anything but a finite number.
+        RunError: it raised, or returned anything but a finite number.
     """
     prompts = {prompt.id: prompt for prompt in shard.prompts}
     judgments = []
     for rollout in rollouts:
-        value: object = function(prompts[rollout.prompt_id], rollout)
+        with calling("judge.function", f"prompt {rollout.prompt_id!r}, sample {rollout.sample}"):
+            value: object = function(prompts[rollout.prompt_id], rollout)
         if not isinstance(value, Real) or not math.isfinite(value):
             raise RunError(
                 f"judge.function returned {value!r:.100} for prompt {rollout.prompt_id!r}, sample {rollout.sample}",

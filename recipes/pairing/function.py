@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from ...orchestrator.errors import RunError
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.user_functions import calling
 from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 PairFunction: TypeAlias = Callable[
@@ -24,13 +25,14 @@ def pair_by_function(
     a pair that it takes, those of `candidates.scored_pair` (only `identical` where one of the two has no score).
 
     Raises:
-        RunError: it returned anything but two of the rollouts it was given, or a reason.
+        RunError: it raised, or returned anything but two of the rollouts it was given, or a reason.
     """
     candidates = kept(rollouts, drop_truncated)
     if len(candidates) < 2:
         return dropped(prompt, lacking(rollouts, drop_truncated, at_least=2))
     scores = mean_scores(judgments)
-    said: object = function(prompt, candidates, scores)
+    with calling("pairing.function", f"prompt {prompt.id!r}"):
+        said: object = function(prompt, candidates, scores)
     if isinstance(said, str) and said:
         return dropped(prompt, said)
     match said:

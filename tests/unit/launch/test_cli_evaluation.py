@@ -28,6 +28,8 @@ from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Generation
 
+HEADER = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+ONE_TENSOR = len(HEADER).to_bytes(8, "little") + HEADER + b"\0"
 FIXTURES = Path(__file__).parents[2] / "support" / "labelled"
 
 
@@ -149,7 +151,7 @@ def test_the_judge_is_the_runs_initial_policy_on_one_engine_or_the_model_that_is
     other = tmp_path / "judge"
     other.mkdir()
     (other / "config.json").write_text("{}")
-    (other / "model.safetensors").write_bytes(b"")
+    (other / "model.safetensors").write_bytes(ONE_TENSOR)
     call("compare", f"{run}:1", f"{run}:0", "--judge-model", str(other))
     assert engine.setup.policy.path == engine.setup.config.model.path == str(other)
 
@@ -162,7 +164,7 @@ def test_a_third_party_shows_how_far_a_judge_prefers_its_own(
     run, other = make_run(tmp_path, "demo", [bad, good]), tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text("{}")
-    (other / "model.safetensors").write_bytes(b"")
+    (other / "model.safetensors").write_bytes(ONE_TENSOR)
 
     def liking(text: str) -> float:
         is_third = engine.setup.policy.path == str(other)
