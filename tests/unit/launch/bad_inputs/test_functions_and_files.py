@@ -29,8 +29,6 @@ run.root=/proc/runs | /proc/runs/attempt cannot be made | set run.root
 prompts.train.path= | prompts.train.path= is no .jsonl | convert it
 prompts.train.path=s3://b/x.jsonl | prompts.train.path=s3://b/x.jsonl | check the path
 prompts.train.path=absent.csv | prompts.train.path=absent.csv does not exist | check the path
-prompts.prompt_column=absent | train.jsonl, line 1 | 'absent' | set prompts.prompt_column
-prompts.id_column=absent | train.jsonl, line 1 | 'absent' | set prompts.id_column
 --config-dir=absent | --config-dir absent is no directory | holds your groups
 --config-dir=train.jsonl | --config-dir train.jsonl is no directory | holds your groups
 """)
