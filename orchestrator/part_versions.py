@@ -10,13 +10,38 @@ from .config import Config
 from .errors import ConfigError
 
 # By "GROUP.KIND". A part that is not listed has version 1, and so has every part of a run that recorded none.
-VERSIONS: Mapping[str, int] = {}
+VERSIONS: Mapping[str, int] = {
+    # 2: one grammar of score lines and verdicts, in which no thought is read (docs/reading-judges.md).
+    **dict.fromkeys(
+        (
+            "judge.additive", "judge.rating", "judge.checklist", "judge.critique", "judge.attributes", "judge.pairwise",
+            "judge.meta", "judge.truth", "judge.endpoint", "judge.panel", "judge.annotators", "generation.revise",
+            "generation.judgments",
+        ),
+        2,
+    ),
+    # 2: no empty response comes into a pair or a group.
+    **dict.fromkeys(
+        (
+            "pairing.best_worst", "pairing.sweet_spot", "pairing.worst_of_few", "pairing.length_controlled",
+            "pairing.wpo_ties", "pairing.by_choice", "pairing.function", "pairing.cream", "pairing.sppo",
+            "pairing.agreement", "pairing.anchored", "pairing.future_guided", "pairing.with_source", "pairing.right",
+            "pairing.right_over_wrong", "pairing.group",
+        ),
+        2,
+    ),
+    # 2: a given response ends as the chat template ends a turn.
+    "generation.given": 2,
+    "generation.given_and_sampled": 2,
+    # 2: the warm-up counts a step by its end, so that no step has rate 0.
+    "learner.warmup": 2,
+}  # fmt: skip
 
 
 def part_versions(config: Config) -> dict[str, int]:
     """The version of every part that a run uses, by "GROUP.KIND".
 
-    Example: {"generation.plain": 1, "judge.additive": 2, "learner.schedule": 1}
+    Example: {"generation.plain": 1, "judge.additive": 2, "learner.warmup": 2}
     """
     phases = [config.in_phase(name) for name in config.phases or (None,)]
     judges = {f"judge.{judge.kind}" for judge in config.judges.values()}
@@ -32,7 +57,8 @@ def part_versions(config: Config) -> dict[str, int]:
             ("objective", phase.objective),
         )
     }
-    return {part: VERSIONS.get(part, 1) for part in sorted({*parts, *judges, "learner.schedule"})}
+    warmup = {"learner.warmup"} if any(phase.learner.warmup_fraction for phase in (config, *phases)) else set[str]()
+    return {part: VERSIONS.get(part, 1) for part in sorted(parts | judges | warmup)}
 
 
 def check_part_versions(config: Config, recorded: Mapping[str, int], began_with: str) -> None:
