@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..orchestrator.checksums import differing_files, model_files, weights_hash
+from ..orchestrator.checksums import differing_files, hashes_of, weights_hash
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.generation_config import is_model_path
@@ -17,7 +17,8 @@ from .models import ensure_model, ensure_user_models
 
 def model_identity(path: str) -> dict[str, Any]:
     """What `run.yaml` keeps of a model directory: where it lies, the hash of its weights, and each file's."""
-    return {"path": path, "sha256": weights_hash(path), "files": model_files(path)}
+    sha256, files = hashes_of(path)
+    return {"path": path, "sha256": sha256, "files": files}
 
 
 def models_of_run(config: Config, model_path: str) -> dict[str, Any]:

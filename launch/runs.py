@@ -22,7 +22,7 @@ from ..orchestrator.part_versions import part_versions
 from ..orchestrator.policies import newest_policy
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.protocols import Learner, Observer, Rollouts, Scorers
-from ..orchestrator.retention import remove_leftovers
+from ..orchestrator.retention import drop_unfinished_metrics, remove_leftovers
 from ..orchestrator.stages import Stages
 from .composition import start_learner, start_rollouts, start_scorers
 from .config_loading import compose_overrides, config_values, flatten, parse_config
@@ -147,7 +147,7 @@ def execute(config: Config, ledger: Ledger, observer: Observer) -> None:
         UserError: with what stopped it.
     """
     remove_leftovers(ledger)
-    ledger.drop_unfinished_metrics()
+    drop_unfinished_metrics(ledger)
     asyncio.run(_drive(config, ledger, observer))
 
 

@@ -10,6 +10,7 @@ import fsspec
 from .checksums import differing_files, weights_hash
 from .errors import DamagedFile
 from .ledger import CHECKPOINT, GONE, Ledger, round_name
+from .metrics_rows import rows_hash
 from .model_files import local_copy
 from .policies import checkpoint_of, read_ref
 from .records import PolicyRef
@@ -137,7 +138,7 @@ def _round_damages(ledger: Ledger, round: int) -> Iterator[Damage]:
     yield from _update_damages(ledger, round, finished=finished)
     lines = manifest.get("metrics_sha256")
     try:
-        if lines is not None and ledger.metrics_hash(round) != lines:
+        if lines is not None and rows_hash(ledger.metrics(), round) != lines:
             yield Damage(path="metrics.jsonl", how=f"the lines of round {round} are not those that were written")
     except DamagedFile:
         return  # the file itself is reported

@@ -7,12 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .errors import DamagedFile
 
 SEAL = "sha256"  # the key under which a JSON or YAML file carries its own checksum
 CHUNK = 1 << 22
+
+Hashes: TypeAlias = tuple[str, dict[str, str]]  # of a model's weights, and of each of its files
 
 # What decides which tokens and weights a model directory stands for: weights, architecture, tokenizer, chat template,
 # generation settings, and code that it brings along.
@@ -65,6 +67,11 @@ def model_files(directory: str | Path) -> dict[str, str]:
     root = Path(directory)
     paths = {path for pattern in MODEL_FILES for path in root.glob(pattern) if path.is_file()}
     return {str(path.relative_to(root)): file_hash(path) for path in sorted(paths)}
+
+
+def hashes_of(directory: str | Path) -> Hashes:
+    """What the ledger records of a model directory."""
+    return weights_hash(directory), model_files(directory)
 
 
 def weights_hash(directory: str | Path) -> str:

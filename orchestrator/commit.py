@@ -6,6 +6,7 @@ from .config import Config
 from .generation_config import EARLIER_ROUND, samplers_of
 from .judge_alarms import judge_alarms
 from .ledger import Ledger, round_name
+from .metrics_rows import rows_hash
 from .new_prompts import counted_candidates
 from .policies import named, policy_of, recorded
 from .publishing import policies_before
@@ -52,7 +53,7 @@ def commit_round(
     }
     manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)
     stages.record({"stage": "round", **{name: value for name, value in manifest.items() if name not in IDENTITIES}})
-    ledger.commit_round(round, {**manifest, "metrics_sha256": ledger.metrics_hash(round)})
+    ledger.commit_round(round, {**manifest, "metrics_sha256": rows_hash(ledger.metrics(), round)})
     prune(ledger, config.run.keep_policies, policies_needed(config, ledger, round))
 
 

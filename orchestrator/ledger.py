@@ -38,7 +38,7 @@ from .durable import explained, make_directories, sync_directory, sync_file, wri
 from .errors import ConfigError, DamagedFile, RunError
 from .file_systems import file_system
 from .lease import Lease
-from .metrics_rows import MetricsLine, line_of, metrics_lines, rows_hash, text_of
+from .metrics_rows import MetricsLine, line_of, metrics_lines
 from .records import Shard
 from .shard_files import SUFFIX, checksum, checksum_file, decoded, encoded, shard_file, verify
 
@@ -371,21 +371,6 @@ class Ledger:
             before = self.read_bytes("metrics.jsonl") if self.exists("metrics.jsonl") else b""
             self.write_bytes(before + text.encode(), "metrics.jsonl")
 
-    def drop_unfinished_metrics(self) -> None:
-        """On resume, forget the rows that will be written again, so that no step appears twice: those of rounds without
-        a manifest, but for the steps of a finished update and those up to an update's checkpoint."""
-        if not self.exists("metrics.jsonl"):
-            return
-        finished = set(self.finished_rounds())
-
-        def stays(row: dict[str, Any]) -> bool:
-            name = round_name(row["round"])
-            if row["round"] in finished or row["stage"] != "learn":
-                return row["round"] in finished
-            return self.exists(name, "learn.json") or row["step"] <= len(self.checkpointed_steps(row["round"]))
-
-        self.write_bytes(text_of(line for line in self.metrics() if stays(line[1])), "metrics.jsonl")
-
     def metrics(self) -> list[MetricsLine]:
         """Every whole line of metrics.jsonl.
 
@@ -395,10 +380,6 @@ class Ledger:
         if not self.exists("metrics.jsonl"):
             return []
         return metrics_lines(self.read_bytes("metrics.jsonl"), self.path("metrics.jsonl"))
-
-    def metrics_hash(self, round: int) -> str:
-        """A hash over a round's lines of metrics.jsonl."""
-        return rows_hash(self.metrics(), round)
 
     def sync_metrics(self) -> None:
         """Sync metrics.jsonl to the disk, before something is committed that its rows tell of."""

@@ -3,12 +3,14 @@
 Nothing that a resume needs: a model goes when a newer round is committed, a checkpoint when a newer one is named.
 """
 
+import math
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .durable import PARTIAL
 from .ledger import CHECKPOINT, Ledger, round_name
+from .metrics_rows import text_of
 from .records import PolicyRef
 
 
@@ -75,6 +77,33 @@ def remove_leftovers(ledger: Ledger) -> None:
                 shutil.rmtree(partial, ignore_errors=True)
             else:
                 partial.unlink(missing_ok=True)
+
+
+def drop_unfinished_metrics(ledger: Ledger) -> None:
+    """On resume, forget the rows that will be written again, so that no step appears twice: those of rounds without a
+    manifest, but for the steps of a finished update and those up to an update's checkpoint.
+
+    Raises:
+        DamagedFile: metrics.jsonl is not what was written.
+    """
+    lines = ledger.metrics()
+    if not lines:
+        return
+    finished = set(ledger.finished_rounds())
+    steps = {round: _steps_that_stay(ledger, round) for round in {row["round"] for _, row in lines} - finished}
+    kept = [
+        (line, row)
+        for line, row in lines
+        if row["round"] in finished or (row["stage"] == "learn" and row["step"] <= steps[row["round"]])
+    ]
+    ledger.write_bytes(text_of(kept), "metrics.jsonl")
+
+
+def _steps_that_stay(ledger: Ledger, round: int) -> float:
+    """How many of an unfinished round's steps are not made again."""
+    if ledger.exists(round_name(round), "learn.json"):
+        return math.inf
+    return len(ledger.checkpointed_steps(round))
 
 
 def _remove(ledger: Ledger, rounds: Sequence[int], name: str) -> None:

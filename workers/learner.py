@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import deepspeed
 import ray
 import torch
 from torch import Tensor
 
-from ..orchestrator.checksums import model_files, weights_hash
+from ..orchestrator.checksums import Hashes, hashes_of
 from ..orchestrator.config import Config, LearnerConfig
 from ..orchestrator.model_files import directory_for, verified_copy
 from ..orchestrator.objective_config import AttributeRegressionObjective, PpoObjective, RewardModelObjective
@@ -45,8 +45,6 @@ from .policy_model import (
 )
 from .update import Update
 from .weight_sync import HostWeights, pack
-
-Hashes: TypeAlias = tuple[str, dict[str, str]]  # of a model's weights, and of each of its files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +138,7 @@ class Learner:
         self._measure_against(start)
         return self.update_state.go_on(tensors, notes)
 
-    def save_checkpoint(self, path: str) -> "Hashes | None":
+    def save_checkpoint(self, path: str) -> Hashes | None:
         """Write what this round's update needs to go on, to a directory or URL; a collective call.
 
         Returns:
@@ -322,7 +320,7 @@ class Learner:
         self._sender.source = GatheredSource(self.engine.module.language_model, self.config.learner.zero_stage)
         self._sender.send_weights()
 
-    def save_policy(self, path: str) -> "Hashes | None":
+    def save_policy(self, path: str) -> Hashes | None:
         """Write the policy to a directory or URL, as plain transformers and vLLM load it; a collective call.
 
         Returns:
@@ -330,11 +328,11 @@ class Learner:
         """
         return self._save(self.engine.module.language_model, path)
 
-    def save_reward_model(self, path: str) -> "Hashes | None":
+    def save_reward_model(self, path: str) -> Hashes | None:
         """Write the reward model, as plain transformers load it for sequence classification; a collective call."""
         return self._save(self.engine.module.scorer, path)
 
-    def save_critic(self, path: str) -> "Hashes | None":
+    def save_critic(self, path: str) -> Hashes | None:
         """Write the critic like a reward model; of one that shares the policy's backbone, the head alone."""
         critic = self.engine.module.critic
         if not isinstance(critic, torch.nn.Linear):
@@ -347,7 +345,7 @@ class Learner:
             save_head(weight, directory)
             return hashes_of(directory)
 
-    def save_mixture(self, path: str, parts: Sequence[tuple[PolicyRef, float]]) -> "Hashes | None":
+    def save_mixture(self, path: str, parts: Sequence[tuple[PolicyRef, float]]) -> Hashes | None:
         """Write Σ coefficient·policy over policies; see `mixing.write_mixture`."""
         if self.rank != 0:
             return None
@@ -355,7 +353,7 @@ class Learner:
             write_mixture(directory, [(verified_copy(policy), coefficient) for policy, coefficient in parts])
             return hashes_of(directory)
 
-    def _save(self, model: Any, path: str, *, adapters: bool = True) -> "Hashes | None":
+    def _save(self, model: Any, path: str, *, adapters: bool = True) -> Hashes | None:
         give_back()  # the update is over, and what its passes needed is free
         weights = self._whole(model)
         if self.rank != 0:
@@ -386,11 +384,6 @@ class Learner:
     def busy_seconds(self) -> float:
         """Seconds so far spent in forward, backward and optimizer steps."""
         return self._busy_s
-
-
-def hashes_of(directory: str) -> Hashes:
-    """What `PolicyRef` keeps of a directory that was written."""
-    return weights_hash(directory), model_files(directory)
 
 
 def _free(engine: Any) -> None:

@@ -26,6 +26,7 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
+from roundelay.orchestrator.retention import drop_unfinished_metrics
 from roundelay.orchestrator.stages import Stages
 from roundelay.recipes.schedules import learning_rate_factor
 
@@ -212,7 +213,7 @@ class ScriptedRun:
         """Start a driver, with engines and a learner that hold the newest policy as after a crash."""
         from roundelay.orchestrator.policies import newest_policy
 
-        self.ledger.drop_unfinished_metrics()
+        drop_unfinished_metrics(self.ledger)
         policy = newest_policy(self.ledger)
         self.rollouts = ScriptedRollouts(policy, stop_after)
         self.learner = ScriptedLearner(self.ledger, self.config, self.measures)

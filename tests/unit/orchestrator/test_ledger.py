@@ -13,7 +13,13 @@ import pytest
 from roundelay.orchestrator.errors import ConfigError, RunError
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Dropped, Message, PairLogps, PolicyRef, Prompt, Shard
-from roundelay.orchestrator.retention import keep_checkpoints, name_checkpoint, prune, remove_update_files
+from roundelay.orchestrator.retention import (
+    drop_unfinished_metrics,
+    keep_checkpoints,
+    name_checkpoint,
+    prune,
+    remove_update_files,
+)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -398,7 +404,7 @@ def test_a_resume_forgets_rows_of_a_round_to_be_run_again_and_a_half_written_lin
         ledger.commit_round(round, {})
     ledger.append_metrics([{"round": 2, "stage": "learn", "step": 1}])
     ledger.write_bytes(ledger.read_bytes("metrics.jsonl") + b'{"round": 1, "stage": "lea', "metrics.jsonl")
-    ledger.drop_unfinished_metrics()
+    drop_unfinished_metrics(ledger)
     ledger.append_metrics([{"round": 2, "stage": "learn", "step": 1}])
     assert rows(ledger) == [
         '{"round": 0, "stage": "round"}',
@@ -408,5 +414,5 @@ def test_a_resume_forgets_rows_of_a_round_to_be_run_again_and_a_half_written_lin
 
 
 def test_a_resume_before_the_first_row_has_nothing_to_forget(ledger: Ledger) -> None:
-    ledger.drop_unfinished_metrics()
+    drop_unfinished_metrics(ledger)
     assert not ledger.exists("metrics.jsonl")
