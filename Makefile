@@ -10,7 +10,7 @@ PARTS := orchestrator workers recipes launch configs
 # So that the processes of a run need not compile the sources again, each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-fast test-long lint types clean
+.PHONY: setup demo test test-fast test-long faults lint types clean
 
 setup: $(STAMP) $(MODEL)/config.json
 
@@ -46,7 +46,11 @@ test-long: setup
 	$(BIN)/python -m pytest tests/integration -m long
 
 test-fast: setup
-	$(BIN)/python -m pytest tests/unit -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest tests/unit tests/faults -n auto --maxprocesses 4 --dist worksteal
+
+# Every fault on every file and at every operation, with a table of what came of it: hours on one core.
+faults: setup
+	$(BIN)/python tests/faults/campaign.py --out docs/reliability.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 FORMAT = 2  # of run directories; 1 had no checksums, and absolute paths
 GONE = "it is gone from a finished round"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C: run.yaml is read at every step of a run
 CHECKPOINT = "checkpoint.json"  # names the newest checkpoint of an unfinished update
 
 
@@ -194,7 +195,7 @@ class Ledger:
             raise ConfigError(f"{self.url} holds no run (no run.yaml)", "check the path; `roundelay run` starts one")
         path = self.path("run.yaml")
         try:
-            value = yaml.safe_load(self.read_bytes("run.yaml"))
+            value = yaml.load(self.read_bytes("run.yaml"), LOADER)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise DamagedFile.at(path, "it is no YAML") from error
         if isinstance(value, dict) and "config" in value and not {"format", SEAL} & value.keys():
