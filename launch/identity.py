@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,17 @@ def models_of_run(config: Config, model_path: str) -> dict[str, Any]:
 
 
 def located(config: Config) -> tuple[Config, str]:
-    """A configuration whose local model directories are named absolutely, so that a resume from another directory finds
-    them; and where its initial policy lies.
+    """A run's configuration, and where its initial policy lies. Local model directories are named absolutely, so that a
+    resume from another directory finds them, and the day is fixed that chat templates take for today.
 
     Raises:
         ConfigError: the model cannot be had.
     """
     path = ensure_model(config.model)
     local = (Path(config.model.path).expanduser() / "config.json").is_file()
-    named = replace(config, model=replace(config.model, path=path)) if local else config
-    return parse_config(_absolute(config_values(named))), path
+    date = config.model.date or datetime.now(UTC).date()
+    model = replace(config.model, date=date, path=path if local else config.model.path)
+    return parse_config(_absolute(config_values(replace(config, model=model)))), path
 
 
 def check_identity(config: Config, header: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     from ..workers.encoding import ChatEncoder  # transformers takes seconds to import: after the cheap checks
     from .template_checks import check_template
 
-    encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code)
+    encoder = ChatEncoder(model_path, trust_remote_code=config.model.trust_remote_code, date=config.model.date)
     check_loads(model_path, config.model, encoder)
     check_template(encoder)
     check_divisible(model_path, config.cluster.rollout.tensor_parallel_size)

@@ -4,6 +4,7 @@ One class a config group; a field's comment gives its unit where the name does n
 impossible is refused by `config_checks`.
 """
 
+import datetime
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
 
@@ -89,6 +90,9 @@ class ModelConfig:
     dtype: Literal["float32", "bfloat16", "float16"]
     max_model_len: PositiveInt  # tokens, prompt and response together
     trust_remote_code: bool
+    # What a chat template takes for today (`strftime_now`): in every round of a run, and when it is resumed, the same.
+    # null: the day on which the run begins.
+    date: datetime.date | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

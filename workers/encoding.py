@@ -4,6 +4,7 @@ Text from data sets and models is data: what the template writes as a mark (see 
 text before the template is applied, so that it can never close a turn or open one.
 """
 
+import datetime
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,7 @@ class ChatEncoder:
     Args:
         path: the model directory or hub name.
         trust_remote_code: whether the model's own Python may run.
+        date: what a template takes for today; without one, a template that asks is refused.
 
     `stop_ids` are the tokens that stop an engine: the template's end of a turn, and what the model's files say.
 
@@ -31,8 +33,8 @@ class ChatEncoder:
             user's message, or ends an assistant's turn with what is no token.
     """
 
-    def __init__(self, path: str, *, trust_remote_code: bool = False):
-        self.path = path
+    def __init__(self, path: str, *, trust_remote_code: bool = False, date: datetime.date | None = None):
+        self.path, self.date = path, date
         self.tokenizer: Any = _tokenizer(path, trust_remote_code)
         if not self.tokenizer.chat_template:
             raise ConfigError(
@@ -105,7 +107,7 @@ class ChatEncoder:
         turns = [{"role": one.role, "content": self.neutralise(one.content, one.role)} for one in messages]
         try:
             return self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=opened, tokenize=False, strftime_now=self._refuse_clock
+                turns, add_generation_prompt=opened, tokenize=False, strftime_now=self._today
             )
         except ConfigError:
             raise
@@ -116,11 +118,14 @@ class ChatEncoder:
                 "leave such prompts out (or the part that asks so), or mend the model's chat_template.jinja",
             ) from error
 
-    def _refuse_clock(self, format: str) -> str:
+    def _today(self, format: str) -> str:
+        if self.date is not None:
+            return self.date.strftime(format)
         raise ConfigError(
             f"the chat template of model.path={self.path} writes the date (strftime_now({format!r})): the same "
             "conversation would be other tokens tomorrow, also in a resumed run",
-            "in a copy of the model, put a date as text into chat_template.jinja in place of strftime_now",
+            "a new run keeps the day on which it begins (model.date); finish an older one with the version that began "
+            "it",
         )
 
     def encode_response(self, text: str, *, ended: bool = True) -> tuple[int, ...]:

@@ -74,7 +74,8 @@ class Learner:
         self.config = config.at(1)  # that of a round's phase
         self.rank, self.world_size = rank, world_size
         self.device = torch.device("cuda:0" if config.cluster.device == "gpu" else "cpu")
-        self.encoder = ChatEncoder(config.model.path, trust_remote_code=config.model.trust_remote_code)
+        model = config.model
+        self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code, date=model.date)
         self.engine: Any = None
         self.loaded: _Loaded | None = None
         self.reference: Any = None

@@ -93,7 +93,7 @@ class RolloutWorker:
     """
 
     def __init__(self, model: ModelConfig, cluster: ClusterConfig, policy: PolicyRef):
-        self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code)
+        self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code, date=model.date)
         # The samples of a prompt come one after the other: it is encoded once for all of them.
         self._encode = lru_cache(maxsize=256)(self.encoder.encode)
         self.engine = EngineThread(engine_args(model, cluster, verified_copy(policy)))

@@ -34,7 +34,8 @@ class Scorer:
         torch.set_num_threads(threads)
         self.config = config
         self.device = torch.device("cuda:0" if config.cluster.device == "gpu" else "cpu")
-        self.encoder = ChatEncoder(config.model.path, trust_remote_code=config.model.trust_remote_code)
+        model = config.model
+        self.encoder = ChatEncoder(model.path, trust_remote_code=model.trust_remote_code, date=model.date)
         self.models: dict[str, PolicyRef] = {}
         self._loaded: dict[PolicyRef, Any] = {}
         self._busy_s = 0.0

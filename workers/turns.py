@@ -51,13 +51,16 @@ class Rendered:
 
 
 def rendered(tokenizer: Any) -> list[Rendered]:
-    """Every conversation of `CONVERSATIONS` that the template renders, with and without an opened turn at its end."""
+    """Every conversation of `CONVERSATIONS` that the template renders, with and without an opened turn at its end. A
+    template that writes the date writes none here: marks are the same on every day."""
     found = []
     for roles in CONVERSATIONS:
         turns = [{"role": ROLES[role], "content": f"q{place}message{place}q"} for place, role in enumerate(roles)]
         for opened in (False, True):
             try:
-                text = tokenizer.apply_chat_template(turns, add_generation_prompt=opened, tokenize=False)
+                text = tokenizer.apply_chat_template(
+                    turns, add_generation_prompt=opened, tokenize=False, strftime_now=lambda format: ""
+                )
             except Exception:  # a template may refuse a system message, or an order of turns, by any error it likes
                 continue
             before, *between = STAND_IN.split(text)

@@ -63,6 +63,17 @@ def test_a_relative_model_path_is_kept_absolute(begun: Path) -> None:
         assert config.model.path == str(begun / "model")
 
 
+def test_a_run_keeps_the_day_on_which_it_began(begun: Path) -> None:
+    """For chat templates that write the date."""
+    header = Ledger(str(begun / "runs/demo")).header()
+    assert header["config"]["model"]["date"] == header["created"][:10]
+    with (
+        pytest.raises(ConfigError, match=r"model\.date"),
+        resume_run(str(begun / "runs/demo"), ["model.date=2020-01-01"]),
+    ):
+        pass
+
+
 def test_a_resume_may_say_where_the_model_is_now(here: Path, tmp_path: Path) -> None:
     (here / "model").rename(tmp_path / "moved")
     with pytest.raises(ConfigError, match=r"model\.path="), resume_run(str(here / "runs/demo"), []):

@@ -1,5 +1,6 @@
 """The end of an assistant's turn: what its template ends it with, in given responses, in sampling and in reading."""
 
+import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.records import TokenSequence
+from roundelay.orchestrator.records import Message, TokenSequence
 from roundelay.workers.encoding import ChatEncoder
 
 CHATML = (
@@ -146,3 +147,27 @@ def test_an_end_of_turn_that_the_tokenizer_does_not_find_behind_text_is_refused(
     with pytest.raises(ConfigError, match="no token of its tokenizer behind text") as caught:
         ChatEncoder(str(tmp_path))
     assert "normalized=False" in caught.value.remedy
+
+
+# ------------------------------------------------------------------------------------------------------------ the date
+
+DATED = "{% if strftime_now is defined %}Today: {{ strftime_now('%d %b %Y') }}\n{% endif %}" + CHATML
+TOKENS = ("<|im_start|>", "<|im_end|>")
+HELLO = [Message(role="user", content="Hi")]
+
+
+def test_a_template_that_writes_the_date_writes_that_of_the_run(tmp_path: Path) -> None:
+    """Tomorrow, and in a resumed run, the same conversation is the same tokens."""
+    path = str(write_chat_tokenizer(tmp_path, DATED, tokens=TOKENS, eos="<|im_end|>"))
+    made = ChatEncoder(path, date=datetime.date(2024, 7, 26))
+    assert made.render(HELLO).startswith("Today: 26 Jul 2024\n<|im_start|>user\nHi<|im_end|>")
+    other = ChatEncoder(path, date=datetime.date(2024, 7, 27))
+    assert made.encode(HELLO) != other.encode(HELLO)
+    assert made.neutralise("Today: 26 Jul 2024") == "Today: 26 Jul 2024"
+
+
+def test_a_template_that_writes_the_date_is_refused_where_the_run_has_none(tmp_path: Path) -> None:
+    path = str(write_chat_tokenizer(tmp_path, DATED, tokens=TOKENS, eos="<|im_end|>"))
+    with pytest.raises(ConfigError, match=r"strftime_now\('%d %b %Y'\)") as caught:
+        ChatEncoder(path).encode(HELLO)
+    assert "model.date" in caught.value.remedy

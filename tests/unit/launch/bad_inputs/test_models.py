@@ -13,7 +13,6 @@ TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<
 OPENS = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
 ONE_TURN = "{% if messages|length > 1 %}{{ raise_exception('turns must alternate') }}{% endif %}"
-DATED = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %}"
 INDEX = "model.safetensors.index.json"
 
 Change = Callable[[Path], object]
@@ -118,7 +117,6 @@ MODELS: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "template cut": (template("{% for m in messages %}"), ("TemplateSyntaxError", "mend the model's chat_template")),
     "template that fails": (template("{{ nope.x.y }}"), ("'nope' is undefined", "mend the model's chat_template")),
     "template without a generation prompt": (template(TURNS), ("has no generation prompt", "<|im_start|>assistant")),
-    "template that writes the date": (template(DATED + TURNS + OPENS), ("strftime_now('%d %b %Y')", "a date as text")),
     "template that draws lots": (template("{{ ['a', 'b'] | random }}" + TURNS + OPENS), ("draws lots", "random")),
     "template without system turns": (template(NO_SYSTEM + TURNS + OPENS),
                                       ("prompt 'two'", "system, user", "no system turn", "leave such prompts out")),
