@@ -129,15 +129,17 @@ def run_round(num_prompts: int, directory: Path) -> dict[str, float]:
     Returns:
         the process's peak memory in MiB, and the number of pairs that the learner got.
     """
-    source = directory / "prompts.jsonl"
+    source, heldout = directory / "prompts.jsonl", directory / "heldout.jsonl"
     with source.open("w") as file:
         for index in range(num_prompts):
             file.write(json.dumps({"prompt": f"Question {index}: what comes after {index}?"}) + "\n")
+    heldout.write_text("".join(json.dumps({"prompt": f"Held out {index}"}) + "\n" for index in range(16)))
     config = load_config(
         [
             "recipe=rlcd_dpo",
             "prompts=file",
             f"prompts.train.path={source}",
+            f"prompts.heldout.path={heldout}",
             f"run.prompts_per_round={num_prompts}",
             "run.prompts_per_shard=50",
             "run.rounds=1",
