@@ -17,6 +17,8 @@ from .commands import Outcome, Within, command
 NAME = "run"
 # Of a manifest and of metrics.jsonl's rows: how long things took, and checksums of files that say so.
 TIMES = ("seconds", "idle_share", "sha256", "metrics_sha256")
+# Deleted once a newer round has taken it up; a power failure may bring it back.
+WORKING_STATE = ("critic", "optimizer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,10 @@ def make_scene(folder: Path) -> Scene:
 def result(run: Path) -> dict[str, Any]:
     """What a run has come to, by file: what it sampled, judged, paired and learnt, and what it says of that."""
     found: dict[str, Any] = {}
+    newest = max((path.parent.name for path in run.glob("rounds/*/manifest.json")), default="")
     for path in sorted(run.glob("rounds/**/*")):
+        if path.parent.name in WORKING_STATE and path.parents[1].name < newest:
+            continue
         if path.suffix in (".parquet", ".safetensors"):
             found[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == "manifest.json":
