@@ -10,6 +10,7 @@ if anything came out WRONG.
 import argparse
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -44,9 +45,12 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path("faults.log"), help="where every WRONG case is told in full")
     arguments = parser.parse_args()
     report = Report(log=arguments.log)
-    with tempfile.TemporaryDirectory(prefix="roundelay-faults-") as directory:
-        play(Path(directory), report, arguments)
-    print(report.table())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="roundelay-faults-") as directory:
+            play(Path(directory), report, arguments)
+    finally:  # interrupted, it tells what it has
+        print(report.table(), flush=True)
     if arguments.out:
         write_table(arguments.out, report)
     return int(bool(report.wrong))
