@@ -55,9 +55,9 @@ class ChatEncoder:
         conversations = rendered(self.tokenizer)
         if not conversations:
             raise ConfigError(
-                f"model.path={self.path} has a chat template that does not write a user's message as it is"
+                f"the chat template of model.path={self.path} does not write a user's message as it is"
                 f"{self._refusal()}",
-                "use a model whose template takes messages of plain text",
+                "use a model whose template takes messages of plain text, or mend the model's chat_template.jinja",
             )
         return conversations
 
@@ -204,12 +204,22 @@ class ChatEncoder:
         or config.json's where there is no generation_config."""
         try:
             eos = GenerationConfig.from_pretrained(self.path).eos_token_id
+        except ValueError as error:
+            raise ConfigError(
+                f"model.path={self.path}: its generation_config.json is invalid ({_first_line(error)})",
+                "mend or delete the file",
+            ) from error
         except OSError:
             try:
                 eos = PretrainedConfig.get_config_dict(self.path)[0].get("eos_token_id")
             except OSError:
                 eos = None
-        ids = [eos] if isinstance(eos, int) else eos or []
+        ids = eos if isinstance(eos, list) else [] if eos is None else [eos]
+        if not all(isinstance(one, int) for one in ids):
+            raise ConfigError(
+                f"model.path={self.path}: its generation_config.json (or config.json) has eos_token_id={eos!r}",
+                "set it to a token id, or a list of them",
+            )
         own = self.tokenizer.eos_token_id
         return tuple(sorted({*ids, *([] if own is None else [own])}))
 

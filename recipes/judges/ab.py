@@ -49,7 +49,7 @@ def preference(logprob_a: float, logprob_b: float) -> tuple[float | None, float 
     """(p(A) / (p(A) + p(B)), p(A) + p(B)) from the log-probs of the two options; None as of `expected_score`.
 
     Example:
-        >>> preference(math.log(0.3), math.log(0.1))
+        >>> preference(-1.2039728, -2.3025851)  # log 0.3, log 0.1
         (0.75, 0.4)
     """
     return expected_score((logprob_a, logprob_b), (1.0, 0.0))

@@ -26,7 +26,7 @@ def make_run(
     truncated: Sequence[Set[int]] = (),
 ) -> str:
     """A run whose rounds, the initial policy's first, have answered the held-out prompts. Without a `model` that all of
-    its policies are, every round has another policy of no files. `truncated` says of every round which responses, by
+    its policies are, every round has another policy of a few bytes. `truncated` says of every round which responses, by
     their prompt's place, the token limit cut."""
     prompts = directory / f"{name}.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in asked))
@@ -46,7 +46,9 @@ def make_run(
             path.symlink_to(model)
         elif round:
             path.mkdir(parents=True)
-        policy = {"version": round, "path": str(path), "sha256": f"{name}-{round}"}
+            (path / "model.safetensors").write_text(f"{name}-{round}")
+        sha256 = weights_hash(path) if round and not model else f"{name}-{round}"
+        policy = {"version": round, "path": str(path), "sha256": sha256}
         if round:
             ledger.write_json({"policy": policy}, round_name(round), "learn.json")
         cut = truncated[round] if truncated else ()

@@ -71,11 +71,14 @@ def users_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """All that commands name and this repository does not hold: files of prompts, models, what "Add your paper" writes,
     finished runs and files to judge. The default model is a tiny one."""
     folder = tmp_path_factory.mktemp("user")
+    model = shutil.copytree(tiny_model, folder / "tiny")
+    settings = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 4096}))
     for link in ("cache/smollm2-135m-instruct", "path/to/model", "PATH"):
         (folder / link).parent.mkdir(parents=True, exist_ok=True)
-        (folder / link).symlink_to(tiny_model)
+        (folder / link).symlink_to(model)
     for seed, name in enumerate(("dpo", "sft", "other")):
-        write_moved(tiny_model, folder / "models" / name, scale=0.01, seed=seed)
+        write_moved(model, folder / "models" / name, scale=0.01, seed=seed)
     for name in ("mine", "pairs", "ranked", "helpsteer"):
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row(index))}\n" for index in range(ROWS)))
     page = (ROOT / "docs" / "adding-a-method.md").read_text()

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -336,7 +337,7 @@ def test_a_judge_that_cannot_be_measured_is_refused(
 ) -> None:
     places = {"run": make_run(tmp_path, "demo", [bad, good]), "llmbar": str(FIXTURES / "llmbar.json")}
     if words[0].endswith(":1"):
-        Path(places["run"], "rounds/001/policy").rmdir()
+        shutil.rmtree(Path(places["run"], "rounds/001/policy"))
     code, out, err = call("judge-accuracy", *(word.format(**places) for word in words))
     assert (code, out, engine.starts) == (2, "", 0)
     for text in says:

@@ -23,7 +23,7 @@ from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
 from roundelay.orchestrator.records import Rollout, Shard
 
 RECIPES = sorted((CONFIG_ROOT / "recipe").glob("*.yaml"))
-COMMANDS = ("run", "resume", "sweep", "show", "recipes", "compare", "judge-accuracy", "lm-eval")
+COMMANDS = ("run", "resume", "sweep", "show", "recipes", "compare", "judge-accuracy", "lm-eval", "check")
 
 Roundelay = Callable[..., str]
 
@@ -160,7 +160,7 @@ def test_the_printed_config_is_the_config(path: Path, roundelay: Roundelay, tmp_
 
 def test_a_run_without_a_name_is_named_after_recipe_model_and_time(roundelay: Roundelay) -> None:
     name = yaml.safe_load(roundelay("run", "--cfg", "recipe=rlcd_dpo", "model=local", "model.path=/m"))["run"]["name"]
-    assert re.fullmatch(r"rlcd_dpo-local-\d{8}-\d{6}", name)
+    assert re.fullmatch(r"rlcd_dpo-local-\d{8}-\d{6}-[0-9a-f]{6}", name)
 
 
 def test_recipes_lists_every_recipe_with_its_paper(roundelay: Roundelay) -> None:
@@ -520,7 +520,7 @@ def test_show_prints_what_a_phase_has_and_no_row_that_none_has(ledger: Ledger, r
     assert re.search(r"[│┃] +round 1 +[│┃]\n[│┃] +[│┃] +initial +[│┃] +reward_model +[│┃]", out)
     for absent in ("groups", "objective/kl (nats a response)", "judge: scores, by bin", "score margin"):
         assert absent not in out
-    assert out.endswith("trained policy: /models/initial\nreward model: /runs/demo/rounds/001/reward_model\n")
+    assert out.endswith(f"trained policy: /models/initial\nreward model: {ledger.url}/rounds/001/reward_model\n")
 
 
 def test_show_prints_a_policy_gradients_round_with_its_groups(ledger: Ledger, roundelay: Roundelay) -> None:

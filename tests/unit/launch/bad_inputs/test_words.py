@@ -61,7 +61,7 @@ model@foo=local | model@foo=local | did you mean model?
 foo@model=local | foo@model=local | check the spelling
 hydra.run.dir=x | hydra.run.dir=x would do nothing | leave it out
 hydra/launcher=basic | hydra/launcher=basic | leave it out
-prompts.train.split=x | unknown key prompts.train.split=x | did you mean
+prompts.train.splitt=x | unknown key prompts.train.splitt=x | did you mean prompts.train.split?
 objective=function objective.function=m:f objective.parameters={q:1} | objective.parameters={q:1} | add each with a plus
 """)
 
