@@ -52,7 +52,7 @@ sweep run.rounds=1,x | run.rounds='x' | set run.rounds
 sweep recipe=nope,rlcd | recipe=nope | known: aft
 sweep a=[1 | '[1' | quote values
 sweep --root train.jsonl run.rounds=1 | --root train.jsonl | a directory you may write
-sweep --name ../x run.rounds=1 | --name ../x | letters, digits
+sweep --name ../x run.rounds=1 | --name ../x | without slashes
 sweep --name model --root . run.rounds=1 | model is not empty and holds no sweep | another --name
 recipes nope | nope: no such recipe | known: aft
 recipes self_rewarding --config-dir absent | --config-dir absent is no directory | holds your groups
