@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from ..orchestrator.durable import PARTIAL, explained, sync_directory, sync_tree
 from ..orchestrator.errors import ConfigError, UserError
 from ..orchestrator.lease import Lease
 from ..orchestrator.ledger import Ledger
+
+FRESH_S = 60.0
 
 
 @contextmanager
@@ -81,11 +84,13 @@ def publish(draft: Ledger, url: str) -> Ledger:
 
 
 def _remove_abandoned(parent: Path, name: str) -> None:
-    """Remove drafts of the name whose makers were killed."""
+    """Remove drafts of the name whose makers were killed. One that is made just now may have no lease yet."""
     for draft in parent.glob(f".{_literal(name)}{PARTIAL}*"):
         try:
+            if time.time() - draft.stat().st_ctime < FRESH_S:
+                continue
             lease = Lease(str(draft))
-        except UserError:  # its maker is at work, or it is not ours to write
+        except (UserError, OSError):  # its maker is at work, it is not ours to write, or it is gone
             continue
         shutil.rmtree(draft, ignore_errors=True)
         lease.release()

@@ -11,6 +11,7 @@ from support.configs import base, changed
 from support.evaluation_commands import Call
 from support.scripted_run import ScriptedRun
 
+from roundelay.launch import drafts
 from roundelay.launch.cli import default_name
 from roundelay.launch.config_loading import load_config
 from roundelay.launch.drafts import drafted, publish
@@ -181,10 +182,15 @@ def test_of_two_runs_of_one_name_the_second_is_refused_and_the_first_unharmed(dr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["demo"]
 
 
-def test_what_a_killed_run_left_before_it_had_its_name_is_removed_by_the_next(tmp_path: Path) -> None:
-    """But not what another process is making."""
+def test_what_a_killed_run_left_before_it_had_its_name_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not what another process is making, nor what one has begun to make a moment ago."""
     abandoned = tmp_path / "runs/.demo.partial-0000"
     (abandoned / "inputs").mkdir(parents=True)
+    with drafted(str(tmp_path / "runs/demo")):
+        assert abandoned.exists()
+    monkeypatch.setattr(drafts, "FRESH_S", 0.0)
     with drafted(str(tmp_path / "runs/demo")) as busy:
         assert not abandoned.exists()
         with drafted(str(tmp_path / "runs/demo")):
