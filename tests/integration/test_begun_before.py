@@ -5,9 +5,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from support.runs import finish, pair_keys, start
 
-from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.ledger import Ledger
 
 pytestmark = pytest.mark.slow
@@ -20,13 +20,21 @@ ARCHIVE = Path(__file__).parents[1] / "data" / "begun-by-0.1.tar.xz"
 def test_a_run_of_the_first_format_is_resumed_to_the_same_pairs_and_weights(tmp_path: Path):
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
-    expected = json.loads((tmp_path / "expected.json").read_text())
+    expected = json.loads((tmp_path / "expected/pairs.json").read_text())
     run = tmp_path / "begun-by-0.1"
     said = finish(start("resume", str(run), f"model.path={tmp_path}/model"))
     assert "run directory format 1" in said and "began with roundelay 0.1.0" in said
     ledger = Ledger(str(run))
     assert ledger.finished_rounds() == [0, 1, 2]
     assert json.loads(json.dumps(pair_keys(ledger, 2))) == expected["pairs"]
-    assert weights_hash(run / "rounds/002/policy") == expected["policy_sha256"]
+    weights, before, made = (
+        load_file(path / "model.safetensors")
+        for path in (tmp_path / "expected", run / "rounds/001/policy", run / "rounds/002/policy")
+    )
+    moved = sum(float((tensor - before[name]).abs().sum()) for name, tensor in weights.items())
+    apart = sum(float((tensor - made[name]).abs().sum()) for name, tensor in weights.items())
+    assert (
+        moved > 0 and apart < 0.01 * moved
+    )  # sums differ in their last bits between processors and numbers of threads
     said = finish(start("show", str(run)))
     assert "run directory format 1" in said and str(run / "rounds/002/policy") in said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.runs import finish, has, kill_in, shards, start
+from support.runs import finish, has, identity, kill_in, shards, start
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
@@ -62,7 +62,7 @@ def test_the_reward_model_judges_what_ppo_learns_from(calm: Ledger, tiny_model: 
     first, second, third = (calm.manifest(round) for round in (1, 2, 3))
     assert first["policy"]["sha256"] == calm.header()["initial_policy"]["sha256"]
     assert second["policy"]["sha256"] not in (first["policy"]["sha256"], third["policy"]["sha256"])
-    assert second["judged_by"] == third["judged_by"] == {"reward_model": first["reward_model"]}
+    assert second["judged_by"] == third["judged_by"] == {"reward_model": identity(first["reward_model"])}
     assert 0 <= first["heldout"]["accuracy"] <= 1 and first["score_parity"] < 1e-4
     assert second["phase"] == "ppo" and second["data"]["groups"] == 8
     assert not has(calm, "rounds/002/critic") and has(calm, "rounds/003/critic")

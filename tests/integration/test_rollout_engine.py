@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.learner_host import written
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from roundelay.launch.composition import start_rollouts
@@ -16,7 +17,7 @@ from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.cluster import Cluster
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, PolicyRef, TokenSequence
+from roundelay.orchestrator.records import Generation, GenerationRequest, Message, TokenSequence
 from roundelay.workers.weight_sync import HostWeights, pack
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ class Engine:
 
     async def _start(self, config: Config) -> None:
         await self.cluster.place()
-        pool = start_rollouts(config, self.cluster, PolicyRef(version=0, path=str(self.model), sha256=""))
+        pool = start_rollouts(config, self.cluster, written(self.model, 0))
         await pool.ready()
         (self.actor,) = pool.alive
 

@@ -47,8 +47,7 @@ def make_run(
         elif round:
             path.mkdir(parents=True)
             (path / "model.safetensors").write_text(f"{name}-{round}")
-        sha256 = weights_hash(path) if round and not model else f"{name}-{round}"
-        policy = {"version": round, "path": str(path), "sha256": sha256}
+        policy = {"version": round, "path": str(path), "sha256": weights_hash(path) if round else sha256}
         if round:
             ledger.write_json({"policy": policy}, round_name(round), "learn.json")
         cut = truncated[round] if truncated else ()

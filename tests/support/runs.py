@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -99,6 +100,11 @@ def prompt_id(outcome: PairingOutcome) -> str:
         return made.prompt.id
     assert outcome.dropped is not None
     return outcome.dropped.prompt_id
+
+
+def identity(made: Mapping[str, Any]) -> dict[str, Any]:
+    """A model as rounds that use it name it, of what the round that made it recorded."""
+    return {name: made[name] for name in ("version", "path", "sha256")}
 
 
 def shards(ledger: Ledger, round: int, stage: str) -> int:

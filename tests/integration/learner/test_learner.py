@@ -291,7 +291,7 @@ def test_nan_stops_the_update_and_names_the_pairs(make_learner, policy: PolicyRe
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[3, 5] = float("nan")
     model.save_pretrained(tmp_path)
-    learner = make_learner(config_of(tiny_model), PolicyRef(version=1, path=str(tmp_path), sha256="poisoned"), policy)
+    learner = make_learner(config_of(tiny_model), written(tmp_path), policy)
     before = weights_of(learner)
     with pytest.raises(RayTaskError, match=r"NonFiniteError.*'p0', 'p1'"):
         learner.update(PAIRS, True)

@@ -11,6 +11,7 @@ import pytest
 from support.plain_logps import chat_ids, plain_logps
 from support.recipe_ledgers import best_over_worst, outcomes, scored_responses
 from support.recipe_runs import ONE_PHASE
+from support.runs import identity
 from support.tiny_model import write_moved
 
 from roundelay.orchestrator.checksums import weights_hash
@@ -79,7 +80,7 @@ def test_spas_labels_are_the_log_density_ratio_of_the_policy_to_the_first_one(pl
         assert len(pairs) >= 4
         assert all(best_over_worst(pair, scored[pair.prompt.id]) for pair in pairs)
         manifest = ledger.manifest(round)
-        assert manifest["judged_by"] == {"initial": {"version": 0, **ledger.header()["initial_policy"]}}
+        assert manifest["judged_by"] == {"initial": identity({"version": 0, **ledger.header()["initial_policy"]})}
         assert manifest["reference"]["sha256"] == ledger.manifest(round - 1)["policy"]["sha256"]
         assert "spa/noisy" in manifest["learn"]
 

@@ -7,6 +7,7 @@ from statistics import fmean
 import pytest
 import torch
 from support.recipe_ledgers import by_construction, outcomes, sampled
+from support.runs import identity
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from roundelay.orchestrator.ledger import Ledger
@@ -52,7 +53,7 @@ def test_a_reward_model_is_learnt_from_its_labels_and_judges_the_next_phase(
         assert pair.label_probability == pytest.approx(max(mean, 1 - mean), abs=1e-6)
         assert (pair.chosen.sample == 0) == (mean > 0.5)
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
-    assert second["judged_by"] == {"reward_model": first["reward_model"]}
+    assert second["judged_by"] == {"reward_model": identity(first["reward_model"])}
     assert second["data"]["groups"] == 8 and "objective/scores" in second["learn"]
 
 
@@ -89,7 +90,7 @@ def test_simulated_annotators_take_turns_and_a_reward_model_learns_their_noisy_l
     assert heldout and not any(turned(heldout, said(0, "heldout-judgments")))
     first, second = ledger.manifest(1), ledger.manifest(2)
     assert first["policy"]["sha256"] == ledger.header()["initial_policy"]["sha256"] != second["policy"]["sha256"]
-    assert second["judged_by"] == {"reward_model": first["reward_model"]}
+    assert second["judged_by"] == {"reward_model": identity(first["reward_model"])}
     assert second["data"]["groups"] == 24 and "objective/scores" in second["learn"]
 
 
@@ -127,7 +128,7 @@ def test_the_best_response_by_the_reward_model_of_annotators_is_imitated(
             own = rewards[pair.prompt.id]
             assert len(own) == 4 and own[pair.chosen.sample] > min(own.values())
             assert own[pair.chosen.sample] == pytest.approx(max(own.values()), abs=1e-4)
-        assert manifest["judged_by"] == {"reward_model": first["reward_model"]}
+        assert manifest["judged_by"] == {"reward_model": identity(first["reward_model"])}
         assert {rollout.policy_version for rollout in rollouts} == {0 if round == 2 else round - 1}
         assert manifest["learn"]["pairs_trained"] == 3 * len(pairs)
         policies.append(manifest["policy"]["sha256"])
