@@ -29,6 +29,7 @@ from roundelay.recipes.judges.rendering import render_prompt, render_response, s
 from roundelay.workers.encoding import ChatEncoder
 
 Kind = Literal["special", "listed", "text"]
+DATE = datetime.date(2024, 7, 26)  # which some templates write
 ZWSP = "\u200b"
 
 
@@ -106,7 +107,7 @@ def encoder(name: str, kind: Kind) -> ChatEncoder:
     path = write_chat_tokenizer(
         Path(TOKENIZERS.name, name, kind), template.text, tokens=tokens, special=kind == "special"
     )
-    return ChatEncoder(str(path), date=datetime.date(2024, 7, 26))
+    return ChatEncoder(str(path), date=DATE)
 
 
 def conversation(contents: Sequence[str], *, system: bool) -> tuple[Message, ...]:
@@ -189,7 +190,9 @@ def test_text_without_marks_is_encoded_as_it_is(template: Template, kind: Kind) 
         contents = [text, "Yes.", text]
         messages = conversation(["Be brief.", *contents] if template.system else contents, system=template.system)
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        whole = made.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        whole = made.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=False, strftime_now=DATE.strftime
+        )
         assert made.encode(messages) == tuple(made.tokenizer(whole, add_special_tokens=False)["input_ids"])
         assert made.encode_response(text, ended=False) == tuple(
             made.tokenizer(text, add_special_tokens=False).input_ids
