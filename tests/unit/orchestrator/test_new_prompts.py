@@ -306,6 +306,7 @@ def test_a_conversation_is_no_example(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
     talk = {"prompt": [*turns, {"role": "user", "content": "Say w1 w2 w3 w4"}]}
     rows = [talk, {"prompt": "Tell me about tides"}]
+    assert settings.prompts.train.path is not None
     Path(settings.prompts.train.path).write_text("".join(json.dumps(row) + "\n" for row in rows))
     ledger = ledger_of(settings, tmp_path)
     make(settings, ledger)
