@@ -1,28 +1,16 @@
 """Errors that no user can mend by a word: a line to read, and the whole of it in a file."""
 
-import errno
 import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..orchestrator.durable import REMEDIES
 from ..orchestrator.errors import ConfigError, RunError, UserError, cause_of
 from ..orchestrator.ledger import Ledger
 
 ERROR_LOG = "error.log"
-# What the system refused, and what helps.
-REMEDIES = {
-    errno.ENOSPC: "make room on that disk",
-    errno.EDQUOT: "make room within your quota",
-    errno.EROFS: "make that file system writable",
-    errno.EACCES: "get the right to write there",
-    errno.EPERM: "get the right to write there",
-    errno.ENOENT: "put the missing file or directory back",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENFILE: "raise the system's limit of open files",
-    errno.ENAMETOOLONG: "choose a shorter path",
-}
 
 
 def explained(error: Exception, ledger: Ledger | None) -> UserError:

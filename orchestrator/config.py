@@ -90,8 +90,7 @@ class ModelConfig:
     dtype: Literal["float32", "bfloat16", "float16"]
     max_model_len: PositiveInt  # tokens, prompt and response together
     trust_remote_code: bool
-    # What a chat template takes for today (`strftime_now`): in every round of a run, and when it is resumed, the same.
-    # null: the day on which the run begins.
+    # What a chat template takes for today (`strftime_now`), in every round. null: the day on which the run begins.
     date: datetime.date | None = None
 
 

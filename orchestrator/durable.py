@@ -16,6 +16,7 @@ from .errors import RunError
 
 PARTIAL = ".partial-"  # in the name of what is being written; a crash leaves such files, the next start deletes them
 
+# What the system refused, and what helps.
 REMEDIES = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some space in your quota",

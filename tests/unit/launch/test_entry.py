@@ -104,4 +104,4 @@ def test_a_full_disk_is_told_with_its_remedy(ledger: Ledger) -> None:
 
     told = explained(OSError(28, "No space left on device", "runs/x"), ledger)
     assert "No space left on device: 'runs/x'" in told.what
-    assert told.remedy.startswith("make room on that disk")
+    assert told.remedy.startswith("free some space on that disk")
