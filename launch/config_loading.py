@@ -23,6 +23,7 @@ from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import JudgeConfig
+from ..recipes import shipped  # noqa: F401 - registers the parts that a configuration may name
 from .config_groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
 from .paths import quoted_home, with_home
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from ..orchestrator.conditioning_config import (
     AttributesConditioning,
     ClassesConditioning,
@@ -10,6 +12,7 @@ from ..orchestrator.conditioning_config import (
     NoConditioning,
 )
 from ..orchestrator.config import Config
+from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import (
     POLICY,
     AlteredInstructionGeneration,
@@ -27,7 +30,7 @@ from ..orchestrator.generation_config import (
     samplers_of,
     samples_of,
 )
-from ..orchestrator.judge_config import AnnotatorsJudge, AttributeModelJudge, AttributesJudge
+from ..orchestrator.judge_config import AnnotatorsJudge, AttributeModelJudge, AttributesJudge, JudgeConfig
 from ..orchestrator.objective_config import ObjectiveConfig, PolicyGradientObjective
 from ..orchestrator.pairing_config import (
     AgreementPairing,
@@ -61,6 +64,7 @@ from ..orchestrator.user_functions import load_function
 from ..recipes.conditioning.attributes import condition_attributes
 from ..recipes.conditioning.classes import condition_classes
 from ..recipes.conditioning.hindsight import condition_hindsight
+from ..recipes.filters.measured import measure
 from ..recipes.generation.altered_instruction import sample_altered_instruction
 from ..recipes.generation.contrast import sample_contrast
 from ..recipes.generation.given import sample_given
@@ -97,7 +101,6 @@ from ..recipes.pairing.sweet_spot import pair_sweet_spot
 from ..recipes.pairing.with_source import pair_with_source
 from ..recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from ..recipes.pairing.wpo_ties import pair_wpo_ties
-from .filters import round_filter
 from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions, judge_reading
 from .new_prompts import prompt_maker
 
@@ -116,7 +119,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         reading=judge_reading(config.judge),
         pair=partial(_pair, config=config),
         condition=None if isinstance(config.conditioning, NoConditioning) else partial(_condition, config=config),
-        filter=round_filter(config),
+        filter=_round_filter(config),
         sample_heldout=partial(_sample_heldout, config=config),
         judge_heldout=build_judge(
             evaluation.judge, config, scorers, "evaluate", own_logps=evaluation.condition is None
@@ -190,6 +193,19 @@ async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate,
         seed_parts=(config.run.seed, "evaluate"),
         condition=config.evaluation.condition,
     )
+
+
+def _round_filter(config: Config) -> Filter | None:
+    """What keeps or drops what pairing made; None where all of it is learnt from."""
+    decide = config.filter.build(derive_seed(config.run.seed, "filter"))
+    if decide is None:
+        return None
+    return Filter(whole_round=config.filter.whole_round, measure=partial(_measure, judge=config.judge), decide=decide)
+
+
+def _measure(outcomes: Sequence[PairingOutcome], judgments: Sequence[Judgment], *, judge: JudgeConfig) -> np.ndarray:
+    """By the scores that pairing went by."""
+    return measure(outcomes, conclusions(judgments, judge=judge))
 
 
 def _rewards_empty(objective: ObjectiveConfig) -> bool:

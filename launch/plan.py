@@ -10,11 +10,11 @@ from rich.table import Table
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
-from ..orchestrator.filter_config import FilterConfig, NoFilter, WholeRoundFilter
 from ..orchestrator.generation_config import POLICY, GenerationConfig, GivenGeneration, samplers_of
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.pairing_config import gives_pairs
+from ..orchestrator.parts.filter import FilterPart
 from .plan_counts import judgments_of_round, texts_of_prompt
 from .reports import plain
 
@@ -72,7 +72,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
         ("judge", f"{judgments} judgments ({config.judge.kind})" if judgments.number
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
-        *([] if isinstance(config.filter, NoFilter) else [("filter", _filter(config.filter))]),
+        *([] if config.filter.keeps_all else [("filter", _filter(config.filter))]),
         *([] if isinstance(config.conditioning, NoConditioning) else [("condition", config.conditioning.kind)]),
         ("learn", f"{trains}: {_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
@@ -108,8 +108,8 @@ def _new_prompts(config: Config) -> str:
     return f"{config.new_prompts_per_round} new ones ({config.new_prompts.kind}), by the policy"
 
 
-def _filter(filter: FilterConfig) -> str:
-    when = "once the whole round is paired" if isinstance(filter, WholeRoundFilter) else "as shards come"
+def _filter(filter: FilterPart) -> str:
+    when = "once the whole round is paired" if filter.whole_round else "as shards come"
     return f"{filter.kind}, {when}"
 
 

@@ -12,14 +12,12 @@ from rich.text import Text
 from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.filter_config import NoFilter
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .conditioning_words import asked_under, conditioned
 from .config_groups import file_values, group_members, nearest
 from .config_loading import compose_dict, config_values, flatten, parse_config
-from .filter_words import kept
 from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
@@ -151,7 +149,7 @@ def _stages(config: Config) -> list[tuple[str, str]]:
         ("sample", sampled(config.generation)),
         ("judge", judged(config.judge)),
         ("pair", paired(config.pairing)),
-        *([("filter", kept(config.filter))] if not isinstance(config.filter, NoFilter) else []),
+        *([("filter", config.filter.sentence())] if not config.filter.keeps_all else []),
         *([("condition", conditioned(config.conditioning))] if _conditions(config) else []),
         ("learn", learnt(config.objective)),
         ("update", taught(config.learner, config.pairing)),

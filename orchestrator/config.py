@@ -27,7 +27,6 @@ from .config_types import (
     Text,
 )
 from .errors import ConfigError
-from .filter_config import FilterConfig
 from .generation_config import (
     Condition,
     GenerationConfig,
@@ -40,6 +39,7 @@ from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
+from .parts.filter import AnyFilter
 from .prompts_config import PromptsConfig
 
 PaperValue: TypeAlias = str | int | float | bool | None | tuple[str | float, ...]
@@ -162,7 +162,7 @@ class PhaseConfig:
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
-    filter: FilterConfig
+    filter: AnyFilter
     conditioning: ConditioningConfig
     objective: ObjectiveConfig
     learner: LearnerConfig
@@ -276,7 +276,7 @@ class Config:
     generation: GenerationConfig
     judge: JudgeConfig
     pairing: PairingConfig
-    filter: FilterConfig
+    filter: AnyFilter
     conditioning: ConditioningConfig
     objective: ObjectiveConfig
     learner: LearnerConfig

@@ -3,7 +3,6 @@
 from .conditioning_config import NoConditioning
 from .config import Config
 from .errors import ConfigError
-from .filter_config import ResponseFilter
 from .generation_config import GivenGeneration
 from .judge_config import ValidatorJudge
 from .objective_config import AttributeRegressionObjective, SftObjective
@@ -39,7 +38,7 @@ def check_imitation(config: Config) -> None:
             "compares",
             "choose objective=sft, or a pairing of two responses",
         )
-    told_apart = isinstance(config.filter, ResponseFilter) or not isinstance(config.conditioning, NoConditioning)
+    told_apart = config.filter.drops_responses or not isinstance(config.conditioning, NoConditioning)
     if isinstance(pairing, GroupPairing) and imitates and not told_apart:
         raise ConfigError(
             f"pairing.kind=group with objective.kind=sft and filter.kind={config.filter.kind} would imitate the worst "

@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .filter_config import RankingAgreementFilter, VerdictFilter
 from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, is_again, sampling_of
 from .judge_config import (
     AdditiveJudge,
@@ -157,7 +156,7 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
     right = isinstance(pairing, RightPairing | RightOverWrongPairing)
     for field, kind, needs in (
         ("pairing", pairing.kind, right),
-        ("filter", filter.kind, isinstance(filter, VerdictFilter)),
+        ("filter", filter.kind, filter.right_by == "verdicts"),
     ):
         if needs and (form is None or form in SCORING):
             raise ConfigError(
@@ -167,7 +166,7 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
                 f"set new_prompts=judgments, new_prompts.form=mt_bench (or another of two) and judge=truth, or choose "
                 f"another {field}",
             )
-    if isinstance(filter, VerdictFilter) and not right:
+    if filter.right_by == "verdicts" and not right:
         raise ConfigError(
             f"filter.kind={filter.kind} compares right verdicts, but pairing.kind={pairing.kind} takes others too",
             "set pairing=right or pairing=right_over_wrong",
@@ -183,7 +182,7 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
 
 def _check_ranking(config: Config, form: JudgingForm | None) -> None:
     """Scores are right together or not at all."""
-    ranks = isinstance(config.filter, RankingAgreementFilter)
+    ranks = config.filter.right_by == "scores"
     if ranks != (form in SCORING):
         raise ConfigError(
             f"filter.kind={config.filter.kind} with new_prompts.kind={config.new_prompts.kind}"

@@ -14,7 +14,6 @@ from typing import Any
 
 from .config import Config
 from .errors import RunError
-from .filter_config import NoFilter
 from .generation_config import samplers_of
 from .ledger import Ledger, round_name
 from .new_prompts_config import JudgePrompts, NoNewPrompts
@@ -179,5 +178,5 @@ def _last_without_judging_prompts(before: int, config: Config) -> int | None:
 
 def _learnt(ledger: Ledger, round: int, config: Config) -> Iterator[PairingOutcome]:
     """What pairing made of a round, after its filter."""
-    stage = "pairs" if isinstance(config.at(round).filter, NoFilter) else "selected"
+    stage = "pairs" if config.at(round).filter.keeps_all else "selected"
     return ledger.read_stage(round, stage, PairingOutcome)

@@ -5,9 +5,11 @@ of the same scores, another rate at the same step. Not when it becomes faster, o
 """
 
 from collections.abc import Mapping
+from typing import get_args
 
 from .config import Config
 from .errors import ConfigError
+from .parts.registry import Group
 
 # By "GROUP.KIND". A part that is not listed has version 1, and so has every part of a run that recorded none.
 VERSIONS: Mapping[str, int] = {
@@ -43,22 +45,13 @@ def part_versions(config: Config) -> dict[str, int]:
 
     Example: {"generation.plain": 1, "judge.additive": 2, "learner.warmup": 2}
     """
-    phases = [config.in_phase(name) for name in config.phases or (None,)]
-    judges = {f"judge.{judge.kind}" for judge in config.judges.values()}
-    parts = {
-        f"{group}.{part.kind}"
-        for phase in (config, *phases)
-        for group, part in (
-            ("new_prompts", phase.new_prompts),
-            ("generation", phase.generation),
-            ("pairing", phase.pairing),
-            ("filter", phase.filter),
-            ("conditioning", phase.conditioning),
-            ("objective", phase.objective),
-        )
-    }
-    warmup = {"learner.warmup"} if any(phase.learner.warmup_fraction for phase in (config, *phases)) else set[str]()
-    return {part: VERSIONS.get(part, 1) for part in sorted(parts | judges | warmup)}
+    phases = [config, *(config.in_phase(name) for name in config.phases)]
+    parts = [(group, getattr(phase, group)) for phase in phases for group in get_args(Group) if group != "judge"]
+    parts += [("judge", judge) for judge in config.judges.values()]
+    versions = {f"{group}.{part.kind}": getattr(part, "version", 1) for group, part in parts}
+    if any(phase.learner.warmup_fraction for phase in phases):
+        versions["learner.warmup"] = 1
+    return {part: VERSIONS.get(part, version) for part, version in sorted(versions.items())}
 
 
 def check_part_versions(config: Config, recorded: Mapping[str, int], began_with: str) -> None:

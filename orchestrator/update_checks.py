@@ -46,7 +46,7 @@ def check_phases(config: Config) -> None:
                 f"{where} takes up scored pairs, but the phase before it has pairing.kind={before.pairing.kind}",
                 "give that phase pairing=anchored",
             )
-        if before.filter.kind != "none":
+        if not before.filter.keeps_all:
             raise ConfigError(
                 f"{where} takes up all pairs of the phase before it, but that one has filter.kind={before.filter.kind}",
                 "set filter=none there",

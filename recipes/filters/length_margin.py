@@ -1,10 +1,33 @@
 """Pairs whose chosen response is not much longer than the rejected one."""
 
-import numpy as np
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.filter_config import Unit
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeInt
 from ...orchestrator.filtering import Decision
-from .measured import drop_where
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import part
+from .measured import Unit, drop_where
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LengthMarginFilter(FilterPart):
+    """Pairs whose chosen response is at most `max_excess` longer than the rejected one."""
+
+    kind: Literal["length_margin"]
+    max_excess: NonNegativeInt
+    unit: Unit
+    takes_pairs: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return f"Pairs whose chosen response is at most {self.max_excess} {self.unit} longer than the rejected one."
+
+    def build(self, seed: int) -> Decide:
+        return partial(filter_length_margin, max_excess=self.max_excess, unit=self.unit)
 
 
 def filter_length_margin(rows: np.ndarray, *, max_excess: int, unit: Unit) -> Decision:

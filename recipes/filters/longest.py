@@ -1,10 +1,37 @@
 """The longest responses of a round."""
 
-import numpy as np
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.filter_config import Unit
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
 from ...orchestrator.filtering import Decision
-from .measured import keep_highest
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import part
+from .measured import Unit, keep_highest
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LongestFilter(FilterPart):
+    """The round's `count` longest responses: Long-is-more's rule (arXiv 2402.04833)."""
+
+    kind: Literal["longest"]
+    count: PositiveInt
+    unit: Unit
+    whole_round: ClassVar[bool] = True
+    drops_responses: ClassVar[bool] = True
+
+    def keeps_at_most(self) -> int:
+        return self.count
+
+    def sentence(self) -> str:
+        return f"The {self.count} longest of the round, in {self.unit}."
+
+    def build(self, seed: int) -> Decide:
+        return partial(filter_longest, count=self.count, unit=self.unit)
 
 
 def filter_longest(rows: np.ndarray, *, count: int, unit: Unit) -> Decision:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ...orchestrator.filtering import MEASURED
 from ...orchestrator.records import Judgment, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Rollout
 from ..pairing.candidates import mean_scores
 
+Unit: TypeAlias = Literal["tokens", "chars"]  # of a response's length
 NONE = float("nan")
 
 

@@ -1,11 +1,58 @@
 """Pairs whose rejected response is good and long, and whose margin is small."""
 
-import numpy as np
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
-from ...orchestrator.filter_config import RipFilter, Threshold
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.errors import ConfigError
 from ...orchestrator.filtering import Decision
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import Place, part
 from ..pairing.candidates import MEAN_DECIMALS
-from .measured import drop_where
+from .measured import Unit, drop_where
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Threshold:
+    """A number, or a quantile of the round's."""
+
+    by: Literal["quantile", "value"]
+    at: Annotated[float, Field(allow_inf_nan=False)]  # 0 to 1 for a quantile
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RipFilter(FilterPart):
+    """RIP (arXiv 2501.18578): pairs whose rejected response is good and long, and whose margin is small."""
+
+    kind: Literal["rip"]
+    rejected_score: Threshold  # at least
+    rejected_length: Threshold  # at least
+    margin: Threshold  # at most
+    unit: Unit  # of lengths
+    whole_round: ClassVar[bool] = True
+    takes_pairs: ClassVar[bool] = True
+    takes_scores: ClassVar[bool] = True
+
+    def check(self, at: Place) -> None:
+        """Quantiles lie between 0 and 1."""
+        for name in ("rejected_score", "rejected_length", "margin"):
+            threshold: Threshold = getattr(self, name)
+            if threshold.by == "quantile" and not 0 <= threshold.at <= 1:
+                raise ConfigError(
+                    f"{at / name}.by=quantile with {at / name}.at={threshold.at:g}",
+                    f"set {at / name}.at between 0 and 1, or {at / name}.by=value",
+                )
+
+    def sentence(self) -> str:
+        return "Of the round's pairs those whose rejected response is good and long, and near the chosen one (RIP)."
+
+    def build(self, seed: int) -> Decide:
+        return partial(filter_rip, config=self)
 
 
 def filter_rip(rows: np.ndarray, *, config: RipFilter) -> Decision:

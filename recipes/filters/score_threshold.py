@@ -1,9 +1,34 @@
 """Responses that score high enough."""
 
-import numpy as np
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.filtering import Decision
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import part
 from .measured import drop_where
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ScoreThresholdFilter(FilterPart):
+    """Responses with a score of `min_score` or more: AlpaGasus's rule (arXiv 2307.08701)."""
+
+    kind: Literal["score_threshold"]
+    min_score: Annotated[float, Field(allow_inf_nan=False)]
+    takes_scores: ClassVar[bool] = True
+    drops_responses: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return f"What scores {self.min_score:g} or more."
+
+    def build(self, seed: int) -> Decide:
+        return partial(filter_score_threshold, min_score=self.min_score)
 
 
 def filter_score_threshold(rows: np.ndarray, *, min_score: float) -> Decision:

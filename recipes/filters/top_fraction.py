@@ -1,12 +1,37 @@
 """The best-scored responses of a round."""
 
 import math
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.filtering import Decision
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS
 from .measured import keep_highest
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class TopFractionFilter(FilterPart):
+    """The best-scored share of the round's responses: RAFT's global ranking (arXiv 2304.06767)."""
+
+    kind: Literal["top_fraction"]
+    fraction: Annotated[float, Field(gt=0, le=1)]
+    whole_round: ClassVar[bool] = True
+    takes_scores: ClassVar[bool] = True
+    drops_responses: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return f"The best {self.fraction:.0%} of the round, whichever prompts they answer."
+
+    def build(self, seed: int) -> Decide:
+        return partial(filter_top_fraction, fraction=self.fraction)
 
 
 def filter_top_fraction(rows: np.ndarray, *, fraction: float) -> Decision:

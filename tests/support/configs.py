@@ -25,16 +25,6 @@ from roundelay.orchestrator.config import (
     SelectionConfig,
     TrackingConfig,
 )
-from roundelay.orchestrator.filter_config import (
-    LengthMarginFilter,
-    LongestFilter,
-    MeanLabelFilter,
-    NoFilter,
-    RipFilter,
-    ScoreThresholdFilter,
-    Threshold,
-    TopFractionFilter,
-)
 from roundelay.orchestrator.generation_config import (
     AffixPair,
     Condition,
@@ -108,6 +98,13 @@ from roundelay.orchestrator.pairing_config import (
     WpoTiesPairing,
 )
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
+from roundelay.recipes.filters.length_margin import LengthMarginFilter
+from roundelay.recipes.filters.longest import LongestFilter
+from roundelay.recipes.filters.mean_label_probability import MeanLabelFilter
+from roundelay.recipes.filters.none import NoFilter
+from roundelay.recipes.filters.rip import RipFilter, Threshold
+from roundelay.recipes.filters.score_threshold import ScoreThresholdFilter
+from roundelay.recipes.filters.top_fraction import TopFractionFilter
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
 ON_POLICY = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=48)

@@ -35,10 +35,10 @@ from roundelay.launch.new_prompts import prompt_maker
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.filter_config import FilterConfig
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
 from roundelay.orchestrator.objective_config import SftObjective
+from roundelay.orchestrator.parts.filter import FilterPart
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from roundelay.orchestrator.prompts_config import PromptSource
 from roundelay.orchestrator.records import (
@@ -275,7 +275,7 @@ def outcome(prompt: Prompt, kept: bool) -> PairingOutcome:
 
 
 @pytest.mark.parametrize(("filter", "stage"), [(NO_FILTER, "pairs"), (RIP, "selected")], ids=["unfiltered", "filtered"])
-def test_only_prompts_that_were_learnt_from_are_examples(filter: FilterConfig, stage: str, tmp_path: Path) -> None:
+def test_only_prompts_that_were_learnt_from_are_examples(filter: FilterPart, stage: str, tmp_path: Path) -> None:
     """Ten of round 1's twenty prompts were; a fresh round's examples are all among them. Under a filter all twenty gave
     something, of which it left ten."""
     plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
@@ -368,7 +368,7 @@ def test_a_round_has_as_many_judging_prompts_as_there_are(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("filter", "stage"), [(NO_FILTER, "pairs"), (RIP, "selected")], ids=["unfiltered", "filtered"])
 def test_the_pairs_of_the_newest_round_with_other_prompts_are_judged(
-    filter: FilterConfig, stage: str, tmp_path: Path
+    filter: FilterPart, stage: str, tmp_path: Path
 ) -> None:
     """Round 1 makes pairs, rounds 2 and 3 judge them, two prompts' a round; what round 2 made is no pair to judge."""
     plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS, run__rounds=3)

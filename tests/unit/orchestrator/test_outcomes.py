@@ -14,7 +14,7 @@ from support.scripted import ScriptedRound, response
 from roundelay.orchestrator.filtering import Decision, Filter
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt
-from roundelay.recipes.filters.mean_label import filter_mean_label
+from roundelay.recipes.filters.mean_label_probability import filter_mean_label
 from roundelay.recipes.filters.measured import measure
 from roundelay.recipes.filters.rip import filter_rip
 from roundelay.recipes.filters.score_threshold import filter_score_threshold

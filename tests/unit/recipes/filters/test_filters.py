@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import CUT
 
-from roundelay.orchestrator.filter_config import RipFilter, Threshold, Unit
 from roundelay.orchestrator.filtering import MEASURED, Decision, filtered, num_rows, part_of
 from roundelay.orchestrator.records import (
     Dropped,
@@ -24,12 +23,14 @@ from roundelay.orchestrator.records import (
     Rollout,
 )
 from roundelay.orchestrator.training_examples import training_examples
-from roundelay.recipes.filters.judgments import filter_balanced_verdicts, filter_both_orders, filter_ranking_agreement
+from roundelay.recipes.filters.balanced_verdicts import filter_balanced_verdicts
+from roundelay.recipes.filters.both_orders import filter_both_orders
 from roundelay.recipes.filters.length_margin import filter_length_margin
 from roundelay.recipes.filters.longest import filter_longest
-from roundelay.recipes.filters.mean_label import filter_mean_label
-from roundelay.recipes.filters.measured import measure
-from roundelay.recipes.filters.rip import filter_rip
+from roundelay.recipes.filters.mean_label_probability import filter_mean_label
+from roundelay.recipes.filters.measured import Unit, measure
+from roundelay.recipes.filters.ranking_agreement import filter_ranking_agreement
+from roundelay.recipes.filters.rip import RipFilter, Threshold, filter_rip
 from roundelay.recipes.filters.score_threshold import filter_score_threshold
 from roundelay.recipes.filters.top_fraction import filter_top_fraction
 

@@ -11,8 +11,10 @@ from support.pairing import rollout
 
 from roundelay.orchestrator.filtering import MEASURED, Decision
 from roundelay.orchestrator.records import Message, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Truth
-from roundelay.recipes.filters.judgments import filter_balanced_verdicts, filter_both_orders, filter_ranking_agreement
+from roundelay.recipes.filters.balanced_verdicts import filter_balanced_verdicts
+from roundelay.recipes.filters.both_orders import filter_both_orders
 from roundelay.recipes.filters.measured import measure
+from roundelay.recipes.filters.ranking_agreement import filter_ranking_agreement
 
 EMPTY = np.array([], dtype=MEASURED)
 

@@ -1,9 +1,31 @@
 """One label probability for all pairs of a round."""
 
-import numpy as np
+from typing import ClassVar, Literal
 
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.filtering import Decision
+from ...orchestrator.parts.filter import Decide, FilterPart
+from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MeanLabelFilter(FilterPart):
+    """All pairs, each with the round's mean label probability as its own (CREAM's consistency, arXiv 2410.12735)."""
+
+    kind: Literal["mean_label_probability"]
+    whole_round: ClassVar[bool] = True
+    takes_pairs: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "All of it, every label with the round's mean probability."
+
+    def build(self, seed: int) -> Decide:
+        return filter_mean_label
 
 
 def filter_mean_label(rows: np.ndarray) -> Decision:

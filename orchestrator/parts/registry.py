@@ -1,0 +1,115 @@
+"""The registry of parts, and the configuration fields that take any registered kind of a group.
+
+A part is a frozen dataclass. Its fields are what the YAML sets; its class attributes and methods are its *traits*: the
+core asks for a trait, never for a class. The traits of a group are in `parts.<group>`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
+
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationInfo
+from pydantic_core import core_schema
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+Group: TypeAlias = Literal["new_prompts", "generation", "judge", "pairing", "filter", "conditioning", "objective"]
+P = TypeVar("P", bound=type)
+
+_KINDS: dict[str, dict[str, type]] = {group: {} for group in get_args(Group)}
+
+
+def part(group: Group) -> Callable[[P], P]:
+    """Register a class as a kind of `group`, under the word that its field `kind: Literal["…"]` has.
+
+    Raises:
+        ConfigError: another class has that kind already.
+    """
+
+    def register(cls: P) -> P:
+        (kind,) = get_args(get_type_hints(cls)["kind"])
+        other = _KINDS[group].setdefault(kind, cls)
+        if _name(other) != _name(cls):
+            raise ConfigError(
+                f"{group}.kind={kind} is {_name(other)} already, and {_name(cls)} wants to be it too",
+                f"give {_name(cls)} another kind",
+            )
+        _KINDS[group][kind] = cls  # a module that is loaded anew brings its newest class
+        return cls
+
+    return register
+
+
+def kinds(group: Group) -> Mapping[str, type]:
+    """The classes of a group by their kind, as far as they are imported."""
+    return MappingProxyType(_KINDS[group])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a part stands.
+
+    Example:
+        Place(field="evaluation.judge.members.strict", config=config)
+    """
+
+    field: str  # as the user writes it
+    config: "Config"  # of the phase
+
+    def __truediv__(self, field: str) -> "Place":
+        """A field of the part, or a part within it."""
+        return Place(field=f"{self.field}.{field}", config=self.config)
+
+    def __str__(self) -> str:
+        return self.field
+
+
+def everything(_: type) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class AnyKind:
+    """Annotates a configuration field that holds a part: any registered kind of the group for which `where` holds.
+
+    The kinds are looked up when a value is validated, so that a user's module may register more of them at any time.
+
+    Example:
+        filter: Annotated[FilterPart, AnyKind("filter")]
+    """
+
+    group: Group
+    where: Callable[[type], bool] = everything
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(self._validated)
+
+    def members(self) -> Iterator[type]:
+        """The classes that such a field may hold."""
+        return (cls for cls in kinds(self.group).values() if self.where(cls))
+
+    def _validated(self, value: Any, info: ValidationInfo) -> Any:
+        adapter = _union(tuple(self.members()))
+        if info.mode == "json":  # strict, but with JSON's own types: a list for a tuple
+            return adapter.validate_json(json.dumps(value), strict=True)
+        return adapter.validate_python(value)
+
+
+@cache
+def _union(members: tuple[type, ...]) -> TypeAdapter[Any]:
+    """Tells its members apart by `kind`, whose value stands in the locations of errors."""
+    if len(members) == 1:
+        return TypeAdapter(members[0])
+    discriminated: Any = Annotated[reduce(or_, members), Field(discriminator="kind")]  # pyright: ignore
+    return TypeAdapter(discriminated)
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

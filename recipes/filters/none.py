@@ -1,0 +1,24 @@
+"""No filter."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.filter import FilterPart
+from ...orchestrator.parts.registry import part
+
+
+@part("filter")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class NoFilter(FilterPart):
+    """Everything that pairing made is learnt from."""
+
+    kind: Literal["none"]
+    keeps_all: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "All of it."
+
+    def build(self, seed: int) -> None:
+        return None

@@ -1,0 +1,12 @@
+"""Every part that is shipped, imported and thereby registered."""
+
+import importlib
+import pkgutil
+
+from . import filters
+
+ROOMS = (filters,)
+
+for room in ROOMS:
+    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+        importlib.import_module(module.name)
