@@ -1,6 +1,6 @@
 """The schema of the `objective` group: one class an objective, with its hyperparameters and nothing else.
 
-A class's own fields are the keyword arguments of the function of the same name in `recipes.objectives`; what they mean,
+A class's own fields are the keyword arguments of the function of the same name in `recipes.losses`; what they mean,
 with paper and equation, stands there.
 """
 
@@ -128,7 +128,7 @@ class SlicObjective(PairObjective):
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionObjective(PairObjective):
-    """A Python function of yours, called in the learner as those of `recipes.objectives.pairwise` are:
+    """A Python function of yours, called in the learner as those of `recipes.losses.pairwise` are:
     `(pairs: PairBatch, **parameters) -> (losses, metrics)`."""
 
     kind: Literal["function"]

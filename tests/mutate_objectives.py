@@ -28,10 +28,10 @@ from rich.table import Table
 from support.mutants import Mutant, apply, mutants_of
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ROOT / "recipes" / "objectives"
-TESTS = ROOT / "tests" / "unit" / "recipes" / "objectives"
+SOURCES = ROOT / "recipes" / "losses"
+TESTS = ROOT / "tests" / "unit" / "recipes" / "losses"
 PARITY = "test_trl_parity.py"
-PACKAGE = "roundelay.recipes.objectives"
+PACKAGE = "roundelay.recipes.losses"
 SECONDS_PER_MUTANT = 60.0
 SURVIVED, CAUGHT, BROKEN = 0, 1, 3  # how a child ends
 Outcome: TypeAlias = Literal["survived", "caught", "killed"]  # killed: it crashed, or did not end in time

@@ -1,4 +1,4 @@
-"""From a forward pass to losses: what each objective of `recipes.objectives` is computed from, and how it is averaged.
+"""From a forward pass to losses: what each objective of `recipes.losses` is computed from, and how it is averaged.
 
 Owns no formula and no model. Shapes: E examples of a micro-batch, S their sequences, N response tokens.
 """
@@ -24,7 +24,7 @@ from ..orchestrator.objective_config import (
 )
 from ..orchestrator.records import TokenSequence, TrainingExample
 from ..orchestrator.user_functions import load_function
-from ..recipes.objectives import (
+from ..recipes.losses import (
     listwise,
     multi_source,
     pairwise,
@@ -34,8 +34,8 @@ from ..recipes.objectives import (
     supervised,
     unpaired,
 )
-from ..recipes.objectives.batches import Loss, PairBatch, TokenBatch
-from ..recipes.objectives.weighting import pair_weights, wpo_weights
+from ..recipes.losses.batches import Loss, PairBatch, TokenBatch
+from ..recipes.losses.weighting import pair_weights, wpo_weights
 from .policy_losses import policy_denominator
 
 

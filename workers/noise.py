@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..orchestrator.objective_config import ObjectiveConfig, SpaObjective
-from ..recipes.objectives.self_labelled import bottom_threshold
+from ..recipes.losses.self_labelled import bottom_threshold
 
 
 @dataclass(kw_only=True, slots=True)

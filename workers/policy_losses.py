@@ -1,4 +1,4 @@
-"""From a forward pass to the losses of policy gradients: PPO, GRPO, RLOO. Owns no formula (`recipes.objectives`).
+"""From a forward pass to the losses of policy gradients: PPO, GRPO, RLOO. Owns no formula (`recipes.losses`).
 
 Shapes: E examples (a prompt's responses each) of a micro-batch, S their responses, N response tokens.
 """
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..orchestrator.objective_config import GrpoObjective, PolicyGradientObjective, PpoObjective, RlooObjective
 from ..orchestrator.records import TrainingExample
-from ..recipes.objectives.batches import Loss, Metrics, TokenBatch
-from ..recipes.objectives.policy_gradient import (
+from ..recipes.losses.batches import Loss, Metrics, TokenBatch
+from ..recipes.losses.policy_gradient import (
     aggregate,
     kl_k1,
     kl_k3,

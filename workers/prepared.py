@@ -1,7 +1,7 @@
 """What a policy gradient knows of a round's responses before its first step: log-probs under the policy that sampled
 and under the reference, the critic's values, and the advantages that come of them and of the scores.
 
-Pure functions over the whole round; the formulas are `recipes.objectives.advantages`'. Shapes: N response tokens of all
+Pure functions over the whole round; the formulas are `recipes.losses.advantages`'. Shapes: N response tokens of all
 examples, S responses, n tokens of one example.
 """
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..orchestrator.objective_config import GrpoObjective, PolicyGradientObjective, PpoObjective, RlooObjective
 from ..orchestrator.records import TrainingExample
-from ..recipes.objectives import advantages
-from ..recipes.objectives.batches import TokenBatch
-from ..recipes.objectives.policy_gradient import kl_k1
+from ..recipes.losses import advantages
+from ..recipes.losses.batches import TokenBatch
+from ..recipes.losses.policy_gradient import kl_k1
 
 # By name, of one example's response tokens, shape (n,): `old_logps`, `reference` (equal to it where there is none),
 # `values` (PPO), and after `with_advantages` also `advantages` and `returns` (PPO).

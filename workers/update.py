@@ -1,5 +1,5 @@
 """One round's update on one rank: examples in, optimizer steps out. Owns accumulation, the reference's log-probs and
-what a step must know of itself beforehand; the formulas are `recipes.objectives`'."""
+what a step must know of itself beforehand; the formulas are `recipes.losses`'."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +23,9 @@ from ..orchestrator.objective_config import (
 )
 from ..orchestrator.records import TokenSequence, TrainingExample
 from ..orchestrator.step_report import StepReport
-from ..recipes.objectives.batches import Loss, Metrics, TokenBatch
-from ..recipes.objectives.self_labelled import global_quantile_threshold
-from ..recipes.objectives.unpaired import kto_kl
+from ..recipes.losses.batches import Loss, Metrics, TokenBatch
+from ..recipes.losses.self_labelled import global_quantile_threshold
+from ..recipes.losses.unpaired import kto_kl
 from ..recipes.schedules import learning_rate_factor
 from .completion_model import extrapolated_logps
 from .losses import MicroBatch, denominator, extras_of, losses, score_losses, trained_sequences

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import Metrics, PairBatch
-from roundelay.recipes.objectives.pairwise import dpo
+from roundelay.recipes.losses.batches import Metrics, PairBatch
+from roundelay.recipes.losses.pairwise import dpo
 
 
 def dpo_with_nan_gradient(pairs: PairBatch, *, beta: float) -> tuple[Tensor, Metrics]:

@@ -17,7 +17,7 @@ MODULES = [
 MODULES += [
     module.name
     for module in pkgutil.walk_packages(importlib.import_module("roundelay.recipes").__path__, "roundelay.recipes.")
-    if not module.ispkg and not module.name.startswith("roundelay.recipes.objectives.")
+    if not module.ispkg and not module.name.startswith("roundelay.recipes.losses.")
 ]
 WITH_EXAMPLES = {
     "roundelay.orchestrator.prompt_order",

@@ -24,11 +24,11 @@ MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT 
 DRIVER_SIDE = [
     "roundelay.launch.cli",
     "roundelay.orchestrator.driver",
-    # Not the objectives: tensor functions are the workers'.
+    # Not the losses: tensor functions are the workers'.
     *(
         f"roundelay.{'.'.join(path.with_suffix('').parts)}"
         for path in MODULES
-        if path.parts[0] == "orchestrator" or (path.parts[0] == "recipes" and path.parts[1] != "objectives")
+        if path.parts[0] == "orchestrator" or (path.parts[0] == "recipes" and path.parts[1] != "losses")
     ),
 ]
 
@@ -83,7 +83,7 @@ def test_imports_between_the_folders_are_relative(path: Path) -> None:
     [
         (("ray",), ("orchestrator/cluster.py", "workers/")),
         (("omegaconf",), ("launch/config_loading.py",)),
-        (("torch", "transformers"), ("workers/", "recipes/objectives/", "launch/models.py")),
+        (("torch", "transformers"), ("workers/", "recipes/losses/", "launch/models.py")),
         (("vllm", "deepspeed", "peft"), ("workers/",)),
     ],
     ids=["ray", "omegaconf", "torch and transformers", "vllm, deepspeed and peft"],

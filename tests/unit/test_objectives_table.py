@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "objectives.md"
-SOURCES = ROOT / "recipes" / "objectives"
-TESTS = ROOT / "tests" / "unit" / "recipes" / "objectives"
+SOURCES = ROOT / "recipes" / "losses"
+TESTS = ROOT / "tests" / "unit" / "recipes" / "losses"
 HEADER = ["objective", "equation", "paper", "reference", "tokens", "TRL 1.16", "oracle"]
 ARXIV_ID = re.compile(r"\b\d{4}\.\d{5}\b")
 

@@ -1,6 +1,6 @@
 """Each objective gets the right numbers: the losses of a hand-made micro-batch are the recipe's, of the right columns.
 
-The formulas have tests of their own (`tests/unit/recipes/objectives`). Here a wrong column, a swapped reference or a
+The formulas have tests of their own (`tests/unit/recipes/losses`). Here a wrong column, a swapped reference or a
 forgotten weight shows: all sums, lengths and labels are different.
 """
 
@@ -41,8 +41,8 @@ from roundelay.orchestrator.objective_config import (
     WrpoObjective,
 )
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
-from roundelay.recipes.objectives import listwise, multi_source, pairwise, reference_free, self_labelled, unpaired
-from roundelay.recipes.objectives.batches import PairBatch, TokenBatch
+from roundelay.recipes.losses import listwise, multi_source, pairwise, reference_free, self_labelled, unpaired
+from roundelay.recipes.losses.batches import PairBatch, TokenBatch
 from roundelay.workers.losses import MicroBatch, denominator, extras_of, losses, trained_sequences
 
 SPA = SpaObjective(
@@ -116,7 +116,7 @@ PAIR_LOSSES: list[tuple[PairLoss, Any]] = [
     (SlicObjective(kind="slic", delta=1.0, weight=0.2),
      lambda pairs: reference_free.slic(pairs, delta=1.0, weight=0.2)),
     (FunctionObjective(
-        kind="function", function="roundelay.recipes.objectives.pairwise:dpo", parameters=FrozenMapping({"beta": 0.7})
+        kind="function", function="roundelay.recipes.losses.pairwise:dpo", parameters=FrozenMapping({"beta": 0.7})
      ),
      lambda pairs: pairwise.dpo(pairs, beta=0.7)),
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from roundelay.orchestrator.objective_config import GrpoObjective, PolicyGradientObjective, PpoObjective
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
-from roundelay.recipes.objectives.batches import Loss, TokenBatch
+from roundelay.recipes.losses.batches import Loss, TokenBatch
 from roundelay.workers.policy_losses import policy_denominator, policy_losses
 
 MAX_TOKENS = 12

@@ -1,6 +1,6 @@
 """Advantages of a whole round: which tokens and responses they are made of, and which example gets which.
 
-The formulas have tests of their own (`tests/unit/recipes/objectives/test_advantages.py`).
+The formulas have tests of their own (`tests/unit/recipes/losses/test_advantages.py`).
 
 The round of PPO and RLOO, by response: log π − log r of its tokens, values, score.
     a0: 0.5, −0.25       −0.1, 0.1         1

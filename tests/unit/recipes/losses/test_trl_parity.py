@@ -26,16 +26,16 @@ from trl.trainer.reward_trainer import RewardTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
-from roundelay.recipes.objectives.advantages import grpo_advantages, kl_penalty, rloo_advantages, scale_by
-from roundelay.recipes.objectives.batches import Loss, PairBatch, TokenBatch
-from roundelay.recipes.objectives.pairwise import cdpo, dpo, hinge, ipo, rdpo, soft_labels, sppo
-from roundelay.recipes.objectives.policy_gradient import aggregate, kl_k3, ppo_policy_loss, sequence_policy_loss
-from roundelay.recipes.objectives.reference_free import orpo, simpo, slic
-from roundelay.recipes.objectives.reward_models import bradley_terry
-from roundelay.recipes.objectives.self_labelled import cream, spa
-from roundelay.recipes.objectives.supervised import nll
-from roundelay.recipes.objectives.unpaired import kto, kto_kl
-from roundelay.recipes.objectives.weighting import pair_weights, wpo_weights
+from roundelay.recipes.losses.advantages import grpo_advantages, kl_penalty, rloo_advantages, scale_by
+from roundelay.recipes.losses.batches import Loss, PairBatch, TokenBatch
+from roundelay.recipes.losses.pairwise import cdpo, dpo, hinge, ipo, rdpo, soft_labels, sppo
+from roundelay.recipes.losses.policy_gradient import aggregate, kl_k3, ppo_policy_loss, sequence_policy_loss
+from roundelay.recipes.losses.reference_free import orpo, simpo, slic
+from roundelay.recipes.losses.reward_models import bradley_terry
+from roundelay.recipes.losses.self_labelled import cream, spa
+from roundelay.recipes.losses.supervised import nll
+from roundelay.recipes.losses.unpaired import kto, kto_kl
+from roundelay.recipes.losses.weighting import pair_weights, wpo_weights
 
 VOCABULARY = 7
 BETA = 0.3

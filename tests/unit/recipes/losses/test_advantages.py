@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from roundelay.recipes.objectives.advantages import (
+from roundelay.recipes.losses.advantages import (
     gae,
     grpo_advantages,
     kl_penalty,
@@ -19,7 +19,7 @@ from roundelay.recipes.objectives.advantages import (
     token_rewards,
     whiten,
 )
-from roundelay.recipes.objectives.batches import TokenBatch
+from roundelay.recipes.losses.batches import TokenBatch
 
 NAN = math.nan
 relaxed = settings(max_examples=50)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import Loss
-from roundelay.recipes.objectives.unpaired import kto, kto_kl
+from roundelay.recipes.losses.batches import Loss
+from roundelay.recipes.losses.unpaired import kto, kto_kl
 
 BETA, DESIRABLE_WEIGHT, UNDESIRABLE_WEIGHT = 0.5, 1.5, 0.7
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives import reference_free
-from roundelay.recipes.objectives.batches import Loss, PairBatch
+from roundelay.recipes.losses import reference_free
+from roundelay.recipes.losses.batches import Loss, PairBatch
 
 Objective = Callable[[PairBatch], Loss]
 

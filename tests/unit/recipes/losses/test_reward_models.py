@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from roundelay.recipes.objectives.reward_models import attribute_regression, bradley_terry
+from roundelay.recipes.losses.reward_models import attribute_regression, bradley_terry
 
 NAN = math.nan
 

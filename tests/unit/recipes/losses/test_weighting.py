@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import TokenBatch
-from roundelay.recipes.objectives.weighting import pair_weights, wpo_weights
+from roundelay.recipes.losses.batches import TokenBatch
+from roundelay.recipes.losses.weighting import pair_weights, wpo_weights
 
 
 def tensor(*values: float) -> Tensor:

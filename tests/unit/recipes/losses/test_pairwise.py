@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives import pairwise
-from roundelay.recipes.objectives.batches import Loss, PairBatch
+from roundelay.recipes.losses import pairwise
+from roundelay.recipes.losses.batches import Loss, PairBatch
 
 BETA = 0.5
 LOSS_1 = 0.3132616875182228  # ℓ(1) = ln(1 + 1/e)

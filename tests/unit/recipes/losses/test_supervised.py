@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import TokenBatch
-from roundelay.recipes.objectives.supervised import cut, nll
+from roundelay.recipes.losses.batches import TokenBatch
+from roundelay.recipes.losses.supervised import cut, nll
 
 
 def tensor(*values: float, requires_grad: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import PairBatch, TokenBatch
+from roundelay.recipes.losses.batches import PairBatch, TokenBatch
 
 
 def tensor(*values: float, requires_grad: bool = False) -> Tensor:

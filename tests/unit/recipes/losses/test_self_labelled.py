@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import Loss, PairBatch
-from roundelay.recipes.objectives.self_labelled import (
+from roundelay.recipes.losses.batches import Loss, PairBatch
+from roundelay.recipes.losses.self_labelled import (
     bottom_threshold,
     cream,
     global_quantile_threshold,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import PairBatch
-from roundelay.recipes.objectives.multi_source import wrpo, wrpo_alpha
+from roundelay.recipes.losses.batches import PairBatch
+from roundelay.recipes.losses.multi_source import wrpo, wrpo_alpha
 
 BETA = 0.5
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from roundelay.recipes.objectives.batches import TokenBatch
-from roundelay.recipes.objectives.policy_gradient import (
+from roundelay.recipes.losses.batches import TokenBatch
+from roundelay.recipes.losses.policy_gradient import (
     aggregate,
     kl_k1,
     kl_k3,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from roundelay.recipes.objectives.listwise import pro, rrhf
+from roundelay.recipes.losses.listwise import pro, rrhf
 
 
 def tensor(*values: float, requires_grad: bool = False) -> Tensor:

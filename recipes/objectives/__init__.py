@@ -1,1 +1,0 @@
-"""Objectives: pure tensor functions, log-probs in, losses and detached metrics out; one function a paper."""
