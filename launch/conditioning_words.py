@@ -9,7 +9,7 @@ from ..orchestrator.conditioning_config import (
     HindsightConditioning,
     NoConditioning,
 )
-from ..orchestrator.generation_config import Condition
+from ..orchestrator.conditions import asked_under
 
 
 def conditioned(conditioning: ConditioningConfig) -> str:
@@ -31,11 +31,3 @@ def conditioned(conditioning: ConditioningConfig) -> str:
             return "Every response after a line of its attributes' values, which opens the assistant's turn."
         case _:
             assert_never(conditioning)
-
-
-def asked_under(condition: Condition | None) -> str:
-    """What a prompt is asked under, as the end of a sentence; empty where it is asked as it is."""
-    if condition is None:
-        return ""
-    parts = (("system message", condition.system), ("opening", condition.assistant_prefix))
-    return f", under the {' and the '.join(f'{name} “{text.strip()}”' for name, text in parts if text)}"

@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..orchestrator.conditioning_config import NoConditioning
+from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
-from .conditioning_words import asked_under, conditioned
+from .conditioning_words import conditioned
 from .config_groups import file_values, group_members, nearest
 from .config_loading import compose_dict, config_values, flatten, parse_config
 from .objective_words import learnt

@@ -6,6 +6,7 @@ A kind without a sentence is an error of types (`assert_never`), not a gap in wh
 from collections.abc import Iterable
 from typing import assert_never
 
+from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import LearnerConfig
 from ..orchestrator.generation_config import (
     POLICY,
@@ -82,7 +83,6 @@ from ..orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
-from .conditioning_words import asked_under
 
 # Points of the distribution of a prompt's scores.
 _ANCHORS: dict[Anchor, str] = {

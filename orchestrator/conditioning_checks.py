@@ -6,9 +6,10 @@ from .conditioning_config import (
     HindsightConditioning,
     NoConditioning,
 )
+from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
-from .generation_config import Condition, MixtureGeneration, PlainGeneration, SystemMessagesGeneration
+from .generation_config import MixtureGeneration, PlainGeneration, SystemMessagesGeneration
 from .judge_config import AttributeModelJudge, AttributesJudge
 from .objective_config import PolicyGradientObjective, SftObjective
 from .pairing_config import (
@@ -72,16 +73,6 @@ def _check_attributes(config: Config) -> None:
             f"prompts.seed.attributes=[{', '.join(config.prompts.seed.attributes)}], in this order",
             "give judge.weights the same names in the same order",
         )
-
-
-def check_condition(field: str, condition: Condition) -> None:
-    """Refuse a condition that says nothing.
-
-    Raises:
-        ConfigError: naming the field.
-    """
-    if condition.system is None and condition.assistant_prefix is None:
-        raise ConfigError(f"{field} has neither system nor assistant_prefix", f"give one of them, or set {field}=null")
 
 
 def _check_pairing(config: Config) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, PositiveFloat
-from .generation_config import Condition, Text
+from .conditions import Condition
+from .config_types import STRICT, PositiveFloat, Text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .conditioning_config import ConditioningConfig
+from .conditions import Condition
 from .config_types import (
     STRICT,
     BelowOne,
@@ -28,7 +29,6 @@ from .config_types import (
 )
 from .errors import ConfigError
 from .generation_config import (
-    Condition,
     GenerationConfig,
     GivenAndSampledGeneration,
     GivenGeneration,

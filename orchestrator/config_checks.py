@@ -7,7 +7,8 @@ alone `judge_checks`'.
 from typing import get_args
 
 from .cluster_checks import check_cluster, check_deepspeed
-from .conditioning_checks import check_condition, check_conditioning
+from .conditioning_checks import check_conditioning
+from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter

@@ -6,9 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .config_types import STRICT, PositiveInt, Temperature, TopP
-
-Text: TypeAlias = Annotated[str, Field(min_length=1)]
+from .conditions import Condition
+from .config_types import STRICT, PositiveInt, Temperature, Text, TopP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -23,14 +22,6 @@ class SamplingConfig:
     top_p: TopP
     max_tokens: PositiveInt
     stop: tuple[Text, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class Condition:
-    """What a conversation is asked under: a further line of its system message, an opening of the assistant's turn."""
-
-    system: Text | None = None
-    assistant_prefix: Text | None = None
 
 
 POLICY = "policy"

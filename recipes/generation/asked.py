@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import assert_never
 
+from ...orchestrator.conditions import Condition
 from ...orchestrator.generation_config import (
     AlteredInstructionGeneration,
-    Condition,
     ContrastGeneration,
     GenerationConfig,
     GivenAndSampledGeneration,

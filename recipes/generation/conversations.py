@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import Condition
+from ...orchestrator.conditions import Condition
 from ...orchestrator.records import Message
 
 

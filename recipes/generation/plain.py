@@ -1,6 +1,7 @@
 """Responses to the prompt as it is."""
 
-from ...orchestrator.generation_config import POLICY, Condition, SamplingConfig
+from ...orchestrator.conditions import Condition
+from ...orchestrator.generation_config import POLICY, SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Rollout, Shard
 from ...orchestrator.seeds import sample_seeds

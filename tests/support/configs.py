@@ -9,6 +9,7 @@ from roundelay.orchestrator.conditioning_config import (
     HindsightConditioning,
     NoConditioning,
 )
+from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import (
     CanariesConfig,
     ClusterConfig,
@@ -27,7 +28,6 @@ from roundelay.orchestrator.config import (
 )
 from roundelay.orchestrator.generation_config import (
     AffixPair,
-    Condition,
     ContrastGeneration,
     GivenGeneration,
     LadderGeneration,

@@ -28,8 +28,9 @@ from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
 from roundelay.launch.words import judged, paired, sampled, taught, written
 from roundelay.orchestrator.conditioning_config import ConditioningConfig
+from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
-from roundelay.orchestrator.generation_config import Condition, GenerationConfig
+from roundelay.orchestrator.generation_config import GenerationConfig
 from roundelay.orchestrator.judge_config import JudgeConfig
 from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.objective_config import (

@@ -26,9 +26,10 @@ from support.configs import (
     changed,
 )
 
+from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import Condition, GivenGeneration, is_sampled_by_policy
+from roundelay.orchestrator.generation_config import GivenGeneration, is_sampled_by_policy
 from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.orchestrator.pairing_config import DemonstrationsPairing
 

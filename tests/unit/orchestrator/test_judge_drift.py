@@ -26,8 +26,8 @@ from support.rounds import comparison, judgment
 from support.scripted import Store, response
 
 from roundelay.launch.phases import build_phase
+from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.generation_config import Condition
 from roundelay.orchestrator.judge_drift import drift, measure_drift, measure_labels_drift
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate
