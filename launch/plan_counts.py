@@ -1,9 +1,10 @@
 """How many responses and judgments a round of a phase has: what the plan says before anything is asked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from ..orchestrator.config import Config
+from ..orchestrator.counts import AT_LEAST, AT_MOST, Count
 from ..orchestrator.generation_config import (
     AlteredInstructionGeneration,
     ContrastGeneration,
@@ -34,24 +35,6 @@ from ..orchestrator.judge_config import (
     TruthJudge,
 )
 from ..recipes.generation.mixture import windows
-
-AT_MOST, AT_LEAST = "at most ", "at least "
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
-    """A number, and whether the round may have fewer ("at most ") or more ("at least ").
-
-    Example:
-        >>> str(Count(number=12)), str(Count(number=12, bound="at most "))
-        ('12', 'at most 12')
-    """
-
-    number: int
-    bound: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.bound}{self.number}"
 
 
 def texts_of_prompt(generation: GenerationConfig) -> Count:

@@ -3,7 +3,6 @@
 A kind without a sentence is an error of types (`assert_never`), not a gap in what is printed.
 """
 
-from collections.abc import Iterable
 from typing import assert_never
 
 from ..orchestrator.conditions import asked_under
@@ -83,6 +82,7 @@ from ..orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
+from ..orchestrator.wording import counted, listed
 
 # Points of the distribution of a prompt's scores.
 _ANCHORS: dict[Anchor, str] = {
@@ -110,14 +110,14 @@ def written(made: NewPromptsConfig) -> str:
             }[of]
             return f"Questions to a judge about {what}, in the form of {form}."
         case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
-            how = f"continues lists of {_count(seeds, 'prompt')} of the training file and {_count(new, 'new one')}"
+            how = f"continues lists of {counted(seeds, 'prompt')} of the training file and {counted(new, 'new one')}"
         case FromKeptPrompts(shots=shots):
-            how = f"continues lists of {_count(shots, 'prompt')} that were learnt from in earlier rounds"
+            how = f"continues lists of {counted(shots, 'prompt')} that were learnt from in earlier rounds"
         case EvolvePrompts(operations=operations, review=review):
             reviewed = " and reviews what comes of it" if review else ""
-            how = f"rewrites a prompt by one of {_count(len(operations), 'operation')} drawn by seed{reviewed}"
+            how = f"rewrites a prompt by one of {counted(len(operations), 'operation')} drawn by seed{reviewed}"
         case SkillMixPrompts(skills=skills, skills_per_prompt=mixed):
-            how = f"is asked for prompts that need {_count(mixed, 'skill')} at once, drawn by seed from {len(skills)}"
+            how = f"is asked for prompts that need {counted(mixed, 'skill')} at once, drawn by seed from {len(skills)}"
         case _:
             assert_never(made)
     many = "All are" if made.per_round is None else f"{made.per_round} of them are"
@@ -131,34 +131,34 @@ def sampled(generation: GenerationConfig) -> str:
             return "Nothing: the responses that the prompts come with, best first."
         case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again, condition=condition):
             before, under = " of the round before" if again else "", asked_under(condition)
-            what = f"{_count(samples, 'response')} to each prompt{before}{_from(samplers)}{under}"
+            what = f"{counted(samples, 'response')} to each prompt{before}{_from(samplers)}{under}"
         case GivenAndSampledGeneration():
             what = "A response to each prompt of prompts.seed, beside the best one that it comes with"
         case ContrastGeneration(placement=placement, affixes=affixes):
             where = "opens the assistant's turn" if placement == "in_turn" else "stands in the system message"
             what = (
                 "Two responses to each prompt: one under a positive and one under a negative description of the answer "
-                f"({_count(len(affixes), 'pair')}, one drawn by seed), which {where}"
+                f"({counted(len(affixes), 'pair')}, one drawn by seed), which {where}"
             )
         case LadderGeneration(levels=levels):
-            what = f"{_count(len(levels), 'response')} to each prompt, each under a description of another quality"
+            what = f"{counted(len(levels), 'response')} to each prompt, each under a description of another quality"
         case SystemMessagesGeneration(system_messages=messages):
             what = (
-                f"Two responses to each prompt, each under another of {_count(len(messages), 'system message')} drawn "
+                f"Two responses to each prompt, each under another of {counted(len(messages), 'system message')} drawn "
                 "by seed; both are trained under the first"
             )
         case MixtureGeneration(proposals=proposals, trained_under=under, samplers=samplers):
             where = "the plain prompt" if under == "prompt" else "the prompt that shows the proposals"
             what = (
-                f"{_count(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy "
+                f"{counted(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy "
                 f"makes of them, trained under {where}"
             )
         case ReviseGeneration(revisions=revisions):
-            what = f"A response to each prompt, reviewed and revised by the policy up to {_count(revisions, 'time')}"
+            what = f"A response to each prompt, reviewed and revised by the policy up to {counted(revisions, 'time')}"
         case AlteredInstructionGeneration():
             what = "A response to each prompt, and one to another instruction that the policy makes of it"
         case JudgmentsGeneration(samples_per_prompt=samples):
-            what = f"{_count(samples, 'judgment')} to each prompt, with a verdict decoded among its forms"
+            what = f"{counted(samples, 'judgment')} to each prompt, with a verdict decoded among its forms"
         case _:
             assert_never(generation)
     cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
@@ -178,7 +178,7 @@ def judged(judge: JudgeConfig) -> str:
         case AdditiveJudge(votes=votes):
             return (
                 "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of "
-                f"{_count(votes, 'vote')}; what cannot be parsed does not count."
+                f"{counted(votes, 'vote')}; what cannot be parsed does not count."
             )
         case AbJudge(orders=orders):
             asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
@@ -187,22 +187,22 @@ def judged(judge: JudgeConfig) -> str:
                 f"{asked}."
             )
         case RatingJudge(votes=votes):
-            return f"The policy, in words, by a rating from 1 to 10: the mean of {_count(votes, 'vote')}."
+            return f"The policy, in words, by a rating from 1 to 10: the mean of {counted(votes, 'vote')}."
         case ChecklistJudge(votes=votes):
             return (
                 "The policy, in words, by a checklist that it writes for each prompt, from 1 to 10: the mean of "
-                f"{_count(votes, 'vote')}."
+                f"{counted(votes, 'vote')}."
             )
         case AttributesJudge(weights=weights, read=read):
             how = "in words" if read == "words" else "by the mean of 0–4 under its next-token probabilities"
-            return f"The policy, {how}, on the {_listed(weights)} of a response; the score is their weighted sum."
+            return f"The policy, {how}, on the {listed(weights)} of a response; the score is their weighted sum."
         case CritiqueJudge():
             return "The policy, in words that are learnt from, and by a score on their last line."
         case PairwiseJudge(format=form, orders=orders, votes=votes):
             asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
             return (
                 f"The policy, in words, on which of two responses is better, in the form of {form}: "
-                f"{_count(votes, 'vote')}, {asked}."
+                f"{counted(votes, 'vote')}, {asked}."
             )
         case TruthJudge():
             return "What is known of the judged responses: whether a judgment agrees with it."
@@ -220,7 +220,7 @@ def judged(judge: JudgeConfig) -> str:
             return f"A panel of {', '.join(members)}, by their {aggregate}."
         case AnnotatorsJudge(members=members, flipped_fraction=wrong):
             return (
-                f"One of {_count(len(members), 'annotator')} that the policy plays, drawn by seed for each prompt, on "
+                f"One of {counted(len(members), 'annotator')} that the policy plays, drawn by seed for each prompt, on "
                 f"which of two responses is better; {wrong:.0%} of the labels are turned round for training."
             )
         case MetaJudge():
@@ -232,7 +232,7 @@ def judged(judge: JudgeConfig) -> str:
             return "The newest reward model that an earlier phase has trained, by its score."
         case AttributeModelJudge(weights=weights):
             return (
-                f"The newest attribute model that an earlier phase has trained, on the {_listed(weights)} of a "
+                f"The newest attribute model that an earlier phase has trained, on the {listed(weights)} of a "
                 "response; the score is their weighted sum."
             )
         case FunctionJudge(function=function):
@@ -322,7 +322,7 @@ def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
     lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
     steps = (
-        f"{_count(learner.epochs, 'epoch')}, {learner.pairs_per_step} {unit} a step, learning rate "
+        f"{counted(learner.epochs, 'epoch')}, {learner.pairs_per_step} {unit} a step, learning rate "
         f"{learner.learning_rate:g} ({learner.schedule}{warmup}), {optimizer}{lora}."
     )
     return steps + _started(learner) + _published(learner)
@@ -358,7 +358,7 @@ def _from(samplers: tuple[str, ...]) -> str:
     """Who samples, where that is not the policy alone."""
     if samplers == (POLICY,):
         return ""
-    return f" from {_listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
+    return f" from {listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
 
 
 def _sampler(name: str) -> str:
@@ -368,15 +368,6 @@ def _sampler(name: str) -> str:
     }.get(name, f"the policy of {name.replace('-', ' ')}")  # fmt: skip
 
 
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def _sampling(sampling: SamplingConfig) -> str:
     how = "greedily" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
     return f"{how}, up to {sampling.max_tokens} tokens"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -12,6 +12,7 @@ from .records import (
     Generation,
     GenerationRequest,
     Judgment,
+    Message,
     PairingOutcome,
     PolicyRef,
     PreferencePair,
@@ -60,6 +61,22 @@ class PromptSources:
     pairs: Iterable[PreferencePair]
     judge: JudgeConfig | None
     judged_responses: Iterable[tuple[Prompt, Sequence[Rollout], Sequence[Judgment]]]
+
+
+class Encoder(Protocol):
+    """A tokenizer with its chat template. What it cannot write, it refuses by `ConfigError`."""
+
+    def encode(self, messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
+        """Token ids of a conversation with the assistant's turn opened, and `assistant_prefix` in it."""
+        ...
+
+    def encode_response(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Token ids of a given response, by default ended as the template ends an assistant's turn."""
+        ...
+
+    def choice_ids(self, assistant_prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
+        """The single token with which each choice continues `assistant_prefix`."""
+        ...
 
 
 class PromptMaker(Protocol):

@@ -14,7 +14,8 @@ from support.scripted_engine import Engine, prompts, said
 from roundelay.launch.config_loading import CONFIG_ROOT, load_judge
 from roundelay.launch.judges import build_judge
 from roundelay.launch.phases import build_phase
-from roundelay.launch.plan_counts import Count, judgments_of_prompt, responses_of_prompt, texts_of_prompt
+from roundelay.launch.plan_counts import judgments_of_prompt, responses_of_prompt, texts_of_prompt
+from roundelay.orchestrator.counts import Count
 from roundelay.orchestrator.generation_config import POLICY, AlteredInstructionGeneration, GenerationConfig
 from roundelay.orchestrator.judge_config import EndpointJudge, JudgeConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard, Truth
