@@ -9,9 +9,9 @@ from typing import Any
 from ..orchestrator.checksums import differing_files, hashes_of, weights_hash
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import is_model_path
 from ..orchestrator.part_versions import check_part_versions
 from ..orchestrator.sampling import model_samplers, source_values
+from ..orchestrator.sampling_config import is_model_path
 from .config_loading import config_values, parse_config
 from .models import ensure_model, ensure_user_models
 

@@ -14,7 +14,6 @@ from ..orchestrator.conditioning_config import (
 from ..orchestrator.config import Config
 from ..orchestrator.filtering import Filter
 from ..orchestrator.generation_config import (
-    POLICY,
     AlteredInstructionGeneration,
     ContrastGeneration,
     GivenAndSampledGeneration,
@@ -59,6 +58,7 @@ from ..orchestrator.pairing_config import (
 )
 from ..orchestrator.protocols import Generate, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
+from ..orchestrator.sampling_config import POLICY
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.user_functions import load_function
 from ..recipes.conditioning.attributes import condition_attributes

@@ -10,11 +10,12 @@ from rich.table import Table
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
-from ..orchestrator.generation_config import POLICY, GenerationConfig, GivenGeneration, samplers_of
+from ..orchestrator.generation_config import GenerationConfig, GivenGeneration, samplers_of
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.pairing_config import gives_pairs
 from ..orchestrator.parts.filter import FilterPart
+from ..orchestrator.sampling_config import POLICY
 from .plan_counts import judgments_of_round, texts_of_prompt
 from .reports import plain
 

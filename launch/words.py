@@ -8,7 +8,6 @@ from typing import assert_never
 from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import LearnerConfig
 from ..orchestrator.generation_config import (
-    POLICY,
     AlteredInstructionGeneration,
     ContrastGeneration,
     GenerationConfig,
@@ -19,9 +18,7 @@ from ..orchestrator.generation_config import (
     MixtureGeneration,
     PlainGeneration,
     ReviseGeneration,
-    SamplingConfig,
     SystemMessagesGeneration,
-    is_model_path,
 )
 from ..orchestrator.judge_config import (
     AbJudge,
@@ -82,6 +79,7 @@ from ..orchestrator.pairing_config import (
     WorstOfFewPairing,
     WpoTiesPairing,
 )
+from ..orchestrator.sampling_config import POLICY, is_model_path
 from ..orchestrator.wording import counted, listed
 
 # Points of the distribution of a prompt's scores.
@@ -121,7 +119,7 @@ def written(made: NewPromptsConfig) -> str:
         case _:
             assert_never(made)
     many = "All are" if made.per_round is None else f"{made.per_round} of them are"
-    return f"{many} written by the policy, which {how}; {_sampling(made.sampling)}."
+    return f"{many} written by the policy, which {how}; {made.sampling.words()}."
 
 
 def sampled(generation: GenerationConfig) -> str:
@@ -162,7 +160,7 @@ def sampled(generation: GenerationConfig) -> str:
         case _:
             assert_never(generation)
     cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
-    return f"{what}; {_sampling(generation.sampling)}.{cut}"
+    return f"{what}; {generation.sampling.words()}.{cut}"
 
 
 def judged(judge: JudgeConfig) -> str:
@@ -366,8 +364,3 @@ def _sampler(name: str) -> str:
         "policy": "the policy", "initial": "the initial policy", "previous": "the policy before the latest",
         "latest": "the latest policy",
     }.get(name, f"the policy of {name.replace('-', ' ')}")  # fmt: skip
-
-
-def _sampling(sampling: SamplingConfig) -> str:
-    how = "greedily" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
-    return f"{how}, up to {sampling.max_tokens} tokens"

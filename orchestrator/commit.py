@@ -3,7 +3,7 @@
 from typing import Any
 
 from .config import Config
-from .generation_config import EARLIER_ROUND, samplers_of
+from .generation_config import samplers_of
 from .judge_alarms import judge_alarms
 from .ledger import Ledger, round_name
 from .metrics_rows import rows_hash
@@ -13,6 +13,7 @@ from .publishing import policies_before
 from .records import PolicyRef
 from .retention import prune
 from .sampling import sampler_policies
+from .sampling_config import EARLIER_ROUND
 from .stages import Stages, rollout_stage
 
 # Beside the rollouts of every sampler.

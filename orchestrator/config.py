@@ -28,19 +28,14 @@ from .config_types import (
     Text,
 )
 from .errors import ConfigError
-from .generation_config import (
-    GenerationConfig,
-    GivenAndSampledGeneration,
-    GivenGeneration,
-    SamplingConfig,
-    is_sampled_by_policy,
-)
+from .generation_config import GenerationConfig, GivenAndSampledGeneration, GivenGeneration, is_sampled_by_policy
 from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .pairing_config import PairingConfig
 from .parts.filter import AnyFilter
 from .prompts_config import PromptsConfig
+from .sampling_config import SamplingConfig
 
 PaperValue: TypeAlias = str | int | float | bool | None | tuple[str | float, ...]
 

@@ -1,32 +1,13 @@
 """The schema of the `generation` group: how responses are sampled."""
 
-import re
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .conditions import Condition
-from .config_types import STRICT, PositiveInt, Temperature, Text, TopP
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class SamplingConfig:
-    """How responses are sampled. At temperature 0 the likeliest token is taken, and `top_p` changes nothing.
-
-    A response ends where its turn does, or with the token that completes a string of `stop`: it is trained with that
-    string, as sampled, and shown without it.
-    """
-
-    temperature: Temperature
-    top_p: TopP
-    max_tokens: PositiveInt
-    stop: tuple[Text, ...] = ()
-
-
-POLICY = "policy"
-SAMPLERS = (POLICY, "initial", "previous", "latest")  # by a word; others are earlier rounds and model directories
-EARLIER_ROUND = re.compile(r"round-(\d+)")
+from .config_types import STRICT, PositiveInt, Text
+from .sampling_config import POLICY, SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -211,8 +192,3 @@ def samples_of(generation: PlainGeneration | MixtureGeneration, sampler: str) ->
         return range(0)
     first = generation.samplers.index(sampler) * each
     return range(first, first + each)
-
-
-def is_model_path(sampler: str) -> bool:
-    """Whether a sampler is a model outside of the run."""
-    return sampler not in SAMPLERS and not EARLIER_ROUND.fullmatch(sampler)

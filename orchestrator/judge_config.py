@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from .config_types import STRICT, BelowHalf, Frozen, FrozenMapping, PositiveFloat, PositiveInt
-from .generation_config import SamplingConfig
+from .sampling_config import SamplingConfig
 from .user_functions import FunctionName
 
 

@@ -14,8 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from .config_types import STRICT, Fraction, NonNegativeInt, PositiveInt
 from .errors import ConfigError
-from .generation_config import SamplingConfig
 from .records import JudgingForm
+from .sampling_config import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 from .config import Config
-from .generation_config import EARLIER_ROUND, POLICY, is_model_path, samplers_of
+from .generation_config import samplers_of
 from .ledger import Ledger
 from .policies import initial_policy, policy_of, read_ref, round_policy
 from .records import PolicyRef, Shard
+from .sampling_config import EARLIER_ROUND, POLICY, is_model_path
 from .shards import RoundShards
 from .stages import Stages, rollout_stage
 from .stream import map_in_order

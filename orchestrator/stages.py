@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from .again import pairs_before
 from .errors import located
-from .generation_config import POLICY, is_model_path
 from .ledger import Ledger
 from .metrics import StageClock
 from .protocols import Judge, Observer, Phase, Rollouts
 from .records import Dropped, Judgment, PairingOutcome, Rollout, Shard
+from .sampling_config import POLICY, is_model_path
 
 T = TypeVar("T")
 

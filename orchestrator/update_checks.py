@@ -3,9 +3,10 @@ run."""
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import EARLIER_ROUND, POLICY, PlainGeneration, is_again, samplers_of
+from .generation_config import PlainGeneration, is_again, samplers_of
 from .objective_config import NoObjective, PolicyGradientObjective, trains_reward_model
 from .pairing_config import AnchoredPairing, FutureGuidedPairing, ScoredPairing, WithSourcePairing
+from .sampling_config import EARLIER_ROUND, POLICY
 
 # Objectives whose metrics hold no accuracy.
 WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")

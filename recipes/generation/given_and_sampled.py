@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import GenerationRequest, Prompt, Rollout, Shard, Variant
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
 from .requests import request_for, rollout_of
 

@@ -6,9 +6,10 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
-from ...orchestrator.generation_config import POLICY, MixtureGeneration, MixtureWindow, samples_of
+from ...orchestrator.generation_config import MixtureGeneration, MixtureWindow, samples_of
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Message, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import POLICY
 from ...orchestrator.seeds import derive_seed
 from ..judges.rendering import render_response
 from .conversations import with_system

@@ -1,9 +1,9 @@
 """Responses to the prompt as it is."""
 
 from ...orchestrator.conditions import Condition
-from ...orchestrator.generation_config import POLICY, SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Rollout, Shard
+from ...orchestrator.sampling_config import POLICY, SamplingConfig
 from ...orchestrator.seeds import sample_seeds
 from .conversations import under
 from .requests import request_for, rollout_of

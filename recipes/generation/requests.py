@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import POLICY, SamplingConfig
 from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Variant
+from ...orchestrator.sampling_config import POLICY, SamplingConfig
 
 
 def request_for(

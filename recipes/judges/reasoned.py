@@ -7,9 +7,9 @@ delimiters that are escaped inside them (see `rendering`).
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from ...orchestrator.generation_config import SamplingConfig
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, Judgment, Message, Prompt, Rollout
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .last_line import with_last_line

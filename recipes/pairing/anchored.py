@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import POLICY
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.sampling_config import POLICY
 from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_candidates, worst_of
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...orchestrator.generation_config import POLICY
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.sampling_config import POLICY
 from .best_worst import pair_best_worst
 from .candidates import best_of, dropped, kept, mean_scores, same_text, scored_candidates
 

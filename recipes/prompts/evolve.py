@@ -4,10 +4,10 @@ import math
 import re
 from collections.abc import Sequence
 
-from ...orchestrator.generation_config import SamplingConfig
 from ...orchestrator.new_prompts_config import EvolvePrompts, Operation
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .asking import Asked, Pool, ask_one, shown_prompt

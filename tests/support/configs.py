@@ -34,7 +34,6 @@ from roundelay.orchestrator.generation_config import (
     MixtureGeneration,
     PlainGeneration,
     ReviseGeneration,
-    SamplingConfig,
     SystemMessagesGeneration,
 )
 from roundelay.orchestrator.judge_config import (
@@ -98,6 +97,7 @@ from roundelay.orchestrator.pairing_config import (
     WpoTiesPairing,
 )
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
+from roundelay.orchestrator.sampling_config import SamplingConfig
 from roundelay.recipes.filters.length_margin import LengthMarginFilter
 from roundelay.recipes.filters.longest import LongestFilter
 from roundelay.recipes.filters.mean_label_probability import MeanLabelFilter

@@ -7,7 +7,6 @@ from typing import Any
 
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.filtering import Filter
-from roundelay.orchestrator.generation_config import POLICY
 from roundelay.orchestrator.learning import LearningRound, learn_round
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate, Phase, Reading
@@ -22,6 +21,7 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
+from roundelay.orchestrator.sampling_config import POLICY
 from roundelay.orchestrator.shards import RoundShards
 from roundelay.orchestrator.stages import Stages
 

@@ -16,9 +16,10 @@ from roundelay.launch.judges import build_judge
 from roundelay.launch.phases import build_phase
 from roundelay.launch.plan_counts import judgments_of_prompt, responses_of_prompt, texts_of_prompt
 from roundelay.orchestrator.counts import Count
-from roundelay.orchestrator.generation_config import POLICY, AlteredInstructionGeneration, GenerationConfig
+from roundelay.orchestrator.generation_config import AlteredInstructionGeneration, GenerationConfig
 from roundelay.orchestrator.judge_config import EndpointJudge, JudgeConfig
 from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard, Truth
+from roundelay.orchestrator.sampling_config import POLICY
 
 NEEDED = {
     "endpoint": ("judge.base_url=http://localhost/v1", "judge.model=theirs"),

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.generation_config import SamplingConfig
 from roundelay.orchestrator.judge_config import AdditiveJudge, ExpectedScoreJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
+from roundelay.orchestrator.sampling_config import SamplingConfig
 from roundelay.recipes.judges.additive import FORM, judge_additive
 from roundelay.recipes.judges.expected_score import expected_score, judge_expected_score
 from roundelay.recipes.judges.score_line import read_score
