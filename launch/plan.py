@@ -8,12 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ..orchestrator.cluster import bundles_of
-from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.config import Config
 from ..orchestrator.generation_config import GenerationConfig, GivenGeneration, samplers_of
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
-from ..orchestrator.pairing_config import gives_pairs
 from ..orchestrator.parts.filter import FilterPart
 from ..orchestrator.sampling_config import POLICY
 from .plan_counts import judgments_of_round, texts_of_prompt
@@ -64,7 +62,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     judgments = judgments_of_round(config)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
-    result = "pairs" if gives_pairs(pairing) else "groups of responses"
+    result = "pairs" if pairing.gives() == "pairs" else "groups of responses"
     trains = "reward model" if trains_reward_model(config.objective) else "policy"
     keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
     rows = [
@@ -74,7 +72,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   else "nothing: pairs are labelled by construction"),
         ("pair", f"{pairing.kind}: at most {run.prompts_per_round} {result}"),
         *([] if config.filter.keeps_all else [("filter", _filter(config.filter))]),
-        *([] if isinstance(config.conditioning, NoConditioning) else [("condition", config.conditioning.kind)]),
+        *([] if config.conditioning.says_nothing else [("condition", config.conditioning.kind)]),
         ("learn", f"{trains}: {_objective(config.objective)}, reference: {reference.policy} "
                   f"({reference.logps}); {config.learner.epochs} epoch(s), "
                   f"{config.learner.pairs_per_step} {result.split()[0]} a step, "

@@ -29,7 +29,7 @@ from ..orchestrator.judge_config import (
 )
 from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
-from ..orchestrator.pairing_config import FunctionPairing
+from ..orchestrator.parts.registry import Place
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
 from ..orchestrator.user_functions import check_arguments, load_function
@@ -122,13 +122,10 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     for field, judge in config.judges.items():
         _check_judge(field, judge, encoder)
     for phase in phases:
-        for field, part in (("pairing", phase.pairing), ("objective", phase.objective)):
-            if isinstance(part, FunctionPairing | FunctionObjective):
-                function = load_function(part.function, f"{field}.function")
-                if isinstance(part, FunctionPairing):
-                    check_arguments(function, f"{field}.function={part.function}", 3)
-                else:
-                    check_arguments(function, f"{field}.function={part.function}", 1, tuple(part.parameters))
+        phase.pairing.check_available(Place(field="pairing", config=phase))
+        if isinstance(objective := phase.objective, FunctionObjective):
+            function = load_function(objective.function, "objective.function")
+            check_arguments(function, f"objective.function={objective.function}", 1, tuple(objective.parameters))
         if isinstance(phase.generation, JudgmentsGeneration) and isinstance(phase.new_prompts, JudgePrompts):
             _check_verdict(phase.new_prompts.form, encoder)
     if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):

@@ -9,20 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..orchestrator.conditioning_config import NoConditioning
 from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
-from .conditioning_words import conditioned
 from .config_groups import file_values, group_members, nearest
 from .config_loading import compose_dict, config_values, flatten, parse_config
 from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
-from .words import judged, paired, sampled, taught, written
+from .words import judged, sampled, taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
@@ -149,17 +147,13 @@ def _stages(config: Config) -> list[tuple[str, str]]:
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", sampled(config.generation)),
         ("judge", judged(config.judge)),
-        ("pair", paired(config.pairing)),
+        ("pair", config.pairing.sentence()),
         *([("filter", config.filter.sentence())] if not config.filter.keeps_all else []),
-        *([("condition", conditioned(config.conditioning))] if _conditions(config) else []),
+        *([("condition", config.conditioning.sentence())] if not config.conditioning.says_nothing else []),
         ("learn", learnt(config.objective)),
         ("update", taught(config.learner, config.pairing)),
         ("sync", "Nothing: the policy stays as it is." if keeps else "The next round samples from the new policy."),
     ]
-
-
-def _conditions(config: Config) -> bool:
-    return not isinstance(config.conditioning, NoConditioning)
 
 
 def _evaluated(config: Config) -> str:

@@ -52,46 +52,9 @@ from ..orchestrator.new_prompts_config import (
     SelfInstructPrompts,
     SkillMixPrompts,
 )
-from ..orchestrator.pairing_config import (
-    AgreementPairing,
-    Anchor,
-    AnchoredPairing,
-    AnnotatedPairing,
-    BestWorstPairing,
-    ByChoicePairing,
-    ConsistentPairing,
-    ContrastPairing,
-    CreamPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    FunctionPairing,
-    FutureGuidedPairing,
-    GroupPairing,
-    LengthControlledPairing,
-    PairingConfig,
-    RankedPairing,
-    RightOverWrongPairing,
-    RightPairing,
-    SoftPairing,
-    SppoPairing,
-    SweetSpotPairing,
-    WithSourcePairing,
-    WorstOfFewPairing,
-    WpoTiesPairing,
-)
+from ..orchestrator.parts.pairing import PairingPart
 from ..orchestrator.sampling_config import POLICY, is_model_path
 from ..orchestrator.wording import counted, listed
-
-# Points of the distribution of a prompt's scores.
-_ANCHORS: dict[Anchor, str] = {
-    "min": "the lowest",
-    "mu-2sigma": "two standard deviations below the mean",
-    "mu-sigma": "a standard deviation below the mean",
-    "mu": "the mean",
-    "mu+sigma": "a standard deviation above the mean",
-    "mu+2sigma": "two standard deviations above the mean",
-    "max": "the highest",
-}
 
 
 def written(made: NewPromptsConfig) -> str:
@@ -239,88 +202,13 @@ def judged(judge: JudgeConfig) -> str:
             assert_never(judge)
 
 
-def paired(pairing: PairingConfig) -> str:
-    """What is learnt from, of what was sampled and judged."""
-    match pairing:
-        case BestWorstPairing(min_margin=margin):
-            apart = f" by more than {margin:g}" if margin else ""
-            return f"A prompt's best-scored response over its worst, where it is better{apart}."
-        case ContrastPairing(shuffle_labels=shuffled):
-            if shuffled:
-                return "The two responses with labels drawn by lot: a control, from which nothing can be learnt."
-            return "The response under the positive description over the one under the negative, by construction."
-        case SoftPairing():
-            return "The response that is more probably the better one over the other, with that probability as label."
-        case GroupPairing(min_responses=responses, ties=ties):
-            tied = "; a group of equal scores is dropped" if ties == "drop" else ""
-            return f"No pairs: all scored responses to a prompt, best first ({responses} or more){tied}."
-        case DemonstrationsPairing():
-            return "No pairs: responses to imitate; of given ones the best, of sampled ones all."
-        case AnnotatedPairing():
-            return "No pairs: responses with the values of their attributes, clamped to 0–4 and rounded."
-        case AgreementPairing():
-            return "No pairs: responses that the validator agrees with, and its validations of them, to imitate."
-        case ConsistentPairing():
-            return "The response that the judge prefers both ways round over the other."
-        case CreamPairing():
-            return (
-                "A prompt's best-scored response over its worst, with how far the policy before agrees with the "
-                "ranking as the label's probability."
-            )
-        case CritiquedPairing(good_score=good):
-            return f"No pairs: responses with what the judge wrote on them; those with {good:g} or more as they are."
-        case RankedPairing(take=take):
-            which = {
-                "best_worst": "The best-ranked response over the worst",
-                "adjacent": "A response over the one ranked next, drawn by seed",
-                "all": "No pairs: all ranked responses, best first",
-            }[take]
-            return f"{which}, by construction or by the data set."
-        case FunctionPairing(function=function):
-            return f"The two responses that the Python function {function} takes."
-        case SweetSpotPairing(chosen_at=high, rejected_at=low):
-            return f"The response whose score is nearest to {_ANCHORS[high]} over the one nearest to {_ANCHORS[low]}."
-        case WorstOfFewPairing(few=few):
-            return f"A prompt's best-scored response over the worst of {few} drawn by seed."
-        case LengthControlledPairing(rho=rho, max_chosen_chars=most):
-            limit = f" Left out where the chosen one has more than {most} characters." if most else ""
-            if rho == 0:
-                return f"The shortest of the best-scored responses over the longest of the worst-scored.{limit}"
-            return (
-                "The shortest good response over the longest bad one; good and bad are the top and the bottom "
-                f"{rho:.0%} of the range of scores.{limit}"
-            )
-        case WpoTiesPairing():
-            return "A prompt's best-scored response over its worst; among equals, the length decides."
-        case ByChoicePairing(choice=choice):
-            return f"Two of a prompt's scored responses, by the rule {choice}."
-        case AnchoredPairing():
-            return "The policy's best-scored response over the worst of its own and the initial policy's."
-        case FutureGuidedPairing():
-            return "The pair of the round before, with the best-scored new response as chosen where it scores higher."
-        case WithSourcePairing():
-            return "The policy's best-scored response over its worst, with another model's best beside them."
-        case RightPairing():
-            return "No pairs: a judgment that is right, to imitate."
-        case RightOverWrongPairing():
-            return "A judgment that is right over one that is wrong, a tie, or cannot be read."
-        case SppoPairing():
-            return "A prompt's best-scored response over its worst, with their win probabilities against all of them."
-        case _:
-            assert_never(pairing)
-
-
-def taught(learner: LearnerConfig, pairing: PairingConfig) -> str:
+def taught(learner: LearnerConfig, pairing: PairingPart) -> str:
     """How the learner goes over what `pairing` makes."""
-    units = {
-        "group": "groups of responses", "demonstrations": "responses", "annotated": "responses", "right": "judgments",
-    }  # fmt: skip
-    unit = units.get(pairing.kind, "pairs")
     warmup = f", warm-up over {learner.warmup_fraction:.0%}" if learner.warmup_fraction else ""
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
     lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
     steps = (
-        f"{counted(learner.epochs, 'epoch')}, {learner.pairs_per_step} {unit} a step, learning rate "
+        f"{counted(learner.epochs, 'epoch')}, {learner.pairs_per_step} {pairing.unit} a step, learning rate "
         f"{learner.learning_rate:g} ({learner.schedule}{warmup}), {optimizer}{lora}."
     )
     return steps + _started(learner) + _published(learner)

@@ -1,25 +1,12 @@
 """What conditioning needs of the phase that it stands in: refused before any actor starts."""
 
-from .conditioning_config import (
-    AttributesConditioning,
-    ClassesConditioning,
-    HindsightConditioning,
-    NoConditioning,
-)
 from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
 from .generation_config import MixtureGeneration, PlainGeneration, SystemMessagesGeneration
 from .judge_config import AttributeModelJudge, AttributesJudge
 from .objective_config import PolicyGradientObjective, SftObjective
-from .pairing_config import (
-    AgreementPairing,
-    AnnotatedPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    GroupPairing,
-    gives_groups,
-)
+from .parts.registry import Place
 
 
 def check_conditioning(config: Config) -> None:
@@ -38,7 +25,7 @@ def check_conditioning(config: Config) -> None:
                 "set generation.condition=null",
             )
     _check_attributes(config)
-    if isinstance(config.conditioning, NoConditioning):
+    if config.conditioning.says_nothing:
         return
     if not isinstance(objective, SftObjective):
         raise ConfigError(
@@ -57,8 +44,8 @@ def check_conditioning(config: Config) -> None:
 
 def _check_attributes(config: Config) -> None:
     """A judge of attributes, their annotation and the line that tells them go together; the judge may go alone."""
-    annotated = isinstance(config.pairing, AnnotatedPairing)
-    told = isinstance(config.conditioning, AttributesConditioning)
+    annotated = config.pairing.takes == "attributes"
+    told = config.conditioning.tells_attributes
     judged = isinstance(config.judge, AttributesJudge | AttributeModelJudge)
     if annotated != told or (annotated and not judged):
         raise ConfigError(
@@ -77,34 +64,23 @@ def _check_attributes(config: Config) -> None:
 
 def _check_pairing(config: Config) -> None:
     pairing, conditioning = config.pairing, config.conditioning
-    if isinstance(conditioning, ClassesConditioning):
-        _check_classes(conditioning)
-    lists = gives_groups(pairing)
-    unscored = isinstance(pairing, AgreementPairing | CritiquedPairing | DemonstrationsPairing)
-    if isinstance(conditioning, HindsightConditioning) and (lists or unscored):
+    conditioning.check(Place(field="conditioning", config=config))
+    if conditioning.takes_pairs and (pairing.gives() == "groups" or not pairing.tells_better):
         raise ConfigError(
-            f"conditioning.kind=hindsight chains the two responses of a pair; pairing.kind={pairing.kind} gives none",
+            f"conditioning.kind={conditioning.kind} chains the two responses of a pair; pairing.kind={pairing.kind} "
+            "gives none",
             "choose a pairing of two responses, such as best_worst, contrast or ranked",
         )
-    if isinstance(conditioning, ClassesConditioning) and unscored:
+    if conditioning.tells_better and not pairing.tells_better:
         raise ConfigError(
-            f"conditioning.kind=classes tells better responses from others, but pairing.kind={pairing.kind} does not",
+            f"conditioning.kind={conditioning.kind} tells better responses from others, but pairing.kind="
+            f"{pairing.kind} does not",
             "choose a pairing of two responses, or pairing=group",
         )
-    equal = isinstance(pairing, GroupPairing) and (pairing.ties == "keep" or pairing.min_responses < 2)
-    if isinstance(conditioning, ClassesConditioning) and isinstance(pairing, GroupPairing) and equal:
+    equal = pairing.scores_groups and (pairing.keeps_ties() or pairing.least_responses() < 2)
+    if conditioning.tells_better and equal:
         raise ConfigError(
-            f"conditioning.kind=classes with pairing.ties={pairing.ties} and pairing.min_responses="
-            f"{pairing.min_responses}: all responses of an equal group would be the expert's",
+            f"conditioning.kind={conditioning.kind} with pairing.ties={'keep' if pairing.keeps_ties() else 'drop'} and "
+            f"pairing.min_responses={pairing.least_responses()}: all responses of an equal group would be the expert's",
             "set pairing.ties=drop and pairing.min_responses=2 (or more)",
-        )
-
-
-def _check_classes(conditioning: ClassesConditioning) -> None:
-    for name in ("expert", "other"):
-        check_condition(f"conditioning.{name}", getattr(conditioning, name))
-    if conditioning.expert == conditioning.other:
-        raise ConfigError(
-            "conditioning.expert and conditioning.other are the same: no prompt would tell the classes apart",
-            "give the classes different words",
         )

@@ -11,7 +11,6 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from .conditioning_config import ConditioningConfig
 from .conditions import Condition
 from .config_types import (
     STRICT,
@@ -32,8 +31,9 @@ from .generation_config import GenerationConfig, GivenAndSampledGeneration, Give
 from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
-from .pairing_config import PairingConfig
+from .parts.conditioning import AnyConditioning
 from .parts.filter import AnyFilter
+from .parts.pairing import AnyPairing
 from .prompts_config import PromptsConfig
 from .sampling_config import SamplingConfig
 
@@ -156,9 +156,9 @@ class PhaseConfig:
     new_prompts: NewPromptsConfig
     generation: GenerationConfig
     judge: JudgeConfig
-    pairing: PairingConfig
+    pairing: AnyPairing
     filter: AnyFilter
-    conditioning: ConditioningConfig
+    conditioning: AnyConditioning
     objective: ObjectiveConfig
     learner: LearnerConfig
 
@@ -270,9 +270,9 @@ class Config:
     new_prompts: NewPromptsConfig
     generation: GenerationConfig
     judge: JudgeConfig
-    pairing: PairingConfig
+    pairing: AnyPairing
     filter: AnyFilter
-    conditioning: ConditioningConfig
+    conditioning: AnyConditioning
     objective: ObjectiveConfig
     learner: LearnerConfig
     phases: Frozen[PhaseConfig]

@@ -4,8 +4,6 @@ What one field may be is `config`'s; what an objective alone makes impossible is
 alone `judge_checks`'.
 """
 
-from typing import get_args
-
 from .cluster_checks import check_cluster, check_deepspeed
 from .conditioning_checks import check_conditioning
 from .conditions import check_condition
@@ -31,17 +29,8 @@ from .objective_config import (
     RlooObjective,
     check_objective,
 )
-from .pairing_config import (
-    Anchor,
-    ConsistentPairing,
-    CritiquedPairing,
-    GroupPairing,
-    ScoredPairing,
-    SoftPairing,
-    SppoPairing,
-    SweetSpotPairing,
-    gives_groups,
-)
+from .parts.pairing import PairingPart
+from .parts.registry import Place
 from .update_checks import check_phases, check_update
 
 # The pairing rules for responses that are labelled by construction.
@@ -175,21 +164,15 @@ def _check_data(config: Config) -> None:
     check_generation(config)
     pairing = config.pairing
     check_voters(config)
-    if isinstance(pairing, ScoredPairing | GroupPairing):
-        _check_scored(config, pairing)
-    if isinstance(pairing, SweetSpotPairing):
-        anchors = get_args(Anchor)
-        if anchors.index(pairing.chosen_at) <= anchors.index(pairing.rejected_at):
-            raise ConfigError(
-                f"pairing.chosen_at={pairing.chosen_at} is not above pairing.rejected_at={pairing.rejected_at}",
-                f"order them as {', '.join(anchors)}",
-            )
+    if pairing.takes == "scores":
+        _check_scored(config)
+    pairing.check(Place(field="pairing", config=config))
     check_agreement(config)
-    if isinstance(pairing, SoftPairing | ConsistentPairing):
-        check_compared(config, pairing)
-    if isinstance(pairing, CritiquedPairing) and not isinstance(config.judge, CritiqueJudge):
+    if pairing.takes == "comparisons":
+        check_compared(config)
+    if pairing.takes == "critiques" and not isinstance(config.judge, CritiqueJudge):
         raise ConfigError(
-            f"pairing.kind=critiqued needs judgments in words to learn from, but judge.kind={config.judge.kind}",
+            f"pairing.kind={pairing.kind} needs judgments in words to learn from, but judge.kind={config.judge.kind}",
             "choose judge=critique",
         )
 
@@ -199,9 +182,9 @@ def _by_reward_models(field: str, judge: JudgeConfig) -> list[tuple[str, str]]:
     return [(name, one.kind) for name, one in judges_in(judge, field).items() if one.kind in TRAINED_BY]
 
 
-def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None:
-    generation, judge = config.generation, config.judge
-    needed = pairing.min_responses if isinstance(pairing, GroupPairing) else 2
+def _check_scored(config: Config) -> None:
+    generation, judge, pairing = config.generation, config.judge, config.pairing
+    needed = pairing.least_responses()
     if not isinstance(generation, PlainGeneration | JudgmentsGeneration | GivenGeneration):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind={generation.kind} "
@@ -224,7 +207,7 @@ def _check_scored(config: Config, pairing: ScoredPairing | GroupPairing) -> None
     _check_gives_scores(pairing, judge)
 
 
-def _check_gives_scores(pairing: ScoredPairing | GroupPairing, judge: JudgeConfig) -> None:
+def _check_gives_scores(pairing: PairingPart, judge: JudgeConfig) -> None:
     if not gives_scores(judge):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none", f"choose {SCORES}"
@@ -233,13 +216,13 @@ def _check_gives_scores(pairing: ScoredPairing | GroupPairing, judge: JudgeConfi
 
 def _check_pairing_of_objective(config: Config) -> None:
     objective, pairing = config.objective, config.pairing
-    if (objective.kind == "cut") != isinstance(pairing, CritiquedPairing):
+    if (objective.kind == "cut") != (pairing.gives() == "critiques"):
         raise ConfigError(
             f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CUT, and nothing else, learns from "
             "critiqued responses",
             "choose objective=cut pairing=critiqued judge=critique, or neither objective=cut nor pairing=critiqued",
         )
-    if isinstance(objective, PolicyGradientObjective) and not isinstance(pairing, GroupPairing):
+    if isinstance(objective, PolicyGradientObjective) and not pairing.scores_groups:
         raise ConfigError(
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
             "choose pairing=group",
@@ -247,21 +230,21 @@ def _check_pairing_of_objective(config: Config) -> None:
     takes_groups = objective.kind in ("sft", "attribute_regression", *LISTWISE) or isinstance(
         objective, PolicyGradientObjective
     )
-    if gives_groups(pairing) and not takes_groups:
+    if pairing.gives() == "groups" and not takes_groups:
         raise ConfigError(
             f"pairing.kind={pairing.kind} gives lists of responses, but objective.kind={objective.kind} takes pairs",
             "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
         )
     if objective.kind in LISTWISE:
-        if not isinstance(pairing, ScoredPairing) and not gives_groups(pairing):
+        if not pairing.scores_pairs and pairing.gives() != "groups":
             raise ConfigError(
                 f"objective.kind={objective.kind} ranks by score, but pairing.kind={pairing.kind} scores nothing",
                 "choose pairing=group or best_worst with a judge, or a pairwise objective",
             )
-        if isinstance(pairing, GroupPairing) and (pairing.min_responses < 2 or pairing.ties == "keep"):
+        if pairing.scores_groups and (pairing.least_responses() < 2 or pairing.keeps_ties()):
             raise ConfigError(
                 f"objective.kind={objective.kind} learns from differences of score, but pairing.min_responses="
-                f"{pairing.min_responses} and pairing.ties={pairing.ties}",
+                f"{pairing.least_responses()} and pairing.ties={'keep' if pairing.keeps_ties() else 'drop'}",
                 "set pairing.min_responses=2 (or more) and pairing.ties=drop",
             )
 
@@ -269,12 +252,12 @@ def _check_pairing_of_objective(config: Config) -> None:
 def _check_scores_of_pairs(config: Config) -> None:
     objective = config.objective
     with_margin = isinstance(objective, RewardModelObjective) and objective.margin == "score"
-    if with_margin and not isinstance(config.pairing, ScoredPairing):
+    if with_margin and not config.pairing.scores_pairs:
         raise ConfigError(
             f"objective.margin=score needs pairs with a score margin, but pairing.kind={config.pairing.kind} has none",
             "set objective.margin=none, or a pairing of scored responses",
         )
-    if is_soft_sppo(config) and not isinstance(config.pairing, SppoPairing):
+    if is_soft_sppo(config) and config.pairing.beside != "win_probabilities":
         raise ConfigError(
             "objective.probabilities=soft needs win probabilities against a group of responses, but pairing.kind="
             f"{config.pairing.kind} gives none",
@@ -296,11 +279,10 @@ def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjecti
             f"top_p={sampling.top_p:g}: responses from another distribution than the policy's own bias its gradient",
             "set generation.sampling.temperature=1.0 and generation.sampling.top_p=1.0",
         )
-    assert isinstance(config.pairing, GroupPairing)
-    if not isinstance(objective, PpoObjective) and config.pairing.min_responses < 2:
+    if not isinstance(objective, PpoObjective) and config.pairing.least_responses() < 2:
         raise ConfigError(
             f"objective.kind={objective.kind} compares the responses to one prompt, but pairing.min_responses="
-            f"{config.pairing.min_responses}",
+            f"{config.pairing.least_responses()}",
             "set pairing.min_responses=2 (or more)",
         )
     if config.generation.truncated == "drop" and (

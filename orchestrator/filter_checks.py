@@ -3,17 +3,6 @@
 from .config import Config
 from .errors import ConfigError
 from .generation_config import GivenGeneration, PlainGeneration
-from .pairing_config import (
-    AgreementPairing,
-    AnnotatedPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    FutureGuidedPairing,
-    GroupPairing,
-    ScoredPairing,
-    gives_groups,
-    gives_pairs,
-)
 from .parts.registry import Place
 
 
@@ -27,29 +16,29 @@ def check_filter(config: Config) -> None:
     filter.check(Place(field="filter", config=config))
     if (count := filter.keeps_at_most()) is not None:
         _check_count(count, config)
-    if isinstance(pairing, AgreementPairing) and not filter.keeps_all:
+    if pairing.inseparable and not filter.keeps_all:
         raise ConfigError(
-            f"filter.kind={filter.kind} with pairing.kind=agreement would part responses from their validations",
+            f"filter.kind={filter.kind} with pairing.kind={pairing.kind} would part responses from their validations",
             "choose filter=none",
         )
-    if filter.takes_pairs and not gives_pairs(pairing):
+    if filter.takes_pairs and pairing.gives() != "pairs":
         raise ConfigError(
             f"filter.kind={filter.kind} goes by the two responses of a pair, but pairing.kind={pairing.kind} gives no "
             "pairs",
             "choose filter=none, or a pairing that gives pairs",
         )
-    if filter.takes_scores and not isinstance(pairing, GroupPairing | ScoredPairing):
+    if filter.takes_scores and pairing.takes != "scores":
         raise ConfigError(
             f"filter.kind={filter.kind} goes by scores, which what pairing.kind={pairing.kind} gives need not have",
             "choose pairing=best_worst with a judge that scores, or filter=none",
         )
-    if filter.takes_scores and isinstance(pairing, FutureGuidedPairing):
+    if filter.takes_scores and pairing.goes_on:
         raise ConfigError(
-            f"filter.kind={filter.kind} goes by the scores of the round, but of a pair of pairing.kind=future_guided "
+            f"filter.kind={filter.kind} goes by the scores of the round, but of a pair of pairing.kind={pairing.kind} "
             "the rejected response was judged in the round before",
             "choose filter=none",
         )
-    if filter.drops_responses and gives_groups(pairing) and config.objective.kind != "sft":
+    if filter.drops_responses and pairing.gives() == "groups" and config.objective.kind != "sft":
         raise ConfigError(
             f"filter.kind={filter.kind} drops single responses, but objective.kind={config.objective.kind} compares "
             "all responses to a prompt",
@@ -59,11 +48,9 @@ def check_filter(config: Config) -> None:
 
 def _check_count(count: int, config: Config) -> None:
     generation, pairing = config.generation, config.pairing
-    takes_all = isinstance(pairing, GroupPairing | AnnotatedPairing | CritiquedPairing)
-    if isinstance(generation, GivenGeneration) and takes_all:
+    if isinstance(generation, GivenGeneration) and pairing.every_given:
         return  # prompts come with as many responses as they like
-    takes_all |= isinstance(pairing, DemonstrationsPairing)
-    samples = generation.samples_per_prompt if takes_all and isinstance(generation, PlainGeneration) else 1
+    samples = generation.samples_per_prompt if pairing.every_sampled and isinstance(generation, PlainGeneration) else 1
     most = config.run.prompts_per_round * samples
     if count >= most:
         raise ConfigError(

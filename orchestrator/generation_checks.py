@@ -14,7 +14,6 @@ from .generation_config import (
     SystemMessagesGeneration,
 )
 from .judge_config import NoJudge
-from .pairing_config import ContrastPairing, RankedPairing
 
 # Ways of generation that make a positive and a negative response to a prompt.
 CONTRASTING = (
@@ -66,18 +65,19 @@ def check_reference(config: Config) -> None:
 
 def _check_construction(config: Config) -> None:
     generation, pairing = config.generation, config.pairing
-    if isinstance(pairing, ContrastPairing) and not isinstance(generation, CONTRASTING):
+    if pairing.takes == "sides" and not isinstance(generation, CONTRASTING):
         raise ConfigError(
-            f"pairing.kind=contrast needs a positive and a negative response, but generation.kind={generation.kind}",
+            f"pairing.kind={pairing.kind} needs a positive and a negative response, but generation.kind="
+            f"{generation.kind}",
             "choose generation=contrast, system_messages, revise or given_and_sampled (or altered_instruction), or "
             "pairing=best_worst",
         )
-    if isinstance(pairing, RankedPairing) and not isinstance(generation, LadderGeneration | GivenGeneration):
+    if pairing.takes == "ranks" and not isinstance(generation, LadderGeneration | GivenGeneration):
         raise ConfigError(
-            f"pairing.kind=ranked needs ranked responses, but generation.kind={generation.kind}",
+            f"pairing.kind={pairing.kind} needs ranked responses, but generation.kind={generation.kind}",
             "choose generation=ladder or given, or pairing=best_worst",
         )
-    if isinstance(pairing, ContrastPairing | RankedPairing) and not isinstance(config.judge, NoJudge):
+    if pairing.takes in ("sides", "ranks") and not isinstance(config.judge, NoJudge):
         raise ConfigError(
             f"pairing.kind={pairing.kind} labels responses by construction, but judge.kind={config.judge.kind} would "
             "score them for nothing",

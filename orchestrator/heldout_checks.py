@@ -4,15 +4,6 @@ from .config import Config
 from .errors import ConfigError
 from .judge_config import TruthJudge
 from .objective_config import LISTWISE, RewardModelObjective, SppoObjective
-from .pairing_config import (
-    AgreementPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    RightPairing,
-    SppoPairing,
-    WithSourcePairing,
-    gives_groups,
-)
 from .update_checks import WITHOUT_ACCURACY
 
 
@@ -29,12 +20,12 @@ def check_heldout(phase: Config, config: Config) -> None:
     if not trains_judge and selection is None:
         return
     kind, pairing = phase.objective.kind, config.pairing
-    wrong = gives_groups(pairing) and kind not in LISTWISE
-    wrong |= isinstance(pairing, AgreementPairing | DemonstrationsPairing | RightPairing) and kind != "sft"
+    wrong = pairing.gives() == "groups" and kind not in LISTWISE
+    wrong |= pairing.gives() == "demonstrations" and kind != "sft"
     wrong |= isinstance(config.judge, TruthJudge)  # of held-out responses nothing is known
-    wrong |= isinstance(pairing, CritiquedPairing) != (kind == "cut")
-    wrong |= (kind == "wrpo") and not isinstance(pairing, WithSourcePairing)
-    if wrong or (is_soft_sppo(phase) and not isinstance(pairing, SppoPairing)):
+    wrong |= (pairing.gives() == "critiques") != (kind == "cut")
+    wrong |= (kind == "wrpo") and pairing.beside != "source"
+    if wrong or (is_soft_sppo(phase) and pairing.beside != "win_probabilities"):
         raise ConfigError(
             f"the held-out pairs are made by pairing.kind={pairing.kind} at the top of the configuration, and "
             f"objective.kind={kind}{' with objective.probabilities=soft' if is_soft_sppo(phase) else ''} cannot be "

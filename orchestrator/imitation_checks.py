@@ -1,12 +1,10 @@
 """What is imitated or described, and what is not: combinations of pairing and supervised learning."""
 
-from .conditioning_config import NoConditioning
 from .config import Config
 from .errors import ConfigError
 from .generation_config import GivenGeneration
 from .judge_config import ValidatorJudge
 from .objective_config import AttributeRegressionObjective, SftObjective
-from .pairing_config import AgreementPairing, DemonstrationsPairing, GroupPairing, RightPairing
 
 
 def check_agreement(config: Config) -> None:
@@ -15,9 +13,9 @@ def check_agreement(config: Config) -> None:
     Raises:
         ConfigError: naming the judge.
     """
-    if isinstance(config.pairing, AgreementPairing) and not isinstance(config.judge, ValidatorJudge):
+    if config.pairing.takes == "validations" and not isinstance(config.judge, ValidatorJudge):
         raise ConfigError(
-            f"pairing.kind=agreement needs a validator's answers, but judge.kind={config.judge.kind}",
+            f"pairing.kind={config.pairing.kind} needs a validator's answers, but judge.kind={config.judge.kind}",
             "choose judge=validator",
         )
 
@@ -32,17 +30,17 @@ def check_imitation(config: Config) -> None:
     imitates = isinstance(objective, SftObjective)
     if isinstance(objective, AttributeRegressionObjective):
         return _check_regression(config)
-    if isinstance(pairing, DemonstrationsPairing | AgreementPairing | RightPairing) and not imitates:
+    if pairing.gives() == "demonstrations" and not imitates:
         raise ConfigError(
             f"pairing.kind={pairing.kind} has nothing to compare a response with, but objective.kind={objective.kind} "
             "compares",
             "choose objective=sft, or a pairing of two responses",
         )
-    told_apart = config.filter.drops_responses or not isinstance(config.conditioning, NoConditioning)
-    if isinstance(pairing, GroupPairing) and imitates and not told_apart:
+    told_apart = config.filter.drops_responses or not config.conditioning.says_nothing
+    if pairing.scores_groups and imitates and not told_apart:
         raise ConfigError(
-            f"pairing.kind=group with objective.kind=sft and filter.kind={config.filter.kind} would imitate the worst "
-            "responses as it does the best",
+            f"pairing.kind={pairing.kind} with objective.kind=sft and filter.kind={config.filter.kind} would imitate "
+            "the worst responses as it does the best",
             "choose filter=score_threshold, top_fraction or longest, conditioning=classes, or pairing=best_worst",
         )
 
@@ -50,7 +48,7 @@ def check_imitation(config: Config) -> None:
 def _check_regression(config: Config) -> None:
     """What people say is said of given responses, one a prompt."""
     seed = config.prompts.seed
-    if not isinstance(config.generation, GivenGeneration) or not isinstance(config.pairing, DemonstrationsPairing):
+    if not isinstance(config.generation, GivenGeneration) or not config.pairing.imitates_as_given:
         raise ConfigError(
             f"objective.kind=attribute_regression learns what people say of given responses, but generation.kind="
             f"{config.generation.kind} and pairing.kind={config.pairing.kind}",

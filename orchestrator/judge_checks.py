@@ -26,7 +26,6 @@ from .judge_config import (
     judges_in,
     score_points,
 )
-from .pairing_config import ConsistentPairing, SoftPairing
 
 SCORES = "judge=expected_score, judge=additive, judge=rating, judge=reward_model or judge=function"
 
@@ -84,13 +83,13 @@ def check_judge(field: str, config: Config, judge: JudgeConfig) -> None:
             _check_annotators(name, one)
 
 
-def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> None:
+def check_compared(config: Config) -> None:
     """Refuse comparisons without two responses, or without a judge that compares.
 
     Raises:
         ConfigError: naming the fields, their values and the remedy.
     """
-    generation, judge = config.generation, asked(config.judge)
+    pairing, generation, judge = config.pairing, config.generation, asked(config.judge)
     if not gives_probabilities(judge):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs a probability that one response is better, but judge.kind={judge.kind}",
@@ -109,9 +108,9 @@ def check_compared(config: Config, pairing: SoftPairing | ConsistentPairing) -> 
         )
     for field, one in judges_in(config.judge).items():
         asked_once = isinstance(one, AbJudge | PairwiseJudge) and one.orders == "one"
-        if isinstance(pairing, ConsistentPairing) and asked_once:
+        if pairing.both_orders and asked_once:
             raise ConfigError(
-                f"pairing.kind=consistent compares the two orders of asking, but {field}.orders=one",
+                f"pairing.kind={pairing.kind} compares the two orders of asking, but {field}.orders=one",
                 f"set {field}.orders=both, or choose pairing=soft",
             )
 

@@ -15,13 +15,6 @@ from .judge_config import (
 )
 from .new_prompts_config import JudgePrompts
 from .objective_config import SftObjective
-from .pairing_config import (
-    DemonstrationsPairing,
-    GroupPairing,
-    RightOverWrongPairing,
-    RightPairing,
-    gives_pairs,
-)
 from .records import SCORING, JudgingForm
 
 DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation=judgments decodes
@@ -55,7 +48,7 @@ def check_judged_pairs(config: Config) -> None:
             _check_scored(field, *before)
             continue
         pairing = before[1].pairing
-        if not gives_pairs(pairing):
+        if pairing.gives() != "pairs":
             raise ConfigError(
                 f"{field}=pairs, but phase {before[0]} before it has pairing.kind={pairing.kind}, which makes none",
                 f"give phase {before[0]} a pairing of two responses, or set {field}=given",
@@ -142,7 +135,7 @@ def _check_distillation(config: Config, made: JudgePrompts) -> None:
             "set new_prompts.form=expected_score",
         )
     fits = isinstance(generation, GivenGeneration) and isinstance(judge, NoJudge)
-    if not fits or not isinstance(pairing, DemonstrationsPairing) or not isinstance(config.objective, SftObjective):
+    if not fits or not pairing.imitates_as_given or not isinstance(config.objective, SftObjective):
         raise ConfigError(
             f"new_prompts.of=scored with generation.kind={generation.kind}, judge.kind={judge.kind}, pairing.kind="
             f"{pairing.kind} and objective.kind={config.objective.kind}: a score is imitated as it is",
@@ -153,7 +146,7 @@ def _check_distillation(config: Config, made: JudgePrompts) -> None:
 def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
     """What needs verdicts on two responses that are known to be right or wrong."""
     pairing, filter, generation = config.pairing, config.filter, config.generation
-    right = isinstance(pairing, RightPairing | RightOverWrongPairing)
+    right = pairing.takes == "truth"
     for field, kind, needs in (
         ("pairing", pairing.kind, right),
         ("filter", filter.kind, filter.right_by == "verdicts"),
@@ -172,9 +165,9 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
             "set pairing=right or pairing=right_over_wrong",
         )
     samples = generation.samples_per_prompt if isinstance(generation, PlainGeneration | JudgmentsGeneration) else 0
-    if isinstance(pairing, RightOverWrongPairing) and (samples < 2 or sampling_of(generation).temperature == 0):
+    if right and pairing.gives() == "pairs" and (samples < 2 or sampling_of(generation).temperature == 0):
         raise ConfigError(
-            f"pairing.kind=right_over_wrong needs judgments that differ, but generation.samples_per_prompt={samples} "
+            f"pairing.kind={pairing.kind} needs judgments that differ, but generation.samples_per_prompt={samples} "
             f"and generation.sampling.temperature={sampling_of(generation).temperature:g}",
             "set generation.samples_per_prompt to 2 or more, and generation.sampling.temperature above 0",
         )
@@ -191,7 +184,7 @@ def _check_ranking(config: Config, form: JudgingForm | None) -> None:
             "set filter=ranking_agreement with new_prompts=judgments, new_prompts.form=additive (or expected_score) "
             "and judge=truth, or none of them",
         )
-    if ranks and not (isinstance(config.pairing, GroupPairing) and config.pairing.min_responses == 1):
+    if ranks and not (config.pairing.scores_groups and config.pairing.least_responses() == 1):
         raise ConfigError(
             f"filter.kind=ranking_agreement with pairing.kind={config.pairing.kind}: it takes every judgment that can "
             "be read",

@@ -4,7 +4,6 @@ from .config import Config
 from .errors import ConfigError
 from .judge_config import REWARD_MODEL, DensityRatioJudge, ImplicitRewardJudge, JudgeConfig, models_of
 from .objective_config import CreamObjective, NoObjective, trains_reward_model
-from .pairing_config import CreamPairing
 
 
 def check_judge_models(config: Config) -> None:
@@ -43,7 +42,7 @@ def check_voters(config: Config) -> None:
     """
     judge, pairing = config.judge, config.pairing
     voters = judge.voters if isinstance(judge, ImplicitRewardJudge) else "none"
-    if (voters == "policy_and_previous") != isinstance(pairing, CreamPairing):
+    if (voters == "policy_and_previous") != pairing.by_voter:
         raise ConfigError(
             f"pairing.kind={pairing.kind} with judge.kind={judge.kind} (judge.voters={voters}): pairing=cream compares "
             "how two policies rank the responses, and nothing else does",
@@ -58,7 +57,7 @@ def check_consistency(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     objective, pairing = config.objective, config.pairing
-    if isinstance(objective, CreamObjective) != isinstance(pairing, CreamPairing):
+    if isinstance(objective, CreamObjective) != (pairing.beside == "consistency"):
         raise ConfigError(
             f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CREAM's loss weighs both labels by the "
             "consistency that pairing=cream finds, and nothing else does",

@@ -22,16 +22,6 @@ VERSIONS: Mapping[str, int] = {
         ),
         2,
     ),
-    # 2: no empty response comes into a pair or a group.
-    **dict.fromkeys(
-        (
-            "pairing.best_worst", "pairing.sweet_spot", "pairing.worst_of_few", "pairing.length_controlled",
-            "pairing.wpo_ties", "pairing.by_choice", "pairing.function", "pairing.cream", "pairing.sppo",
-            "pairing.agreement", "pairing.anchored", "pairing.future_guided", "pairing.with_source", "pairing.right",
-            "pairing.right_over_wrong", "pairing.group",
-        ),
-        2,
-    ),
     # 2: a given response ends as the chat template ends a turn.
     "generation.given": 2,
     "generation.given_and_sampled": 2,

@@ -5,7 +5,6 @@ from .config import Config
 from .errors import ConfigError
 from .generation_config import PlainGeneration, is_again, samplers_of
 from .objective_config import NoObjective, PolicyGradientObjective, trains_reward_model
-from .pairing_config import AnchoredPairing, FutureGuidedPairing, ScoredPairing, WithSourcePairing
 from .sampling_config import EARLIER_ROUND, POLICY
 
 # Objectives whose metrics hold no accuracy.
@@ -26,7 +25,7 @@ def check_phases(config: Config) -> None:
     for index, name in enumerate(names or [None]):
         phase = config.in_phase(name)
         again, goes_back = is_again(phase.generation), phase.learner.start == "before_previous"
-        guided = isinstance(phase.pairing, FutureGuidedPairing)
+        guided = phase.pairing.goes_on
         if not (again or goes_back or guided):
             continue
         where = f"phases.{name}" if name else "the configuration"
@@ -42,7 +41,7 @@ def check_phases(config: Config) -> None:
                 f"{where} takes up the round before it, but is not one round after another phase",
                 "put it after the phase that makes its pairs, with rounds: 1",
             )
-        if not isinstance(before.pairing, ScoredPairing):
+        if not before.pairing.scores_pairs:
             raise ConfigError(
                 f"{where} takes up scored pairs, but the phase before it has pairing.kind={before.pairing.kind}",
                 "give that phase pairing=anchored",
@@ -92,26 +91,27 @@ def _check_pairing(config: Config) -> None:
     """What a pairing of several samplers' responses needs, and what needs such a pairing."""
     pairing, samplers = config.pairing, samplers_of(config.generation)
     listed = f"generation.samplers=[{', '.join(samplers)}]"
-    if isinstance(pairing, AnchoredPairing) and set(samplers) != {POLICY, "initial"}:
+    if pairing.samplers is not None and set(samplers) != {*pairing.samplers}:
         raise ConfigError(
-            f"pairing.kind=anchored compares the policy's responses and the initial policy's, but {listed}",
-            f"set generation.samplers=[{POLICY}, initial]",
+            f"pairing.kind={pairing.kind} compares the policy's responses and the initial policy's, but {listed}",
+            f"set generation.samplers=[{', '.join(pairing.samplers)}]",
         )
-    if isinstance(pairing, WithSourcePairing) != (config.objective.kind == "wrpo"):
+    sourced = pairing.beside == "source"
+    if sourced != (config.objective.kind == "wrpo"):
         raise ConfigError(
             f"pairing.kind={pairing.kind} with objective.kind={config.objective.kind}: a source's responses and WRPO "
             "belong together",
             "set both pairing=with_source and objective=wrpo, or neither",
         )
-    if isinstance(pairing, WithSourcePairing) and not (POLICY in samplers and len(samplers) > 1):
+    if sourced and not (POLICY in samplers and len(samplers) > 1):
         raise ConfigError(
-            f"pairing.kind=with_source needs responses of the policy and of another model, but {listed}",
+            f"pairing.kind={pairing.kind} needs responses of the policy and of another model, but {listed}",
             f"set generation.samplers=[{POLICY}, /path/to/a/stronger/model]",
         )
     own = config.generation.samples_per_prompt if isinstance(config.generation, PlainGeneration) else 0
-    if isinstance(pairing, WithSourcePairing) and own < 2:
+    if sourced and own < 2:
         raise ConfigError(
-            f"pairing.kind=with_source needs two responses of the policy, but generation.samples_per_prompt={own}",
+            f"pairing.kind={pairing.kind} needs two responses of the policy, but generation.samples_per_prompt={own}",
             "set generation.samples_per_prompt to 2 or more",
         )
 

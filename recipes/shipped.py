@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from . import filters
+from . import conditioning, filters, pairing
 
-ROOMS = (filters,)
+ROOMS = (pairing, filters, conditioning)
 
 for room in ROOMS:
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):

@@ -1,10 +1,36 @@
 """Responses learnt after the values of their attributes."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
+from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import PairingOutcome
 from .encoding import Lesson, learnt
+
+
+@part("conditioning")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributesConditioning(ConditioningPart):
+    """SteerLM (arXiv 2310.05344): responses after a line of their values, such as "helpfulness:4,verbosity:2".
+
+    The line opens the assistant's turn. Policies trained so are asked with the line of the values that are wanted.
+    """
+
+    kind: Literal["attributes"]
+    tells_attributes: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "Every response after a line of its attributes' values, which opens the assistant's turn."
+
+    def build(self, context: ConditioningContext) -> Tell:
+        assert context.attributes, "attributes are told where judged"
+        return partial(condition_attributes, names=context.attributes, max_tokens=context.max_tokens)
 
 
 async def condition_attributes(

@@ -1,12 +1,59 @@
 """Responses of two classes, each learnt under words that name its class."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.conditioning_config import ClassesConditioning
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.conditions import Condition, asked_under, check_condition
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
+from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import PairingOutcome, Rollout
 from ..generation.conversations import under
 from .encoding import Lesson, learnt
+
+
+@part("conditioning")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ClassesConditioning(ConditioningPart):
+    """Conditioned behaviour cloning (OpenChat's C-RLFT, arXiv 2309.11235): responses under words that name their class.
+
+    The chosen response of a pair, or the best of a group, is the expert's. Policies trained so are asked as an expert.
+    """
+
+    kind: Literal["classes"]
+    expert: Condition
+    other: Condition
+    expert_weight: PositiveFloat  # of every token of an expert's response
+    other_weight: PositiveFloat
+    tells_better: ClassVar[bool] = True
+
+    def check(self, at: Place) -> None:
+        """Refuse words that tell no classes apart.
+
+        Raises:
+            ConfigError: naming the class, or both.
+        """
+        check_condition(f"{at / 'expert'}", self.expert)
+        check_condition(f"{at / 'other'}", self.other)
+        if self.expert == self.other:
+            raise ConfigError(
+                f"{at / 'expert'} and {at / 'other'} are the same: no prompt would tell the classes apart",
+                "give the classes different words",
+            )
+
+    def sentence(self) -> str:
+        return (
+            f"Better responses{asked_under(self.expert)}, weight {self.expert_weight:g}; all others"
+            f"{asked_under(self.other)}, weight {self.other_weight:g}."
+        )
+
+    def build(self, context: ConditioningContext) -> Tell:
+        return partial(condition_classes, config=self, max_tokens=context.max_tokens)
 
 
 async def condition_classes(

@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from ...orchestrator.conditioning_config import HindsightConditioning
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Text
+from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
+from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import (
     Generation,
@@ -18,7 +25,34 @@ from ...orchestrator.seeds import derive_seed
 from ..pairing.candidates import dropped
 from .encoding import encoding
 
-Link = tuple[str, Rollout]  # a marker and the response after it
+Order: TypeAlias = Literal["p", "n", "pn", "np"]
+Link: TypeAlias = tuple[str, Rollout]  # a marker and the response after it
+
+
+@part("conditioning")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class HindsightConditioning(ConditioningPart):
+    """Chain of Hindsight (arXiv 2302.02676): the two responses of a pair in one turn, each after a marker.
+
+    Policies trained so are asked with the helpful marker.
+    """
+
+    kind: Literal["hindsight"]
+    helpful: Text  # opens a chosen response (p)
+    unhelpful: Text  # opens a rejected one (n)
+    orders: Annotated[tuple[Order, ...], Field(min_length=1)]  # one a pair, drawn by seed
+    takes_pairs: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return (
+            f"The responses of a pair in one turn, the chosen one after “{self.helpful.strip()}”, the rejected one "
+            f"after “{self.unhelpful.strip()}” (orders {', '.join(self.orders)}, drawn by seed); only responses are "
+            "learnt."
+        )
+
+    def build(self, context: ConditioningContext) -> Tell:
+        seed_parts = (context.run_seed, "hindsight", context.split, context.round)
+        return partial(condition_hindsight, config=self, max_tokens=context.max_tokens, seed_parts=seed_parts)
 
 
 async def condition_hindsight(

@@ -2,9 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import dropped, kept, lacking
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AgreementPairing(PairingPart):
+    """Responses that the validator agrees with, each with the validation itself (as GV-consistency,
+    arXiv 2310.01846)."""
+
+    kind: Literal["agreement"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    takes: ClassVar[Takes] = "validations"
+    tells_better: ClassVar[bool] = False
+    inseparable: ClassVar[bool] = True
+
+    def gives(self) -> Gives:
+        return "demonstrations"
+
+    def sentence(self) -> str:
+        return "No pairs: responses that the validator agrees with, and its validations of them, to imitate."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_agreement, drop_truncated=context.drop_truncated)
 
 
 def pair_agreement(

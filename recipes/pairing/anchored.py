@@ -1,10 +1,33 @@
 """The policy's best response over the worst of its own and an earlier policy's."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.sampling_config import POLICY
 from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_candidates, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnchoredPairing(PairingPart):
+    """The policy's best over the worst of its own and the initial policy's (Temporal SR, arXiv 2508.06026)."""
+
+    kind: Literal["anchored"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    samplers: ClassVar[tuple[str, ...] | None] = (POLICY, "initial")
+
+    def sentence(self) -> str:
+        return "The policy's best-scored response over the worst of its own and the initial policy's."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_anchored, drop_truncated=context.drop_truncated)
 
 
 def pair_anchored(

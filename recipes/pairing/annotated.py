@@ -1,10 +1,39 @@
 """Every response with the values of its attributes."""
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import fmean
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import MEAN_DECIMALS, dropped, kept, lacking, mean_scores
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnnotatedPairing(PairingPart):
+    """Every response with the values of its attributes, for conditioning=attributes (SteerLM, arXiv 2310.05344)."""
+
+    kind: Literal["annotated"]
+    takes: ClassVar[Takes] = "attributes"
+    every_sampled: ClassVar[bool] = True
+    every_given: ClassVar[bool] = True
+    unit: ClassVar[str] = "responses"
+
+    def gives(self) -> Gives:
+        return "groups"
+
+    def sentence(self) -> str:
+        return "No pairs: responses with the values of their attributes, clamped to 0–4 and rounded."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_annotated, drop_truncated=context.drop_truncated)
+
 
 LOWEST, HIGHEST = 0, 4
 

@@ -1,9 +1,33 @@
 """The best-scored response over the worst."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeFloat
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, paired, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class BestWorstPairing(PairingPart):
+    """The best-scored response against the worst; ties, identical texts and unscored candidates give no pair."""
+
+    kind: Literal["best_worst"]
+    min_margin: NonNegativeFloat  # scores; a margin at or under it is a tie
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def sentence(self) -> str:
+        apart = f" by more than {self.min_margin:g}" if self.min_margin else ""
+        return f"A prompt's best-scored response over its worst, where it is better{apart}."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_best_worst, min_margin=self.min_margin, drop_truncated=context.drop_truncated)
 
 
 def pair_best_worst(

@@ -1,11 +1,41 @@
 """Two responses by RLHFlow's `choose_type`."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from functools import partial
+from typing import ClassVar, Literal, TypeAlias, assert_never
 
-from ...orchestrator.pairing_config import Choice
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeFloat
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, Scored, best_of, drawn, paired, worst_of
+
+Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_min_p"]
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ByChoicePairing(PairingPart):
+    """Two responses by RLHFlow's `choose_type` (arXiv 2405.07863)."""
+
+    kind: Literal["by_choice"]
+    choice: Choice
+    length_penalty: NonNegativeFloat  # of max_min_p: scores a character
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def sentence(self) -> str:
+        return f"Two of a prompt's scored responses, by the rule {self.choice}."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_by_choice,
+            choice=self.choice,
+            length_penalty=self.length_penalty,
+            seed=context.seed,
+            drop_truncated=context.drop_truncated,
+        )
 
 
 def pair_by_choice(

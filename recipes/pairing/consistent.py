@@ -1,10 +1,33 @@
 """Two responses, where a judge says the same both ways round."""
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import fmean
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, dropped, pair_of, same_text, unusable
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ConsistentPairing(PairingPart):
+    """Two responses of which the judge prefers the same one both ways round; else there is no pair."""
+
+    kind: Literal["consistent"]
+    takes: ClassVar[Takes] = "comparisons"
+    both_orders: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "The response that the judge prefers both ways round over the other."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_consistent, drop_truncated=context.drop_truncated)
 
 
 def pair_consistent(

@@ -1,10 +1,38 @@
 """The positive variant's response over the negative's, by construction."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import PairingOutcome, Prompt, Rollout
 from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, pair_of, remark_of, same_text, unusable
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ContrastPairing(PairingPart):
+    """The positive variant over the negative one, by construction. `shuffle_labels` is the control experiment."""
+
+    kind: Literal["contrast"]
+    shuffle_labels: bool
+    takes: ClassVar[Takes] = "sides"
+
+    def sentence(self) -> str:
+        if self.shuffle_labels:
+            return "The two responses with labels drawn by lot: a control, from which nothing can be learnt."
+        return "The response under the positive description over the one under the negative, by construction."
+
+    def build(self, context: PairingContext) -> Pair:
+        # Held-out pairs keep their true labels: it is them that the control must fail on.
+        shuffle = context.run_seed if self.shuffle_labels and context.split == "train" else None
+        return lambda prompt, rollouts, _: pair_contrast(
+            prompt, rollouts, drop_truncated=context.drop_truncated, shuffle_seed=shuffle
+        )
 
 
 def pair_contrast(

@@ -2,10 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CreamPairing(PairingPart):
+    """Best over worst, with how far the policy before agrees with the ranking as the label's probability (CREAM,
+    arXiv 2410.12735). For a judge of two voters, and objective=cream."""
+
+    kind: Literal["cream"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    by_voter: ClassVar[bool] = True
+    beside: ClassVar[Beside | None] = "consistency"
+
+    def sentence(self) -> str:
+        return (
+            "A prompt's best-scored response over its worst, with how far the policy before agrees with the "
+            "ranking as the label's probability."
+        )
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_cream, drop_truncated=context.drop_truncated)
 
 
 def pair_cream(

@@ -1,15 +1,51 @@
 """Every response with the judgment on it, for an objective that learns from judgments in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal, NamedTuple
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Fraction
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, kept, lacking
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Critiqued:
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CritiquedPairing(PairingPart):
+    """Every response with the judgment in words on it, for CUT (arXiv 2312.14591)."""
+
+    kind: Literal["critiqued"]
+    good_score: float  # from here on a response is good, and imitated as it is
+    keep_good: Fraction  # share of the good ones that is kept, drawn by seed
+    takes: ClassVar[Takes] = "critiques"
+    tells_better: ClassVar[bool] = False
+    every_sampled: ClassVar[bool] = True
+    every_given: ClassVar[bool] = True
+
+    def gives(self) -> Gives:
+        return "critiques"
+
+    def sentence(self) -> str:
+        good = f"{self.good_score:g}"
+        return f"No pairs: responses with what the judge wrote on them; those with {good} or more as they are."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_critiqued,
+            good_score=self.good_score,
+            keep_good=self.keep_good,
+            max_tokens=context.max_tokens,
+            seed=context.seed,
+            drop_truncated=context.drop_truncated,
+        )
+
+
+class _Critiqued(NamedTuple):
     """A response, its score, and the prompt under which it is read a second time."""
 
     rollout: Rollout

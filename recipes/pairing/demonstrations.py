@@ -1,9 +1,36 @@
 """Responses to imitate, without any to compare them with."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import dropped, kept, lacking
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DemonstrationsPairing(PairingPart):
+    """Responses to imitate, without any to compare them with: of given ones the best, of sampled ones all."""
+
+    kind: Literal["demonstrations"]
+    takes: ClassVar[Takes] = "responses"
+    tells_better: ClassVar[bool] = False
+    every_sampled: ClassVar[bool] = True
+    unit: ClassVar[str] = "responses"
+
+    def gives(self) -> Gives:
+        return "demonstrations"
+
+    def sentence(self) -> str:
+        return "No pairs: responses to imitate; of given ones the best, of sampled ones all."
+
+    def build(self, context: PairingContext) -> Pair:
+        return lambda prompt, rollouts, _: pair_demonstrations(prompt, rollouts, drop_truncated=context.drop_truncated)
 
 
 def pair_demonstrations(prompt: Prompt, rollouts: Sequence[Rollout], *, drop_truncated: bool) -> PairingOutcome:

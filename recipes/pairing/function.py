@@ -1,12 +1,42 @@
 """The pair that a Python function of the user's takes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from functools import partial
+from typing import ClassVar, Literal, TypeAlias
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.errors import RunError
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.user_functions import calling
+from ...orchestrator.user_functions import FunctionName, calling, check_arguments, load_function
 from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FunctionPairing(PairingPart):
+    """A Python function of yours takes the pair: `(prompt, rollouts, scores) -> (chosen, rejected)`, two of the
+    rollouts, or the reason to drop the prompt. `scores` are the mean votes by sample; it is called on the driver."""
+
+    kind: Literal["function"]
+    function: FunctionName
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    takes: ClassVar[Takes] = "responses"
+
+    def check_available(self, at: Place) -> None:
+        function = load_function(self.function, f"{at / 'function'}")
+        check_arguments(function, f"{at / 'function'}={self.function}", 3)
+
+    def sentence(self) -> str:
+        return f"The two responses that the Python function {self.function} takes."
+
+    def build(self, context: PairingContext) -> Pair:
+        function = load_function(self.function, "pairing.function")
+        return partial(pair_by_function, function=function, drop_truncated=context.drop_truncated)
+
 
 PairFunction: TypeAlias = Callable[
     [Prompt, Sequence[Rollout], Mapping[int, float]], tuple[Rollout, Rollout] | str

@@ -1,10 +1,33 @@
 """The pair of the round before, its chosen response replaced by a better one."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
 
 from ...orchestrator.again import CHOSEN_BEFORE, REJECTED_BEFORE
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import best_of, dropped, kept, scored_candidates, scored_pair
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FutureGuidedPairing(PairingPart):
+    """The pair of the round before, its chosen response replaced by a better one (Temporal SR, arXiv 2508.06026)."""
+
+    kind: Literal["future_guided"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    goes_on: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "The pair of the round before, with the best-scored new response as chosen where it scores higher."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_future_guided, drop_truncated=context.drop_truncated)
 
 
 def pair_future_guided(

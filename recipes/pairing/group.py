@@ -1,9 +1,52 @@
 """All scored responses to a prompt, best first."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import dropped, kept, lacking, scored_candidates
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GroupPairing(PairingPart):
+    """All scored responses to a prompt, best first: for objectives on ranked lists, and for policy gradients."""
+
+    kind: Literal["group"]
+    min_responses: PositiveInt  # a prompt with fewer scored responses is dropped
+    ties: Literal["keep", "drop"]  # whether a group whose scores are all equal is kept; it ranks nothing
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    every_sampled: ClassVar[bool] = True
+    every_given: ClassVar[bool] = True
+    unit: ClassVar[str] = "groups of responses"
+
+    def gives(self) -> Gives:
+        return "groups"
+
+    def least_responses(self) -> int:
+        return self.min_responses
+
+    def keeps_ties(self) -> bool:
+        return self.ties == "keep"
+
+    def sentence(self) -> str:
+        tied = "; a group of equal scores is dropped" if self.ties == "drop" else ""
+        return f"No pairs: all scored responses to a prompt, best first ({self.min_responses} or more){tied}."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_group,
+            min_responses=self.min_responses,
+            drop_ties=self.ties == "drop",
+            drop_truncated=context.drop_truncated,
+            drop_empty=context.drop_empty,
+        )
 
 
 def pair_group(

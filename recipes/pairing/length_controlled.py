@@ -1,9 +1,46 @@
 """The shortest good response over the longest bad one."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, Scored, best_of, dropped, paired, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LengthControlledPairing(PairingPart):
+    """The shortest good response over the longest bad one: Meta-Rewarding's length control (arXiv 2407.19594)."""
+
+    kind: Literal["length_controlled"]
+    rho: Annotated[float, Field(ge=0, le=0.5)]  # share of the score range that counts as good, and as bad
+    max_chosen_chars: PositiveInt | None
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def sentence(self) -> str:
+        most = self.max_chosen_chars
+        limit = f" Left out where the chosen one has more than {most} characters." if most else ""
+        if self.rho == 0:
+            return f"The shortest of the best-scored responses over the longest of the worst-scored.{limit}"
+        return (
+            "The shortest good response over the longest bad one; good and bad are the top and the bottom "
+            f"{self.rho:.0%} of the range of scores.{limit}"
+        )
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_length_controlled,
+            rho=self.rho,
+            max_chosen_chars=self.max_chosen_chars,
+            drop_truncated=context.drop_truncated,
+        )
 
 
 def pair_length_controlled(

@@ -1,11 +1,45 @@
 """Responses that are ranked by construction, or by the data set that gives them: a pair of them, or all."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal, TypeAlias
 
-from ...orchestrator.pairing_config import RankedChoice
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, kept, lacking, pair_of, same_text
+
+RankedChoice: TypeAlias = Literal["best_worst", "adjacent", "all"]
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RankedPairing(PairingPart):
+    """Responses that are ranked by construction or by a data set: the best over the worst, a rank drawn by seed over
+    the next one, or all of them, best first, with minus their ranks as scores."""
+
+    kind: Literal["ranked"]
+    take: RankedChoice
+    takes: ClassVar[Takes] = "ranks"
+
+    def gives(self) -> Gives:
+        return "groups" if self.take == "all" else "pairs"
+
+    def sentence(self) -> str:
+        which = {
+            "best_worst": "The best-ranked response over the worst",
+            "adjacent": "A response over the one ranked next, drawn by seed",
+            "all": "No pairs: all ranked responses, best first",
+        }[self.take]
+        return f"{which}, by construction or by the data set."
+
+    def build(self, context: PairingContext) -> Pair:
+        return lambda prompt, rollouts, _: pair_ranked(
+            prompt, rollouts, take=self.take, seed=context.seed, drop_truncated=context.drop_truncated
+        )
 
 
 def pair_ranked(

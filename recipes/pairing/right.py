@@ -1,9 +1,36 @@
-"""Judgments that are right, to imitate or to prefer to those that are not."""
+"""Judgments that are right, to imitate."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from .candidates import dropped, kept, lacking, pair_of
+from .candidates import dropped, kept, lacking
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RightPairing(PairingPart):
+    """A judgment that is right, to imitate (Self-Taught Evaluator, arXiv 2408.02666)."""
+
+    kind: Literal["right"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    takes: ClassVar[Takes] = "truth"
+    unit: ClassVar[str] = "judgments"
+
+    def gives(self) -> Gives:
+        return "demonstrations"
+
+    def sentence(self) -> str:
+        return "No pairs: a judgment that is right, to imitate."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_right, drop_truncated=context.drop_truncated)
 
 
 def pair_right(
@@ -15,7 +42,7 @@ def pair_right(
     candidates = kept(rollouts, drop_truncated)
     if not candidates:
         return dropped(prompt, lacking(rollouts, drop_truncated, at_least=1))
-    right = _right(judgments)
+    right = right_by_sample(judgments)
     if not any(rollout.sample in right for rollout in candidates):
         return dropped(prompt, "unscored")
     imitated = next((rollout for rollout in candidates if right.get(rollout.sample)), None)
@@ -26,31 +53,6 @@ def pair_right(
     )
 
 
-def pair_right_over_wrong(
-    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, drop_truncated: bool
-) -> PairingOutcome:
-    """The first right judgment of a judging prompt over the first that is not right: Self-Taught Evaluator's pairs for
-    DPO, arXiv 2408.02666. A wrong verdict, a tie, and what cannot be read are all not right, here alone: of a judgment,
-    being none is a fault of its own.
-
-    Drop reasons, in this order: `truncated` and `empty` (fewer than two judgments are left), `none_right`, `all_right`.
-    A prompt without a truth, as held-out ones are, is `unscored`.
-    """
-    candidates = kept(rollouts, drop_truncated)
-    if len(candidates) < 2:
-        return dropped(prompt, lacking(rollouts, drop_truncated, at_least=2))
-    if not judgments:
-        return dropped(prompt, "unscored")
-    right = _right(judgments)
-    chosen = next((rollout for rollout in candidates if right.get(rollout.sample)), None)
-    rejected = next((rollout for rollout in candidates if not right.get(rollout.sample)), None)
-    if chosen is None:
-        return dropped(prompt, "none_right")
-    if rejected is None:
-        return dropped(prompt, "all_right")
-    return pair_of(prompt, chosen, rejected, None, "truth")
-
-
-def _right(judgments: Sequence[Judgment]) -> dict[int, bool]:
+def right_by_sample(judgments: Sequence[Judgment]) -> dict[int, bool]:
     """Whether a judgment is right, by sample. What could not be read is absent."""
     return {judgment.sample: judgment.agrees for judgment in judgments if judgment.agrees is not None}

@@ -1,9 +1,31 @@
 """The more probable of two responses over the other, its probability as a soft label."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_text, unusable
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SoftPairing(PairingPart):
+    """Two responses with the judge's probability that the chosen one is better; an even one gives no pair."""
+
+    kind: Literal["soft"]
+    takes: ClassVar[Takes] = "comparisons"
+
+    def sentence(self) -> str:
+        return "The response that is more probably the better one over the other, with that probability as label."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_soft, drop_truncated=context.drop_truncated)
 
 
 def pair_soft(

@@ -3,9 +3,32 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SppoPairing(PairingPart):
+    """Best over worst, with their win probabilities against the whole group (SPPO, arXiv 2405.00675)."""
+
+    kind: Literal["sppo"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    beside: ClassVar[Beside | None] = "win_probabilities"
+
+    def sentence(self) -> str:
+        return "A prompt's best-scored response over its worst, with their win probabilities against all of them."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_sppo, drop_truncated=context.drop_truncated)
 
 
 def pair_sppo(

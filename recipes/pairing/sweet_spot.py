@@ -1,14 +1,66 @@
 """The responses nearest to two points of the prompt's score distribution."""
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import fmean, pstdev
-from typing import assert_never, get_args
+from typing import ClassVar, Literal, TypeAlias, assert_never, get_args
 
-from ...orchestrator.pairing_config import Anchor
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, Scored, paired
 
-ANCHORS: tuple[Anchor, ...] = get_args(Anchor)  # from the lowest to the highest
+# Points of the distribution of a prompt's scores, from the lowest to the highest.
+Anchor: TypeAlias = Literal["min", "mu-2sigma", "mu-sigma", "mu", "mu+sigma", "mu+2sigma", "max"]
+ANCHORS: tuple[Anchor, ...] = get_args(Anchor)
+_IN_WORDS: dict[Anchor, str] = {
+    "min": "the lowest",
+    "mu-2sigma": "two standard deviations below the mean",
+    "mu-sigma": "a standard deviation below the mean",
+    "mu": "the mean",
+    "mu+sigma": "a standard deviation above the mean",
+    "mu+2sigma": "two standard deviations above the mean",
+    "max": "the highest",
+}
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SweetSpotPairing(PairingPart):
+    """The responses nearest to two points of the prompt's score distribution (arXiv 2502.16825)."""
+
+    kind: Literal["sweet_spot"]
+    chosen_at: Anchor
+    rejected_at: Anchor  # a lower one
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def check(self, at: Place) -> None:
+        """Refuse a chosen response that is to be worse than the rejected one.
+
+        Raises:
+            ConfigError: naming both places.
+        """
+        if not _is_above(self.chosen_at, self.rejected_at):
+            raise ConfigError(
+                f"{at / 'chosen_at'}={self.chosen_at} is not above {at / 'rejected_at'}={self.rejected_at}",
+                f"order them as {', '.join(ANCHORS)}",
+            )
+
+    def sentence(self) -> str:
+        high, low = _IN_WORDS[self.chosen_at], _IN_WORDS[self.rejected_at]
+        return f"The response whose score is nearest to {high} over the one nearest to {low}."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_sweet_spot,
+            chosen_at=self.chosen_at,
+            rejected_at=self.rejected_at,
+            drop_truncated=context.drop_truncated,
+        )
 
 
 def pair_sweet_spot(
@@ -29,7 +81,7 @@ def pair_sweet_spot(
     σ is the population's: the anchors describe the responses at hand. Which one the paper takes is not verified (its
     selection code is unpublished). With either, up to five responses never reach below μ−2σ: it then means the worst.
     """
-    if ANCHORS.index(chosen_at) <= ANCHORS.index(rejected_at):
+    if not _is_above(chosen_at, rejected_at):
         raise ValueError(
             f"pair_sweet_spot: chosen_at is {chosen_at!r} and rejected_at {rejected_at!r}; chosen_at has to be the "
             f"higher one in {', '.join(ANCHORS)}."
@@ -43,6 +95,10 @@ def pair_sweet_spot(
         return chosen, min(others, key=lambda one: (_distance(one.score, low), one.score))
 
     return paired(prompt, rollouts, judgments, drop_truncated, pick)
+
+
+def _is_above(one: Anchor, other: Anchor) -> bool:
+    return ANCHORS.index(one) > ANCHORS.index(other)
 
 
 def _anchor_score(scores: Sequence[float], anchor: Anchor) -> float:

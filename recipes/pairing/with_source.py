@@ -2,11 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.sampling_config import POLICY
 from .best_worst import pair_best_worst
 from .candidates import best_of, dropped, kept, mean_scores, same_text, scored_candidates
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WithSourcePairing(PairingPart):
+    """The policy's best over its worst, with the best of another model beside them (WRPO, arXiv 2412.03187)."""
+
+    kind: Literal["with_source"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+    beside: ClassVar[Beside | None] = "source"
+
+    def sentence(self) -> str:
+        return "The policy's best-scored response over its worst, with another model's best beside them."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_with_source, drop_truncated=context.drop_truncated)
 
 
 def pair_with_source(

@@ -1,9 +1,34 @@
 """The best of all responses over the worst of a few."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, drawn, paired, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WorstOfFewPairing(PairingPart):
+    """The best of all responses over the worst of a few drawn by seed: the scalable rule of arXiv 2502.16825."""
+
+    kind: Literal["worst_of_few"]
+    few: PositiveInt
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def sentence(self) -> str:
+        return f"A prompt's best-scored response over the worst of {self.few} drawn by seed."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(
+            pair_best_of_all_worst_of_few, few=self.few, seed=context.seed, drop_truncated=context.drop_truncated
+        )
 
 
 def pair_best_of_all_worst_of_few(

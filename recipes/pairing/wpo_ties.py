@@ -1,9 +1,31 @@
 """Best over worst, ties broken by length."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
+from ...orchestrator.parts.registry import part
 from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, paired, worst_of
+
+
+@part("pairing")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WpoTiesPairing(PairingPart):
+    """Best over worst, ties broken by length (WPO's later data)."""
+
+    kind: Literal["wpo_ties"]
+    version: ClassVar[int] = 2  # no empty response comes into a pair or a group
+
+    def sentence(self) -> str:
+        return "A prompt's best-scored response over its worst; among equals, the length decides."
+
+    def build(self, context: PairingContext) -> Pair:
+        return partial(pair_wpo_ties, drop_truncated=context.drop_truncated)
 
 
 def pair_wpo_ties(

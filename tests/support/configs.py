@@ -3,12 +3,6 @@
 import dataclasses
 from typing import Any
 
-from roundelay.orchestrator.conditioning_config import (
-    AttributesConditioning,
-    ClassesConditioning,
-    HindsightConditioning,
-    NoConditioning,
-)
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import (
     CanariesConfig,
@@ -75,29 +69,13 @@ from roundelay.orchestrator.objective_config import (
     RewardModelObjective,
     RlooObjective,
 )
-from roundelay.orchestrator.pairing_config import (
-    AgreementPairing,
-    AnnotatedPairing,
-    BestWorstPairing,
-    ByChoicePairing,
-    ConsistentPairing,
-    ContrastPairing,
-    CreamPairing,
-    CritiquedPairing,
-    DemonstrationsPairing,
-    GroupPairing,
-    LengthControlledPairing,
-    RankedPairing,
-    ScoredPairing,
-    SoftPairing,
-    SppoPairing,
-    SweetSpotPairing,
-    WithSourcePairing,
-    WorstOfFewPairing,
-    WpoTiesPairing,
-)
+from roundelay.orchestrator.parts.pairing import PairingPart
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.recipes.conditioning.attributes import AttributesConditioning
+from roundelay.recipes.conditioning.classes import ClassesConditioning
+from roundelay.recipes.conditioning.hindsight import HindsightConditioning
+from roundelay.recipes.conditioning.none import NoConditioning
 from roundelay.recipes.filters.length_margin import LengthMarginFilter
 from roundelay.recipes.filters.longest import LongestFilter
 from roundelay.recipes.filters.mean_label_probability import MeanLabelFilter
@@ -105,6 +83,24 @@ from roundelay.recipes.filters.none import NoFilter
 from roundelay.recipes.filters.rip import RipFilter, Threshold
 from roundelay.recipes.filters.score_threshold import ScoreThresholdFilter
 from roundelay.recipes.filters.top_fraction import TopFractionFilter
+from roundelay.recipes.pairing.agreement import AgreementPairing
+from roundelay.recipes.pairing.annotated import AnnotatedPairing
+from roundelay.recipes.pairing.best_worst import BestWorstPairing
+from roundelay.recipes.pairing.by_choice import ByChoicePairing
+from roundelay.recipes.pairing.consistent import ConsistentPairing
+from roundelay.recipes.pairing.contrast import ContrastPairing
+from roundelay.recipes.pairing.cream import CreamPairing
+from roundelay.recipes.pairing.critiqued import CritiquedPairing
+from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
+from roundelay.recipes.pairing.group import GroupPairing
+from roundelay.recipes.pairing.length_controlled import LengthControlledPairing
+from roundelay.recipes.pairing.ranked import RankedPairing
+from roundelay.recipes.pairing.soft import SoftPairing
+from roundelay.recipes.pairing.sppo import SppoPairing
+from roundelay.recipes.pairing.sweet_spot import SweetSpotPairing
+from roundelay.recipes.pairing.with_source import WithSourcePairing
+from roundelay.recipes.pairing.worst_of_few import WorstOfFewPairing
+from roundelay.recipes.pairing.wpo_ties import WpoTiesPairing
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
 ON_POLICY = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=48)
@@ -172,7 +168,7 @@ BY_RANK = RankedPairing(kind="ranked", take="best_worst")
 RANKED_LIST = RankedPairing(kind="ranked", take="all")
 WITH_SOURCE = WithSourcePairing(kind="with_source")
 BY_SPPO = SppoPairing(kind="sppo")
-SCORED: list[ScoredPairing] = [  # all that take a pair out of several scored responses
+SCORED: list[PairingPart] = [  # all that take a pair out of several scored responses
     BEST_WORST,
     SWEET_SPOT,
     WorstOfFewPairing(kind="worst_of_few", few=2),

@@ -42,7 +42,7 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     SimpoObjective,
 )
-from roundelay.orchestrator.pairing_config import BestWorstPairing
+from roundelay.recipes.pairing.best_worst import BestWorstPairing
 
 RECIPES = sorted(path.stem for path in (CONFIG_ROOT / "recipe").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONFIG_ROOT / "model").glob("*.yaml"))

@@ -1,6 +1,7 @@
 """The sentences that a recipe's configuration is told in."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -23,11 +24,9 @@ from support.configs import (
     changed,
 )
 
-from roundelay.launch.conditioning_words import conditioned
 from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
-from roundelay.launch.words import judged, paired, sampled, taught, written
-from roundelay.orchestrator.conditioning_config import ConditioningConfig
+from roundelay.launch.words import judged, sampled, taught, written
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
 from roundelay.orchestrator.generation_config import GenerationConfig
@@ -41,14 +40,18 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     Term,
 )
-from roundelay.orchestrator.pairing_config import ContrastPairing, LengthControlledPairing, PairingConfig
+from roundelay.orchestrator.parts.conditioning import AnyConditioning
+from roundelay.orchestrator.parts.pairing import AnyPairing
+from roundelay.recipes.pairing.contrast import ContrastPairing
+from roundelay.recipes.pairing.length_controlled import LengthControlledPairing
 
+SENTENCE = methodcaller("sentence")
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "new_prompts": (NewPromptsConfig, written),
     "generation": (GenerationConfig, sampled),
     "judge": (JudgeConfig, judged),
-    "pairing": (PairingConfig, paired),
-    "conditioning": (ConditioningConfig, conditioned),
+    "pairing": (AnyPairing, SENTENCE),
+    "conditioning": (AnyConditioning, SENTENCE),
     "objective": (ObjectiveConfig, learnt),
 }
 
@@ -99,15 +102,15 @@ def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -
          "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), asked once, "
          "in an order drawn by seed."),
         (judged, BY_FUNCTION, "The Python function mine.rewards:length, by what it returns."),
-        (paired, LengthControlledPairing(kind="length_controlled", rho=0.0, max_chosen_chars=1100),
+        (SENTENCE, LengthControlledPairing(kind="length_controlled", rho=0.0, max_chosen_chars=1100),
          "The shortest of the best-scored responses over the longest of the worst-scored. Left out where the chosen "
          "one has more than 1100 characters."),
-        (paired, SWEET_SPOT,
+        (SENTENCE, SWEET_SPOT,
          "The response whose score is nearest to the highest over the one nearest to two standard deviations below the "
          "mean."),
-        (paired, ContrastPairing(kind="contrast", shuffle_labels=True),
+        (SENTENCE, ContrastPairing(kind="contrast", shuffle_labels=True),
          "The two responses with labels drawn by lot: a control, from which nothing can be learnt."),
-        (paired, changed(GROUP, ties="drop"),
+        (SENTENCE, changed(GROUP, ties="drop"),
          "No pairs: all scored responses to a prompt, best first (2 or more); a group of equal scores is dropped."),
         (learnt, DPO, "DPO, beta 0.1. Reference: the policy before the round."),
         (learnt, changed(DPO, reference__logps="rollout"),

@@ -11,8 +11,9 @@ from support.scripted_run import ScriptedRun, Stopped
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.pairing_config import AnchoredPairing, FutureGuidedPairing
 from roundelay.orchestrator.records import PairingOutcome, PreferencePair, Rollout
+from roundelay.recipes.pairing.anchored import AnchoredPairing
+from roundelay.recipes.pairing.future_guided import FutureGuidedPairing
 
 ANCHORED: dict[str, Any] = {
     "generation__samplers": ("policy", "initial"),

@@ -31,7 +31,7 @@ from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import GivenGeneration, is_sampled_by_policy
 from roundelay.orchestrator.objective_config import SftObjective
-from roundelay.orchestrator.pairing_config import DemonstrationsPairing
+from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 SFT = SftObjective(kind="sft")
 GIVEN = GivenGeneration(kind="given")

@@ -104,7 +104,7 @@ from roundelay.orchestrator.objective_config import (
     Term,
     WrpoObjective,
 )
-from roundelay.orchestrator.pairing_config import DemonstrationsPairing
+from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)

@@ -23,7 +23,7 @@ from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.judge_config import JudgeConfig
-from roundelay.orchestrator.pairing_config import CreamPairing
+from roundelay.recipes.pairing.cream import CreamPairing
 
 FROM_INITIAL = replace(BY_CREAM, reference="initial", tokens="sum")
 

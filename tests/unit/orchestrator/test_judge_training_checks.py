@@ -34,10 +34,11 @@ from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import JudgmentsGeneration
 from roundelay.orchestrator.judge_config import TruthJudge
 from roundelay.orchestrator.objective_config import NoObjective, SftObjective
-from roundelay.orchestrator.pairing_config import RightOverWrongPairing, RightPairing
 from roundelay.recipes.filters.balanced_verdicts import BalancedVerdictsFilter
 from roundelay.recipes.filters.both_orders import BothOrdersFilter
 from roundelay.recipes.filters.ranking_agreement import RankingAgreementFilter
+from roundelay.recipes.pairing.right import RightPairing
+from roundelay.recipes.pairing.right_over_wrong import RightOverWrongPairing
 
 TRUTH = TruthJudge(kind="truth")
 RIGHT, OVER_WRONG = RightPairing(kind="right"), RightOverWrongPairing(kind="right_over_wrong")

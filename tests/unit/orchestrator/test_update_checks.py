@@ -22,7 +22,7 @@ from roundelay.orchestrator.config import ExtrapolationConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.objective_config import ReferenceConfig, SftObjective, WrpoObjective
-from roundelay.orchestrator.pairing_config import AnchoredPairing
+from roundelay.recipes.pairing.anchored import AnchoredPairing
 
 ONE = ExtrapolationConfig(alphas=(0.5,), origin="start", metric="loss")
 SEVERAL = ExtrapolationConfig(alphas=(0.0, 0.5), origin="start", metric="accuracy")

@@ -23,7 +23,8 @@ from roundelay.recipes.pairing.function import pair_by_function
 from roundelay.recipes.pairing.group import pair_group
 from roundelay.recipes.pairing.length_controlled import pair_length_controlled
 from roundelay.recipes.pairing.ranked import pair_ranked
-from roundelay.recipes.pairing.right import pair_right, pair_right_over_wrong
+from roundelay.recipes.pairing.right import pair_right
+from roundelay.recipes.pairing.right_over_wrong import pair_right_over_wrong
 from roundelay.recipes.pairing.soft import pair_soft
 from roundelay.recipes.pairing.sppo import pair_sppo
 from roundelay.recipes.pairing.sweet_spot import pair_sweet_spot

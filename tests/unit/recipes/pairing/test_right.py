@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
 from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout
-from roundelay.recipes.pairing.right import pair_right, pair_right_over_wrong
+from roundelay.recipes.pairing.right import pair_right
+from roundelay.recipes.pairing.right_over_wrong import pair_right_over_wrong
 
 RIGHT, WRONG, UNREAD = "right", "wrong", "unread"
 

@@ -15,7 +15,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
-from roundelay.orchestrator.pairing_config import Anchor, Choice
 from roundelay.orchestrator.records import (
     FinishReason,
     Judgment,
@@ -24,11 +23,11 @@ from roundelay.orchestrator.records import (
     Rollout,
 )
 from roundelay.recipes.pairing.best_worst import pair_best_worst
-from roundelay.recipes.pairing.by_choice import pair_by_choice
+from roundelay.recipes.pairing.by_choice import Choice, pair_by_choice
 from roundelay.recipes.pairing.function import pair_by_function
 from roundelay.recipes.pairing.length_controlled import pair_length_controlled
 from roundelay.recipes.pairing.sppo import pair_sppo, win_probabilities
-from roundelay.recipes.pairing.sweet_spot import ANCHORS, pair_sweet_spot
+from roundelay.recipes.pairing.sweet_spot import ANCHORS, Anchor, pair_sweet_spot
 from roundelay.recipes.pairing.worst_of_few import pair_best_of_all_worst_of_few
 from roundelay.recipes.pairing.wpo_ties import pair_wpo_ties
 

@@ -1,0 +1,24 @@
+"""No conditioning."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart
+from ...orchestrator.parts.registry import part
+
+
+@part("conditioning")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class NoConditioning(ConditioningPart):
+    """Responses are learnt under their own prompts."""
+
+    kind: Literal["none"]
+    says_nothing: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "Nothing is said of a response where it is learnt."
+
+    def build(self, context: ConditioningContext) -> None:
+        return None
