@@ -21,7 +21,7 @@ from ..orchestrator.errors import ConfigError, RunError, UserError
 from ..orchestrator.ledger import Ledger
 from .checking import check as check_files
 from .comparing import compare as compare_policies
-from .config_loading import config_values, load_config
+from .config_loading import config_values, load_config, with_parts
 from .error_log import explained
 from .harness import run_harness
 from .inputs import inputs_notes
@@ -92,6 +92,10 @@ ConfigDir = Annotated[
         parser=path_at_home, metavar="DIRECTORY", help="Your own config groups, searched before the shipped ones."
     ),
 ]
+Parts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE", help="A Python module of yours that registers parts; may be given several times."),
+]
 Run = Annotated[str, typer.Argument(parser=at_home, metavar="RUN", help="The run's directory or URL.")]
 
 
@@ -100,6 +104,7 @@ Run = Annotated[str, typer.Argument(parser=at_home, metavar="RUN", help="The run
 def run(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    parts: Parts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print config and plan of stages; start nothing.")] = False,
     cfg: Annotated[bool, typer.Option("--cfg", help="Print the config; start nothing.")] = False,
     name: Annotated[str | None, typer.Option(help="As run.name, but taken as it is, not in Hydra's grammar.")] = None,
@@ -111,7 +116,7 @@ def run(
 
     Example: roundelay run recipe=self_rewarding model=smollm2_135m run.rounds=3 objective.beta=0.05
     """
-    chosen = overrides or []
+    chosen = with_parts(overrides or [], parts or [])
     as_is = {key: value for key, value in (("run.name", name), ("run.root", root)) if value is not None}
     config = load_config(chosen, config_dir=config_dir, default_name=default_name(chosen, config_dir), plain=as_is)
     if cfg or dry_run:
@@ -151,6 +156,7 @@ def resume(
 def sweep(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    parts: Parts = None,
     name: Annotated[str | None, typer.Option(help="The sweep's directory in --root; give it again to resume.")] = None,
     root: Annotated[Path, typer.Option(parser=path_at_home, metavar="DIRECTORY", help="Where sweeps are kept.")] = Path(
         "sweeps"
@@ -160,7 +166,14 @@ def sweep(
 
     Example: roundelay sweep recipe=self_rewarding,rlcd_dpo objective.beta=0.05,0.1
     """
-    failed = run_sweep(out, overrides or [], config_dir=config_dir, name=name, root=root, follow=follow_quietly)
+    failed = run_sweep(
+        out,
+        with_parts(overrides or [], parts or []),
+        config_dir=config_dir,
+        name=name,
+        root=root,
+        follow=follow_quietly,
+    )
     if failed:
         raise typer.Exit(1)
 
@@ -227,6 +240,7 @@ def compare(
         Path | None, typer.Option(help="AlpacaEval's file of gamed baselines (.csv), for length control too.")
     ] = None,
     config_dir: ConfigDir = None,
+    parts: Parts = None,
 ) -> None:
     """Win rate of two policies on the held-out prompts that both answered; of one RUN, all its rounds on one scale.
 
@@ -241,9 +255,9 @@ def compare(
     """
     overrides = [word for word in policies if is_override(word)]
     with TerminalProgress(err, 0) as progress:
-        parts = compare_policies(
+        sections = compare_policies(
             [word for word in policies if word not in overrides],
-            overrides,
+            with_parts(overrides, parts or []),
             judge_model=judge_model,
             third_party=third_party,
             config_dir=config_dir,
@@ -255,7 +269,7 @@ def compare(
             gamed=gamed,
             observer=progress,
         )
-    print_parts(parts)
+    print_parts(sections)
 
 
 @app.command("judge-accuracy")
@@ -273,6 +287,7 @@ def judge_accuracy(
     num_pairs: Annotated[int | None, typer.Option(min=1, help="Judge a part of the pairs only.")] = None,
     draw: Draw = 0,
     config_dir: ConfigDir = None,
+    parts: Parts = None,
 ) -> None:
     """A round's policy as judge of labelled pairs: accuracy, consistency, Cohen's κ.
 
@@ -281,17 +296,17 @@ def judge_accuracy(
     Example: roundelay judge-accuracy runs/demo:2 filtered.parquet --format rewardbench judge=additive
     """
     with TerminalProgress(err, 0) as progress:
-        parts = judge_labels(
+        sections = judge_labels(
             policy,
             file,
-            overrides or [],
+            with_parts(overrides or [], parts or []),
             format=format,
             config_dir=config_dir,
             num_pairs=num_pairs,
             draw=draw,
             observer=progress,
         )
-    print_parts(parts)
+    print_parts(sections)
 
 
 @app.command("lm-eval")
@@ -314,6 +329,7 @@ def lm_eval(
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A recipe: say what it does, phase by phase.")] = None,
     config_dir: ConfigDir = None,
+    parts: Parts = None,
 ) -> None:
     """List every recipe with its paper and how it differs, or say what one does.
 
@@ -322,7 +338,7 @@ def recipes(
     if name is None:
         print_recipes(out, config_dir)
     else:
-        print_recipe(out, name, config_dir)
+        print_recipe(out, name, config_dir, parts or [])
 
 
 def default_name(overrides: list[str], config_dir: Path | None) -> str:

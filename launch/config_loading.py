@@ -23,6 +23,7 @@ from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_config import JudgeConfig
+from ..orchestrator.user_functions import MODULE_NAME, load_module
 from ..recipes import shipped  # noqa: F401 - registers the parts that a configuration may name
 from .config_groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
 from .paths import quoted_home, with_home
@@ -59,7 +60,9 @@ def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> J
     Raises:
         ConfigError: naming field, value and remedy.
     """
-    values = {"judge": compose_dict(overrides, config_dir=config_dir, default_name="judge")["judge"]}
+    composed = compose_dict(overrides, config_dir=config_dir, default_name="judge")
+    values = {"judge": composed["judge"]}
+    load_parts(composed)
     try:
         return _JUDGE_ADAPTER.validate_json(json.dumps(values), strict=True)["judge"]
     except ValidationError as error:
@@ -242,12 +245,30 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming the first wrong field, its value and what it may be.
     """
+    load_parts(values)
     try:
         config = _ADAPTER.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         raise _first_problem(error, values) from error
     check_combinations(config)
     return config
+
+
+def load_parts(values: Mapping[str, Any]) -> None:
+    """Import the user's modules that `parts` names, so that the kinds are known that they register.
+
+    Raises:
+        ConfigError: one cannot be imported, or registers a kind that there is.
+    """
+    named = values.get("parts")
+    for name in named if isinstance(named, Sequence) and not isinstance(named, str) else ():
+        if isinstance(name, str) and re.fullmatch(MODULE_NAME, name):  # else the schema refuses it
+            load_module(name, f"parts=[{name}]")
+
+
+def with_parts(overrides: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """Overrides, with the modules that `--parts` names."""
+    return [*overrides, *([f"parts=[{','.join(parts)}]"] if parts else [])]
 
 
 def config_values(config: Config) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def judge_setup(
     Raises:
         ConfigError: an override is wrong, the judge can say nothing of two responses here, or there is no such model.
     """
-    of_judge = [text for text in overrides if re.match(r"[+~]*judge[.@=]", text)]
+    of_judge = [text for text in overrides if re.match(r"[+~]*(judge[.@=]|parts=)", text)]
     named = any(text.startswith("judge=") for text in of_judge)
     judge = load_judge([*(() if named else DEFAULT_JUDGE), *of_judge], config_dir=config_dir)
     _check_outside(judge)

@@ -1,6 +1,6 @@
 """What recipes there are, and what each does, in sentences made of its configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .config_groups import file_values, group_members, nearest
-from .config_loading import compose_dict, config_values, flatten, parse_config
+from .config_loading import compose_dict, config_values, flatten, parse_config, with_parts
 from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
@@ -52,7 +52,7 @@ def _about(name: str, config_dir: Path | None) -> Mapping[str, Any]:
     return composed.get("recipe", {})
 
 
-def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
+def print_recipe(console: Console, name: str, config_dir: Path | None, parts: Sequence[str] = ()) -> None:
     """What a recipe does, phase by phase.
 
     Raises:
@@ -64,7 +64,7 @@ def print_recipe(console: Console, name: str, config_dir: Path | None) -> None:
         raise ConfigError(
             f"{name}: no such recipe", (f"did you mean {close}? " if close else "") + f"known: {', '.join(known)}"
         )
-    words = [f"recipe={name}", *UNSCALED]
+    words = with_parts([f"recipe={name}", *UNSCALED], parts)
     values = compose_dict(words, config_dir=config_dir, default_name="recipe", complete=False)
     config = parse_config(_with_names_of_gaps(values))
     console.print(plain(f"{config.recipe.title} ({config.recipe.paper})", "bold"))

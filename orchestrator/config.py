@@ -36,6 +36,7 @@ from .parts.filter import AnyFilter
 from .parts.pairing import AnyPairing
 from .prompts_config import PromptsConfig
 from .sampling_config import SamplingConfig
+from .user_functions import ModuleName
 
 PaperValue: TypeAlias = str | int | float | bool | None | tuple[str | float, ...]
 
@@ -279,6 +280,7 @@ class Config:
     evaluation: EvaluationConfig
     cluster: ClusterConfig
     tracking: TrackingConfig
+    parts: tuple[ModuleName, ...] = ()  # modules of the user's that register parts; found on PYTHONPATH
 
     def phase_name(self, round: int) -> str | None:
         """The phase that round `round` (from 1) belongs to; None where the recipe has a single one.

@@ -1,16 +1,19 @@
-"""Functions of the user's, named as "package.module:name" in the configuration."""
+"""Functions and modules of the user's, named as "package.module:name" and "package.module" in the configuration."""
 
 import importlib
 import inspect
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
 from .errors import ConfigError, RunError, cause_of
 
+MODULE_NAME = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+ModuleName: TypeAlias = Annotated[str, Field(pattern=MODULE_NAME)]
 FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
@@ -18,21 +21,10 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
     """The function that "package.module:name" names. Its module is imported, and runs with that.
 
     Raises:
-        ConfigError: there is no such module or function, or the module cannot be imported (whatever it raises, or
-            writes that is no Python).
+        ConfigError: there is no such module or function, or the module cannot be imported.
     """
     module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(
-            f"{field}={name}: cannot import {module_name}: {error}",
-            "name it as package.module:function, and put the folder that holds it into PYTHONPATH",
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise ConfigError(
-            f"{field}={name}: importing {module_name} raises {cause_of(error)}{_line_of(error)}", "mend that module"
-        ) from error
+    module = load_module(module_name, f"{field}={name}", "name it as package.module:function")
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ConfigError(
@@ -40,6 +32,31 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
             "name a function that the module defines at its top level",
         )
     return function
+
+
+def load_module(name: str, where: str, how_to_name: str = "name it as package.module") -> ModuleType:
+    """A module of the user's, imported: it runs with that.
+
+    Args:
+        where: the field and its value, for errors.
+
+    Raises:
+        ConfigError: there is no such module, or it cannot be imported (whatever it raises, or writes that is no
+            Python).
+    """
+    try:
+        return importlib.import_module(name)
+    except ConfigError:  # of a part that it registers
+        raise
+    except ImportError as error:
+        raise ConfigError(
+            f"{where}: cannot import {name}: {error}",
+            f"{how_to_name}, and put the folder that holds it into PYTHONPATH",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{where}: importing {name} raises {cause_of(error)}{_line_of(error)}", "mend that module"
+        ) from error
 
 
 def check_arguments(function: Callable[..., Any], field: str, positional: int, named: Sequence[str] = ()) -> None:
