@@ -19,9 +19,9 @@ from rich.table import Table
 
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.evaluation import sequences_of
-from roundelay.orchestrator.judge_config import REWARD_MODEL
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.metrics import DistinctN
+from roundelay.orchestrator.parts.judge import REWARD_MODEL
 from roundelay.orchestrator.policies import reward_model_of
 from roundelay.orchestrator.records import PairingOutcome, PreferencePair, Rollout, TokenSequence, pairs_of
 from roundelay.workers.scorer import Scorer

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import JudgeConfig
+from ..orchestrator.parts.judge import AnyJudge, JudgePart
 from ..orchestrator.user_functions import MODULE_NAME, load_module
 from ..recipes import shipped  # noqa: F401 - registers the parts that a configuration may name
 from .config_groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
@@ -30,7 +30,7 @@ from .paths import quoted_home, with_home
 
 OF_SAMPLES = ("samples_per_prompt", "sampling", "truncated")  # fields of the generation group: how it samples
 _ADAPTER = TypeAdapter(Config)
-_JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgeConfig]] = TypeAdapter(dict[Literal["judge"], JudgeConfig])
+_JUDGE_ADAPTER: TypeAdapter[dict[Literal["judge"], JudgePart]] = TypeAdapter(dict[Literal["judge"], AnyJudge])
 
 
 def load_config(
@@ -54,7 +54,7 @@ def load_config(
     return parse_config(compose_dict(overrides, config_dir=config_dir, default_name=default_name, plain=plain))
 
 
-def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> JudgeConfig:
+def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> JudgePart:
     """A judge alone, of overrides of its group: for judging outside a run.
 
     Raises:
@@ -276,7 +276,7 @@ def config_values(config: Config) -> dict[str, Any]:
     return _ADAPTER.dump_python(config, mode="json")
 
 
-def judge_values(judge: JudgeConfig) -> dict[str, Any]:
+def judge_values(judge: JudgePart) -> dict[str, Any]:
     """A judge as plain containers."""
     return _JUDGE_ADAPTER.dump_python({"judge": judge}, mode="json")["judge"]
 

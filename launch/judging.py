@@ -12,29 +12,14 @@ from typing import Any
 from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_checks import check_judge, gives_probabilities
-from ..orchestrator.judge_config import (
-    AbJudge,
-    AnnotatorsJudge,
-    EndpointJudge,
-    FunctionJudge,
-    JudgeConfig,
-    MetaJudge,
-    NoJudge,
-    PairwiseJudge,
-    TruthJudge,
-    asked,
-    is_policy,
-    judges_in,
-    models_of,
-)
+from ..orchestrator.judge_checks import check_judge
 from ..orchestrator.ledger import Ledger
+from ..orchestrator.parts.judge import JudgePart, judges_in
 from ..orchestrator.policies import initial_policy
 from ..orchestrator.protocols import Generate, Judge, Observer
 from ..orchestrator.records import Generation, GenerationRequest, Judgment, PolicyRef, Prompt, Shard
 from ..orchestrator.stream import map_in_order
 from ..recipes.evaluation.comparisons import Comparison, probabilities_of_first
-from ..recipes.judges.conclusions import conclusions
 from ..recipes.judges.rendering import shown_response
 from ..recipes.pairing.candidates import mean_scores
 from .composition import start_rollouts
@@ -62,26 +47,23 @@ class JudgeSetup:
     @property
     def compares(self) -> bool:
         """Whether it is shown two responses, in both orders; else it scores each by itself."""
-        return gives_probabilities(self.config.judge)
+        return self.config.judge.asked().compares
 
     @property
     def needs_engine(self) -> bool:
         """Whether a policy judges, at least in part, and not an endpoint alone."""
-        return is_policy(self.config.judge)
+        return self.config.judge.by_policy()
 
     @property
     def description(self) -> str:
         """Who judges, in words."""
         judge = self.config.judge
-        if isinstance(judge, EndpointJudge):
-            return f"{judge.judge.kind}, {judge.model} at {judge.base_url}"
-        return f"{judge.kind}, weights of {self.policy.path}" if self.needs_engine else judge.kind
+        return f"{judge.description()}, weights of {self.policy.path}" if self.needs_engine else judge.description()
 
     @property
     def graded(self) -> bool:
         """Whether a verdict of its says how much better: one of WildBench's five grades."""
-        judge = asked(self.config.judge)
-        return isinstance(judge, PairwiseJudge) and judge.format in ("wildbench", "arena") and judge.votes == 1
+        return self.config.judge.graded()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,7 +110,7 @@ def judge_setup(
     named = any(text.startswith("judge=") for text in of_judge)
     judge = load_judge([*(() if named else DEFAULT_JUDGE), *of_judge], config_dir=config_dir)
     _check_outside(judge)
-    if isinstance(weights, str) and not is_policy(judge):
+    if isinstance(weights, str) and not judge.by_policy():
         raise ConfigError(
             f"judge.kind={judge.kind} asks no model of ours: that of {weights} would do nothing",
             "leave --judge-model and --third-party out, or choose a judge that a policy is, such as judge=ab",
@@ -146,31 +128,24 @@ def judge_setup(
     return JudgeSetup(config=config, policy=policy)
 
 
-def _check_outside(judge: JudgeConfig) -> None:
+def _check_outside(judge: JudgePart) -> None:
     """Refuse a judge that says nothing of two given responses, or of which more is needed than an engine.
 
     Raises:
         ConfigError: naming the field, its value and the remedy.
     """
     for field, one in judges_in(judge).items():
-        if isinstance(one, NoJudge | TruthJudge | MetaJudge):
+        if not one.of_responses:
             raise ConfigError(f"{field}.kind={one.kind} says nothing of two responses to a user's prompt", CHOOSE)
-        if isinstance(one, AnnotatorsJudge):
-            raise ConfigError(
-                f"{field}.kind=annotators: a member drawn by lot answers for each prompt, to give labels to learn from",
-                "let one member judge by itself, such as judge=ab",
-            )
-        if isinstance(one, FunctionJudge):
-            raise ConfigError(
-                f"{field}.kind=function: answers are kept by all that they hang on, and a function's code is not known",
-                f"call it in Python (docs/evaluation.md), or {CHOOSE}",
-            )
-        if models := models_of(one, own_logps=False):
+        if one.only_in_runs is not None:
+            why, instead = one.only_in_runs
+            raise ConfigError(f"{field}.kind={one.kind}: {why}", instead)
+        if models := one.models(own_logps=False):
             raise ConfigError(
                 f"{field}.kind={one.kind} asks {', '.join(models)} beside the policy, and here one engine alone starts",
                 CHOOSE,
             )
-        if isinstance(one, AbJudge | PairwiseJudge) and one.orders == "one":
+        if one.asked_once():
             raise ConfigError(
                 f"{field}.orders=one: a comparison asked once says nothing of the judge's bias for what stands first",
                 f"set {field}.orders=both",
@@ -227,7 +202,7 @@ async def _nobody(requests: Sequence[GenerationRequest]) -> list[Generation]:
 
 
 async def _compare(
-    pairs: Sequence[ResponsePair], config: JudgeConfig, judge: Judge, generate: Generate
+    pairs: Sequence[ResponsePair], config: JudgePart, judge: Judge, generate: Generate
 ) -> list[Comparison]:
     differ = [pair for pair in pairs if not pair.identical]
     shard = Shard(round=0, index=0, prompts=tuple(pair.prompt for pair in differ), split="heldout")
@@ -238,11 +213,11 @@ async def _compare(
     return [_comparison(pair, said.get(pair.prompt.id, []), config) for pair in pairs]
 
 
-def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: JudgeConfig) -> Comparison:
+def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: JudgePart) -> Comparison:
     """What the judgments on a pair come to; nobody is asked about identical texts."""
-    scored = not pair.identical and not gives_probabilities(config)
+    scored = not pair.identical and not config.asked().compares
     orders = probabilities_of_first(judgments)
-    scores = mean_scores(conclusions(judgments, judge=config)) if scored else {}
+    scores = mean_scores(config.conclude(judgments)) if scored else {}
     return Comparison(
         prompt_id=pair.prompt.id,
         shown_first=orders.get(0),

@@ -9,10 +9,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ..orchestrator.checksums import weights_hash
 from ..orchestrator.config import Config, ModelConfig
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import DensityRatioJudge, user_models
+from ..orchestrator.parts.registry import Place
 from .model_checks import check_model
 
 
@@ -57,7 +56,7 @@ def ensure_user_models(config: Config, policy_path: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for where, judge in config.judges.items():
-        for field, name in user_models(judge).items():
+        for field, name in judge.user_models().items():
             model = replace(config.model, path=name, package=None)
             path = ensure_model(model, f"{where}.{field}")
             if name not in found:
@@ -67,19 +66,8 @@ def ensure_user_models(config: Config, policy_path: str) -> dict[str, str]:
                     path, policy_path, field=f"{where}.{field}", trust_remote_code=model.trust_remote_code
                 )
                 found[name] = path
-        if isinstance(judge, DensityRatioJudge):
-            _check_distinct(where, judge, {**found, "initial": policy_path})
+        judge.check_weights(Place(field=where, config=config), {**found, "initial": policy_path})
     return found
-
-
-def _check_distinct(where: str, judge: DensityRatioJudge, models: dict[str, str]) -> None:
-    both = [weights_hash(models[name]) for name in (judge.strong, judge.weak) if name in models]
-    if len(both) == 2 and both[0] == both[1]:
-        raise ConfigError(
-            f"{where}.strong={judge.strong} and {where}.weak={judge.weak} have the same weights: every ratio would be "
-            "0",
-            "name two different models",
-        )
 
 
 def _from_hub(name: str, field: str) -> str:

@@ -8,7 +8,6 @@ from typing import assert_never
 from ..orchestrator.config import Config
 from ..orchestrator.errors import RunError
 from ..orchestrator.generation_config import sampling_of
-from ..orchestrator.judge_config import ExpectedScoreJudge
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -60,7 +59,7 @@ def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) 
             disputed = (disputed_response(*judged, seed=seed) for judged in sources.judged_responses)
             groups = (judging_prompts(one, settings.form) for one in disputed if one)
         case "scored":
-            assert isinstance(sources.judge, ExpectedScoreJudge), "check_judged_pairs lets no other judge through"
+            assert sources.judge is not None
             groups = (scored_responses(*judged, judge=sources.judge) for judged in sources.judged_responses)
     # A score is part of its prompt's length already: only the end of turn comes after it.
     answer = 1 if settings.of == "scored" else sampling_of(config.generation).max_tokens

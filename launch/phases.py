@@ -24,9 +24,9 @@ from ..orchestrator.generation_config import (
     samplers_of,
     samples_of,
 )
-from ..orchestrator.judge_config import AnnotatorsJudge, AttributeModelJudge, AttributesJudge, JudgeConfig
 from ..orchestrator.objective_config import ObjectiveConfig, PolicyGradientObjective
 from ..orchestrator.parts.conditioning import ConditioningContext
+from ..orchestrator.parts.judge import JudgePart
 from ..orchestrator.parts.pairing import Pair, PairingContext
 from ..orchestrator.protocols import Generate, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
@@ -43,11 +43,9 @@ from ..recipes.generation.mixture import sample_mixture, sample_proposals
 from ..recipes.generation.plain import sample_plain
 from ..recipes.generation.revise import sample_revise
 from ..recipes.generation.system_messages import sample_system_messages
-from ..recipes.judges.annotators import flipped
 from ..recipes.judges.canaries import judge_canaries
-from ..recipes.judges.conclusions import conclusions
 from ..recipes.pairing.candidates import dropped, remark_of
-from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions, judge_reading
+from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions
 from .new_prompts import prompt_maker
 
 
@@ -62,7 +60,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         again=is_again(config.generation),
         sample=partial(_sample, config=config),
         judge=build_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
-        reading=judge_reading(config.judge),
+        reading=config.judge.reading(),
         pair=partial(_pair, config=config, rule=cache(partial(_pairing_rule, config=config))),
         condition=None if config.conditioning.says_nothing else partial(_condition, config=config),
         filter=_round_filter(config),
@@ -70,7 +68,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         judge_heldout=build_judge(
             evaluation.judge, config, scorers, "evaluate", own_logps=evaluation.condition is None
         ),
-        reading_heldout=judge_reading(evaluation.judge),
+        reading_heldout=evaluation.judge.reading(),
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
         rejudge=build_moving_judge(evaluation.judge, config, scorers, "evaluate"),
         rejudge_pairs=build_moving_judge(config.judge, config, scorers, "judge"),
@@ -149,9 +147,9 @@ def _round_filter(config: Config) -> Filter | None:
     return Filter(whole_round=config.filter.whole_round, measure=partial(_measure, judge=config.judge), decide=decide)
 
 
-def _measure(outcomes: Sequence[PairingOutcome], judgments: Sequence[Judgment], *, judge: JudgeConfig) -> np.ndarray:
+def _measure(outcomes: Sequence[PairingOutcome], judgments: Sequence[Judgment], *, judge: JudgePart) -> np.ndarray:
     """By the scores that pairing went by."""
-    return measure(outcomes, conclusions(judgments, judge=judge))
+    return measure(outcomes, judge.conclude(judgments))
 
 
 def _rewards_empty(objective: ObjectiveConfig) -> bool:
@@ -169,10 +167,9 @@ def _pair(
     rule: Callable[[Literal["train", "heldout"], int], Pair],
 ) -> PairingOutcome:
     if not config.pairing.by_voter:
-        judgments = conclusions(judgments, judge=config.judge)
-    if isinstance(config.judge, AnnotatorsJudge) and shard.split == "train":
-        seed = derive_seed(config.run.seed, "pair", shard.split, shard.round)
-        judgments = flipped(judgments, fraction=config.judge.flipped_fraction, seed=seed)
+        judgments = config.judge.conclude(judgments)
+    if shard.split == "train":
+        judgments = config.judge.labels(judgments, derive_seed(config.run.seed, "pair", shard.split, shard.round))
     if all(rollout.interim for rollout in rollouts):
         return dropped(prompt, remark_of(rollouts))
     return rule(shard.split, shard.round)(prompt, rollouts, judgments)
@@ -194,13 +191,12 @@ def _pairing_rule(split: Literal["train", "heldout"], round: int, *, config: Con
 async def _condition(
     shard: Shard, outcomes: Sequence[PairingOutcome], generate: Generate, *, config: Config
 ) -> list[PairingOutcome]:
-    judge = config.judge
     context = ConditioningContext(
         run_seed=config.run.seed,
         split=shard.split,
         round=shard.round,
         max_tokens=config.model.max_model_len,
-        attributes=tuple(judge.weights) if isinstance(judge, AttributesJudge | AttributeModelJudge) else (),
+        attributes=config.judge.attributes(),
     )
     tell = config.conditioning.build(context)
     return list(outcomes) if tell is None else await tell(outcomes, generate)

@@ -13,20 +13,6 @@ from ..orchestrator.generation_config import (
     JudgmentsGeneration,
     ReviseGeneration,
 )
-from ..orchestrator.judge_config import (
-    AbJudge,
-    AdditiveJudge,
-    AttributesJudge,
-    ChecklistJudge,
-    CritiqueJudge,
-    EndpointJudge,
-    ExpectedScoreJudge,
-    FunctionJudge,
-    JudgeConfig,
-    MetaJudge,
-    RatingJudge,
-    ValidatorJudge,
-)
 from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.parts.registry import Place
@@ -37,20 +23,12 @@ from ..recipes.generation.asked import asked_ways
 from ..recipes.generation.conversations import answered
 from ..recipes.generation.judgments import VERDICTS
 from ..recipes.generation.revise import REVIEW_REQUEST
-from ..recipes.judges import additive, attributes, checklist, critique, rating
-from ..recipes.judges.ab import OPTIONS
-from ..recipes.judges.endpoint import api_key
-from ..recipes.judges.meta_judge import VERDICT
 from ..recipes.prompts.asking import is_single
 from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
 from .model_checks import check_divisible, check_loads
 
 if TYPE_CHECKING:
     from ..workers.encoding import ChatEncoder
-
-FORMS = {"additive": additive.FORM, "rating": rating.FORM, "checklist": checklist.FORM, "critique": critique.FORM}
-# Judges whose last line may be decoded among its forms.
-LAST_LINE = (AdditiveJudge, RatingJudge, ChecklistJudge, CritiqueJudge, MetaJudge)
 
 
 def check_packages() -> None:
@@ -120,7 +98,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
                     with _of_prompt(prompt, f"prompts.{name}"):
                         _check_length(prompt, f"prompts.{name}", phase, encoder)
     for field, judge in config.judges.items():
-        _check_judge(field, judge, encoder)
+        judge.check_needs(Place(field=field, config=config), encoder)
     for phase in phases:
         phase.pairing.check_available(Place(field="pairing", config=phase))
         if isinstance(objective := phase.objective, FunctionObjective):
@@ -156,49 +134,6 @@ def _check_seeds(config: Config, train: PromptStore) -> None:
             f"{field}={needed}, but prompts.train holds {single} prompts of one message",
             "give more prompts, or choose another new_prompts",
         )
-
-
-def _choices(judge: ExpectedScoreJudge | AbJudge | ValidatorJudge) -> tuple[str, ...]:
-    """What the judge is to choose from."""
-    match judge:
-        case ExpectedScoreJudge(scores=scores):
-            return scores
-        case ValidatorJudge(answers=answers):
-            return answers
-        case AbJudge():
-            return OPTIONS
-
-
-def _check_judge(field: str, judge: JudgeConfig, encoder) -> None:
-    """Whether what a judge needs beside the configuration is there: tokens, a function, a key."""
-    if isinstance(judge, ExpectedScoreJudge | AbJudge | ValidatorJudge):
-        try:
-            encoder.choice_ids(judge.assistant_prefix, _choices(judge))
-        except ConfigError as error:
-            raise ConfigError(f"{field}: {error.what}", error.remedy) from error
-    if isinstance(judge, AttributesJudge) and judge.read == "expected":
-        try:
-            for name in judge.weights:
-                encoder.choice_ids(attributes.opening(name), attributes.DIGITS)
-        except ConfigError as error:
-            raise ConfigError(f"{field}.read=expected: {error.what}", f"set {field}.read=words") from error
-    if isinstance(judge, LAST_LINE) and judge.constrain_last_line:
-        opening, choices = (
-            (VERDICT.opening, VERDICT.choices)
-            if isinstance(judge, MetaJudge)
-            else (FORMS[judge.kind].opening, FORMS[judge.kind].digits)
-        )
-        try:
-            encoder.choice_ids(opening, choices)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{field}.constrain_last_line=true: {error.what}", f"set {field}.constrain_last_line=false"
-            ) from error
-    if isinstance(judge, FunctionJudge):
-        function = load_function(judge.function, f"{field}.function")
-        check_arguments(function, f"{field}.function={judge.function}", 2)
-    if isinstance(judge, EndpointJudge):
-        api_key(judge, field)
 
 
 def _check_verdict(form: JudgingForm, encoder: "ChatEncoder") -> None:

@@ -12,7 +12,6 @@ from rich.text import Text
 from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.judge_config import NoJudge
 from ..orchestrator.new_prompts_config import NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .config_groups import file_values, group_members, nearest
@@ -20,12 +19,11 @@ from .config_loading import compose_dict, config_values, flatten, parse_config, 
 from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
-from .words import judged, sampled, taught, written
+from .words import sampled, taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
 ABOUT = ("title", "paper", "differs")
-_NOBODY = NoJudge(kind="none")
 
 
 def print_recipes(console: Console, config_dir: Path | None) -> None:
@@ -146,7 +144,7 @@ def _stages(config: Config) -> list[tuple[str, str]]:
     return [
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", sampled(config.generation)),
-        ("judge", judged(config.judge)),
+        ("judge", config.judge.sentence()),
         ("pair", config.pairing.sentence()),
         *([("filter", config.filter.sentence())] if not config.filter.keeps_all else []),
         *([("condition", config.conditioning.sentence())] if not config.conditioning.says_nothing else []),
@@ -160,8 +158,9 @@ def _evaluated(config: Config) -> str:
     evaluation = config.evaluation
     judges = [config.in_phase(name).judge for name in config.phases or (None,)]
     planted = min(evaluation.canaries.prompts, evaluation.num_prompts)
-    canaries = f" Canaries for the round's judge on {planted} of them." if planted and set(judges) != {_NOBODY} else ""
-    judge = "Nobody judges it." if evaluation.judge == _NOBODY else f"Judge: {judged(evaluation.judge)}"
+    judged = any(one.judges for one in judges)
+    canaries = f" Canaries for the round's judge on {planted} of them." if planted and judged else ""
+    judge = f"Judge: {evaluation.judge.sentence()}" if evaluation.judge.judges else "Nobody judges it."
     under = asked_under(evaluation.condition)
     fresh = f" and of {evaluation.fresh_prompts} drawn for the round" if evaluation.fresh_prompts else ""
     return f"A response to each of {evaluation.num_prompts} held-out prompts{fresh}{under}. {judge}{canaries}"

@@ -20,29 +20,6 @@ from ..orchestrator.generation_config import (
     ReviseGeneration,
     SystemMessagesGeneration,
 )
-from ..orchestrator.judge_config import (
-    AbJudge,
-    AdditiveJudge,
-    AnnotatorsJudge,
-    AttributeModelJudge,
-    AttributesJudge,
-    ChecklistJudge,
-    CritiqueJudge,
-    DensityRatioJudge,
-    EndpointJudge,
-    ExpectedScoreJudge,
-    FunctionJudge,
-    ImplicitRewardJudge,
-    JudgeConfig,
-    MetaJudge,
-    NoJudge,
-    PairwiseJudge,
-    PanelJudge,
-    RatingJudge,
-    RewardModelJudge,
-    TruthJudge,
-    ValidatorJudge,
-)
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -124,82 +101,6 @@ def sampled(generation: GenerationConfig) -> str:
             assert_never(generation)
     cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
     return f"{what}; {generation.sampling.words()}.{cut}"
-
-
-def judged(judge: JudgeConfig) -> str:
-    """Who says what is good, and how it is asked."""
-    match judge:
-        case NoJudge():
-            return "Nobody: what is learnt from is labelled by construction."
-        case ExpectedScoreJudge(scores=scores):
-            return (
-                f"The policy, asked for a score from {scores[0]} to {scores[-1]}: the mean of the scores under its "
-                "next-token probabilities."
-            )
-        case AdditiveJudge(votes=votes):
-            return (
-                "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of "
-                f"{counted(votes, 'vote')}; what cannot be parsed does not count."
-            )
-        case AbJudge(orders=orders):
-            asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
-            return (
-                "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), "
-                f"{asked}."
-            )
-        case RatingJudge(votes=votes):
-            return f"The policy, in words, by a rating from 1 to 10: the mean of {counted(votes, 'vote')}."
-        case ChecklistJudge(votes=votes):
-            return (
-                "The policy, in words, by a checklist that it writes for each prompt, from 1 to 10: the mean of "
-                f"{counted(votes, 'vote')}."
-            )
-        case AttributesJudge(weights=weights, read=read):
-            how = "in words" if read == "words" else "by the mean of 0–4 under its next-token probabilities"
-            return f"The policy, {how}, on the {listed(weights)} of a response; the score is their weighted sum."
-        case CritiqueJudge():
-            return "The policy, in words that are learnt from, and by a score on their last line."
-        case PairwiseJudge(format=form, orders=orders, votes=votes):
-            asked = "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"
-            return (
-                f"The policy, in words, on which of two responses is better, in the form of {form}: "
-                f"{counted(votes, 'vote')}, {asked}."
-            )
-        case TruthJudge():
-            return "What is known of the judged responses: whether a judgment agrees with it."
-        case ValidatorJudge():
-            return "The policy as validator of its own responses, by the probability of yes against no."
-        case ImplicitRewardJudge(reference=reference, voters=voters):
-            against = "" if reference == "none" else f" against the {reference} one's"
-            also = ", and the policy before it as a second voter" if voters == "policy_and_previous" else ""
-            return f"The policy, by how probable it finds a response{against}{also}."
-        case DensityRatioJudge(strong=strong, weak=weak):
-            return f"Two models, by how much more probable a response is under {strong} than under {weak}."
-        case EndpointJudge(judge=inner, model=model):
-            return f"The model {model} behind an endpoint, asked as the policy would be. {judged(inner)}"
-        case PanelJudge(members=members, aggregate=aggregate):
-            return f"A panel of {', '.join(members)}, by their {aggregate}."
-        case AnnotatorsJudge(members=members, flipped_fraction=wrong):
-            return (
-                f"One of {counted(len(members), 'annotator')} that the policy plays, drawn by seed for each prompt, on "
-                f"which of two responses is better; {wrong:.0%} of the labels are turned round for training."
-            )
-        case MetaJudge():
-            return (
-                "The policy, in words, on which of two judgments is better, every two both ways round: how strong each "
-                "is by what it won."
-            )
-        case RewardModelJudge():
-            return "The newest reward model that an earlier phase has trained, by its score."
-        case AttributeModelJudge(weights=weights):
-            return (
-                f"The newest attribute model that an earlier phase has trained, on the {listed(weights)} of a "
-                "response; the score is their weighted sum."
-            )
-        case FunctionJudge(function=function):
-            return f"The Python function {function}, by what it returns."
-        case _:
-            assert_never(judge)
 
 
 def taught(learner: LearnerConfig, pairing: PairingPart) -> str:

@@ -4,7 +4,6 @@ from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
 from .generation_config import MixtureGeneration, PlainGeneration, SystemMessagesGeneration
-from .judge_config import AttributeModelJudge, AttributesJudge
 from .objective_config import PolicyGradientObjective, SftObjective
 from .parts.registry import Place
 
@@ -46,7 +45,7 @@ def _check_attributes(config: Config) -> None:
     """A judge of attributes, their annotation and the line that tells them go together; the judge may go alone."""
     annotated = config.pairing.takes == "attributes"
     told = config.conditioning.tells_attributes
-    judged = isinstance(config.judge, AttributesJudge | AttributeModelJudge)
+    judged = bool(config.judge.attributes())
     if annotated != told or (annotated and not judged):
         raise ConfigError(
             f"judge.kind={config.judge.kind}, pairing.kind={config.pairing.kind} and conditioning.kind="
@@ -54,9 +53,10 @@ def _check_attributes(config: Config) -> None:
             "choose judge=attributes (or attribute_model) pairing=annotated conditioning=attributes together, or "
             "neither of the last two",
         )
-    if isinstance(config.judge, AttributeModelJudge) and tuple(config.judge.weights) != config.prompts.seed.attributes:
+    attributes = config.judge.attributes()
+    if config.judge.trained_by and attributes and attributes != config.prompts.seed.attributes:
         raise ConfigError(
-            f"judge.weights are of {', '.join(config.judge.weights)}, but the attribute model's outputs are those of "
+            f"judge.weights are of {', '.join(attributes)}, but the attribute model's outputs are those of "
             f"prompts.seed.attributes=[{', '.join(config.prompts.seed.attributes)}], in this order",
             "give judge.weights the same names in the same order",
         )

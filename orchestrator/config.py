@@ -28,12 +28,13 @@ from .config_types import (
 )
 from .errors import ConfigError
 from .generation_config import GenerationConfig, GivenAndSampledGeneration, GivenGeneration, is_sampled_by_policy
-from .judge_config import JudgeConfig, judges_in, models_of
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .parts.conditioning import AnyConditioning
 from .parts.filter import AnyFilter
+from .parts.judge import AnyJudge, JudgePart, judges_in
 from .parts.pairing import AnyPairing
+from .parts.registry import kinds
 from .prompts_config import PromptsConfig
 from .sampling_config import SamplingConfig
 from .user_functions import ModuleName
@@ -156,7 +157,7 @@ class PhaseConfig:
     prompts_per_round: PositiveInt | None  # null: run.prompts_per_round
     new_prompts: NewPromptsConfig
     generation: GenerationConfig
-    judge: JudgeConfig
+    judge: AnyJudge
     pairing: AnyPairing
     filter: AnyFilter
     conditioning: AnyConditioning
@@ -182,7 +183,7 @@ class EvaluationConfig:
     num_prompts: PositiveInt  # the first so many: the same after every round
     sampling: SamplingConfig
     condition: Condition | None  # what held-out prompts are asked under; null: they are asked as they are
-    judge: JudgeConfig
+    judge: AnyJudge
     samples_shown: NonNegativeInt  # responses printed by `roundelay show`
     canaries: CanariesConfig
     drift_prompts: NonNegativeInt  # the first so many, whose initial responses every round's judge judges again
@@ -270,7 +271,7 @@ class Config:
     model: ModelConfig
     new_prompts: NewPromptsConfig
     generation: GenerationConfig
-    judge: JudgeConfig
+    judge: AnyJudge
     pairing: AnyPairing
     filter: AnyFilter
     conditioning: AnyConditioning
@@ -349,7 +350,7 @@ class Config:
         return self.new_prompts.per_round or self.run.prompts_per_round
 
     @property
-    def judges(self) -> dict[str, JudgeConfig]:
+    def judges(self) -> dict[str, JudgePart]:
         """Every judge of the run, and those that they are made of, by their fields."""
         found = judges_in(self.judge, "judge") | judges_in(self.evaluation.judge, "evaluation.judge")
         for name, phase in self.phases.items():
@@ -359,12 +360,12 @@ class Config:
     @property
     def judge_models(self) -> tuple[str, ...]:
         """The models beside the policy that the judge asks, by name."""
-        return models_of(self.judge, own_logps=is_sampled_by_policy(self.generation))
+        return self.judge.models(own_logps=is_sampled_by_policy(self.generation))
 
     @property
     def held_models(self) -> tuple[str, ...]:
         """The models beside the policy that judge in a round or its evaluation, by name."""
-        evaluating = models_of(self.evaluation.judge, own_logps=self.evaluation.condition is None)
+        evaluating = self.evaluation.judge.models(own_logps=self.evaluation.condition is None)
         return tuple(dict.fromkeys((*self.judge_models, *evaluating)))
 
     @property
@@ -384,14 +385,11 @@ RESUMABLE_FIELDS = (
     "learner.checkpoint_every_steps", "new_prompts.max_batches", "evaluation.canaries.action",
     "evaluation.min_parse_rate", "evaluation.min_swap_consistency",
 )  # fmt: skip
-# Of a judge's endpoint: where it is and how it is asked, but not which model answers.
-RESUMABLE_OF_ENDPOINTS = (
-    "base_url", "api_key_env", "concurrency", "attempts", "backoff_s", "timeout_s", "deadline_s"
-)  # fmt: skip
 
 
 def is_resumable(field: str) -> bool:
     """Whether a resume may change a field, of a phase or at the top."""
     parts = field.split(".")
     own = ".".join(parts[2:]) if parts[0] == "phases" else field
-    return own.startswith(RESUMABLE_FIELDS) or ("judge" in parts and parts[-1] in RESUMABLE_OF_ENDPOINTS)
+    of_judge = "judge" in parts and any(parts[-1] in kind.resumable for kind in kinds("judge").values())
+    return own.startswith(RESUMABLE_FIELDS) or of_judge

@@ -15,8 +15,7 @@ from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGenera
 from .heldout_checks import check_heldout, is_soft_sppo
 from .heldout_split import check_split
 from .imitation_checks import check_agreement, check_imitation
-from .judge_checks import SCORES, check_budget, check_compared, check_judge, gives_scores
-from .judge_config import CritiqueJudge, JudgeConfig, judges_in
+from .judge_checks import SCORES, check_budget, check_compared, check_judge
 from .judge_training_checks import check_judge_training, check_judged_pairs
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
 from .new_prompts_config import FromKeptPrompts, JudgePrompts, NoNewPrompts, check_new_prompts
@@ -29,6 +28,7 @@ from .objective_config import (
     RlooObjective,
     check_objective,
 )
+from .parts.judge import JudgePart, judges_in
 from .parts.pairing import PairingPart
 from .parts.registry import Place
 from .update_checks import check_phases, check_update
@@ -44,9 +44,7 @@ PAIRED_BY = {
     "altered_instruction": "contrast",
 }
 
-# By the kind of judge that asks a reward model: the kind of objective that trains it.
-TRAINED_BY = {"reward_model": "reward_model", "attribute_model": "attribute_regression"}
-TRAINERS = tuple(TRAINED_BY.values())
+TRAINERS = ("reward_model", "attribute_regression")  # the kinds of objective that train what judges ask
 
 
 def check_combinations(config: Config) -> None:
@@ -132,9 +130,9 @@ def _check_order(config: Config) -> None:
         phase = config.in_phase(name)
         newest = next((kind for kind in reversed(trained[:index]) if kind in TRAINERS), None)
         for place, judge in _by_reward_models(f"phases.{name}.judge" if name else "judge", phase.judge):
-            if newest != TRAINED_BY[judge]:
+            if newest != judge.trained_by:
                 raise ConfigError(
-                    f"{place}.kind={judge}, but no earlier phase trains one (objective.kind={TRAINED_BY[judge]})"
+                    f"{place}.kind={judge.kind}, but no earlier phase trains one (objective.kind={judge.trained_by})"
                     + (f": the newest reward model is of objective.kind={newest}" if newest else ""),
                     "put such a phase before it, or choose another judge",
                 )
@@ -145,16 +143,16 @@ def _check_order(config: Config) -> None:
                 "choose objective=grpo or rloo, which have no critic",
             )
     for place, judge in _by_reward_models("evaluation.judge", config.evaluation.judge):
-        if (made := {*trained} & {*TRAINERS}) != {TRAINED_BY[judge]}:
+        if (made := {*trained} & {*TRAINERS}) != {judge.trained_by}:
             raise ConfigError(
-                f"{place}.kind={judge}, but "
+                f"{place}.kind={judge.kind}, but "
                 + (f"its rounds have reward models of {' and '.join(sorted(made))}" if made else "no phase trains one")
-                + f" (objective.kind={TRAINED_BY[judge]})",
+                + f" (objective.kind={judge.trained_by})",
                 "choose another evaluation.judge",
             )
     for place, judge in _by_reward_models("judge", config.judge) if names else ():
         raise ConfigError(
-            f"{place}.kind={judge} at the top, where the held-out pairs of round 0 are made: there is none yet",
+            f"{place}.kind={judge.kind} at the top, where the held-out pairs of round 0 are made: there is none yet",
             "set the judge in the phase that has a reward model",
         )
 
@@ -170,16 +168,16 @@ def _check_data(config: Config) -> None:
     check_agreement(config)
     if pairing.takes == "comparisons":
         check_compared(config)
-    if pairing.takes == "critiques" and not isinstance(config.judge, CritiqueJudge):
+    if pairing.takes == "critiques" and not config.judge.critiques:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs judgments in words to learn from, but judge.kind={config.judge.kind}",
             "choose judge=critique",
         )
 
 
-def _by_reward_models(field: str, judge: JudgeConfig) -> list[tuple[str, str]]:
-    """The judges by reward models in a judge: where they stand, and of which kind."""
-    return [(name, one.kind) for name, one in judges_in(judge, field).items() if one.kind in TRAINED_BY]
+def _by_reward_models(field: str, judge: JudgePart) -> list[tuple[str, JudgePart]]:
+    """The judges by reward models in a judge, and where they stand."""
+    return [(name, one) for name, one in judges_in(judge, field).items() if one.trained_by]
 
 
 def _check_scored(config: Config) -> None:
@@ -207,8 +205,8 @@ def _check_scored(config: Config) -> None:
     _check_gives_scores(pairing, judge)
 
 
-def _check_gives_scores(pairing: PairingPart, judge: JudgeConfig) -> None:
-    if not gives_scores(judge):
+def _check_gives_scores(pairing: PairingPart, judge: JudgePart) -> None:
+    if not judge.gives_scores():
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scores, but judge.kind={judge.kind} gives none", f"choose {SCORES}"
         )

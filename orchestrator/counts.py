@@ -1,6 +1,6 @@
 """Numbers of a round that are known before it, or their bounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 AT_MOST, AT_LEAST = "at most ", "at least "
 
@@ -19,3 +19,6 @@ class Count:
 
     def __str__(self) -> str:
         return f"{self.bound}{self.number}"
+
+    def times(self, factor: int) -> "Count":
+        return replace(self, number=factor * self.number)

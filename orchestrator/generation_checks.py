@@ -13,7 +13,6 @@ from .generation_config import (
     ReviseGeneration,
     SystemMessagesGeneration,
 )
-from .judge_config import NoJudge
 
 # Ways of generation that make a positive and a negative response to a prompt.
 CONTRASTING = (
@@ -77,7 +76,7 @@ def _check_construction(config: Config) -> None:
             f"pairing.kind={pairing.kind} needs ranked responses, but generation.kind={generation.kind}",
             "choose generation=ladder or given, or pairing=best_worst",
         )
-    if pairing.takes in ("sides", "ranks") and not isinstance(config.judge, NoJudge):
+    if pairing.takes in ("sides", "ranks") and config.judge.judges:
         raise ConfigError(
             f"pairing.kind={pairing.kind} labels responses by construction, but judge.kind={config.judge.kind} would "
             "score them for nothing",

@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .judge_config import TruthJudge
 from .objective_config import LISTWISE, RewardModelObjective, SppoObjective
 from .update_checks import WITHOUT_ACCURACY
 
@@ -22,7 +21,7 @@ def check_heldout(phase: Config, config: Config) -> None:
     kind, pairing = phase.objective.kind, config.pairing
     wrong = pairing.gives() == "groups" and kind not in LISTWISE
     wrong |= pairing.gives() == "demonstrations" and kind != "sft"
-    wrong |= isinstance(config.judge, TruthJudge)  # of held-out responses nothing is known
+    wrong |= config.judge.knows_truth  # of held-out responses nothing is known
     wrong |= (pairing.gives() == "critiques") != (kind == "cut")
     wrong |= (kind == "wrpo") and pairing.beside != "source"
     if wrong or (is_soft_sppo(phase) and pairing.beside != "win_probabilities"):

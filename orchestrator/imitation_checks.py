@@ -3,7 +3,6 @@
 from .config import Config
 from .errors import ConfigError
 from .generation_config import GivenGeneration
-from .judge_config import ValidatorJudge
 from .objective_config import AttributeRegressionObjective, SftObjective
 
 
@@ -13,7 +12,7 @@ def check_agreement(config: Config) -> None:
     Raises:
         ConfigError: naming the judge.
     """
-    if config.pairing.takes == "validations" and not isinstance(config.judge, ValidatorJudge):
+    if config.pairing.takes == "validations" and not config.judge.validates:
         raise ConfigError(
             f"pairing.kind={config.pairing.kind} needs a validator's answers, but judge.kind={config.judge.kind}",
             "choose judge=validator",

@@ -3,16 +3,6 @@
 from .config import Config
 from .errors import ConfigError
 from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, is_again, sampling_of
-from .judge_config import (
-    AdditiveJudge,
-    ChecklistJudge,
-    ExpectedScoreJudge,
-    MetaJudge,
-    NoJudge,
-    RatingJudge,
-    TruthJudge,
-    asked,
-)
 from .new_prompts_config import JudgePrompts
 from .objective_config import SftObjective
 from .records import SCORING, JudgingForm
@@ -57,19 +47,18 @@ def check_judged_pairs(config: Config) -> None:
 
 def _check_disputed(field: str, name: str | None, before: Config) -> None:
     """Judgments of one response differ where there are several."""
-    judge = asked(before.judge)
-    if not isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge) or judge.votes < 2:
-        votes = f" and votes={judge.votes}" if isinstance(judge, AdditiveJudge | RatingJudge | ChecklistJudge) else ""
+    judge, votes = before.judge.asked(), before.judge.votes_on_response()
+    if votes is None or votes < 2:
         raise ConfigError(
             f"{field}=disputed takes responses whose judgments differ, but phase {name} before it has judge.kind="
-            f"{judge.kind}{votes}",
+            f"{judge.kind}{'' if votes is None else f' and votes={votes}'}",
             f"set judge@phases.{name}.judge=additive with votes of 2 or more, or another {field}",
         )
 
 
 def _check_scored(field: str, name: str | None, before: Config) -> None:
     """Scores that a judge can be taught are the mean of what it would say next."""
-    if not isinstance(before.judge, ExpectedScoreJudge) or isinstance(before.generation, GivenGeneration):
+    if not before.judge.expects_scores or isinstance(before.generation, GivenGeneration):
         raise ConfigError(
             f"{field}=scored takes responses with an expected score, but phase {name} before it has generation.kind="
             f"{before.generation.kind} and judge.kind={before.judge.kind}",
@@ -106,22 +95,23 @@ def check_judge_training(config: Config) -> None:
             f"new_prompts.of=disputed with new_prompts.form={made.form}: one response is judged, not two",
             "set new_prompts.form=additive",
         )
-    if isinstance(judge, MetaJudge) and not rubric:
+    if judge.of_form is not None and not (isinstance(made, JudgePrompts) and made.form == judge.of_form):
         raise ConfigError(
-            f"judge.kind=meta with new_prompts.kind={made.kind}: it judges judgments by the additive rubric",
-            "set new_prompts=judgments with new_prompts.form=additive, or choose another judge",
+            f"judge.kind={judge.kind} with new_prompts.kind={made.kind}: it judges judgments by the {judge.of_form} "
+            "rubric",
+            f"set new_prompts=judgments with new_prompts.form={judge.of_form}, or choose another judge",
         )
-    if isinstance(judge, TruthJudge) and isinstance(made, JudgePrompts) and made.of == "disputed":
+    if judge.knows_truth and isinstance(made, JudgePrompts) and made.of == "disputed":
         raise ConfigError(
-            "judge.kind=truth with new_prompts.of=disputed: nothing is known of those responses",
+            f"judge.kind={judge.kind} with new_prompts.of=disputed: nothing is known of those responses",
             "choose judge=meta, or another new_prompts.of",
         )
-    if isinstance(judge, TruthJudge) and not judging:
+    if judge.knows_truth and not judging:
         raise ConfigError(
-            f"judge.kind=truth with new_prompts.kind={made.kind}: something is known of judging prompts alone",
+            f"judge.kind={judge.kind} with new_prompts.kind={made.kind}: something is known of judging prompts alone",
             "set new_prompts=judgments, or choose another judge",
         )
-    form = made.form if isinstance(made, JudgePrompts) and isinstance(judge, TruthJudge) else None
+    form = made.form if isinstance(made, JudgePrompts) and judge.knows_truth else None
     _check_verdicts(config, form)
     _check_ranking(config, form)
 
@@ -134,7 +124,7 @@ def _check_distillation(config: Config, made: JudgePrompts) -> None:
             f"new_prompts.of=scored with new_prompts.form={made.form}: the scores are judge=expected_score's",
             "set new_prompts.form=expected_score",
         )
-    fits = isinstance(generation, GivenGeneration) and isinstance(judge, NoJudge)
+    fits = isinstance(generation, GivenGeneration) and not judge.judges
     if not fits or not pairing.imitates_as_given or not isinstance(config.objective, SftObjective):
         raise ConfigError(
             f"new_prompts.of=scored with generation.kind={generation.kind}, judge.kind={judge.kind}, pairing.kind="

@@ -8,7 +8,6 @@ from typing import Any
 from .config import Config
 from .errors import RunError
 from .heldout_split import chooses
-from .judge_config import REWARD_MODEL
 from .judge_health import JudgeHealth
 from .learning_data import riffled
 from .ledger import Ledger, round_name
@@ -21,6 +20,7 @@ from .objective_config import (
     trains_reward_model,
 )
 from .outcomes import OfShard, committed_outcomes, fresh_outcomes
+from .parts.judge import REWARD_MODEL
 from .policies import (
     checkpoint_of,
     critic_of,

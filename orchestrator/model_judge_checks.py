@@ -2,8 +2,11 @@
 
 from .config import Config
 from .errors import ConfigError
-from .judge_config import REWARD_MODEL, DensityRatioJudge, ImplicitRewardJudge, JudgeConfig, models_of
 from .objective_config import CreamObjective, NoObjective, trains_reward_model
+from .parts.judge import JudgePart
+from .parts.registry import Place
+
+TWO_VOTERS = "policy_and_previous"
 
 
 def check_judge_models(config: Config) -> None:
@@ -13,9 +16,9 @@ def check_judge_models(config: Config) -> None:
         ConfigError: naming the judge, its models and the remedy.
     """
     for where, judge in config.judges.items():
-        _check_names(where, judge)
+        judge.check_models(Place(field=where, config=config))
     _check_kept(config)
-    if isinstance(config.evaluation.judge, ImplicitRewardJudge) and config.evaluation.judge.voters != "policy":
+    if config.evaluation.judge.voting() == TWO_VOTERS:
         raise ConfigError(
             "evaluation.judge.voters=policy_and_previous: one response a prompt is evaluated, and nothing is ranked",
             "set evaluation.judge.voters=policy",
@@ -41,8 +44,8 @@ def check_voters(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     judge, pairing = config.judge, config.pairing
-    voters = judge.voters if isinstance(judge, ImplicitRewardJudge) else "none"
-    if (voters == "policy_and_previous") != pairing.by_voter:
+    voters = judge.voting()
+    if (voters == TWO_VOTERS) != pairing.by_voter:
         raise ConfigError(
             f"pairing.kind={pairing.kind} with judge.kind={judge.kind} (judge.voters={voters}): pairing=cream compares "
             "how two policies rank the responses, and nothing else does",
@@ -65,48 +68,24 @@ def check_consistency(config: Config) -> None:
         )
 
 
-def _check_names(where: str, judge: JudgeConfig) -> None:
-    if not isinstance(judge, DensityRatioJudge):
-        return
-    for field, name in (("strong", judge.strong), ("weak", judge.weak)):
-        if name == REWARD_MODEL:
-            raise ConfigError(
-                f"{where}.{field}={name}: a reward model has no log-probs",
-                "name policy, previous, initial or a model directory, or choose judge=reward_model",
-            )
-    if judge.strong == judge.weak:
-        raise ConfigError(
-            f"{where}.strong={judge.strong} is also {where}.weak: every ratio would be 0", "name two different models"
-        )
-
-
 def _check_kept(config: Config) -> None:
     if config.run.keep_policies != 1:
         return
     for where, judge in config.judges.items():
-        if "previous" in models_of(judge, own_logps=True):
+        if "previous" in judge.models(own_logps=True):
             raise ConfigError(
                 f"{where} compares with the previous policy, but run.keep_policies=1 deletes it",
                 "set run.keep_policies=2 (or more, or null)",
             )
 
 
-def _check_apart(where: str, judge: JudgeConfig, *, policies: int, when: str, remedy: str) -> None:
+def _check_apart(where: str, judge: JudgePart, *, policies: int, when: str, remedy: str) -> None:
     """What a judge compares must be two models by then: after `policies` updates of the initial one."""
     ages = {"policy": policies, "previous": max(0, policies - 1), "initial": 0}
-    for one, other in _compared(judge):
+    for one, other in judge.compared_models():
         if one in ages and other in ages and ages[one] == ages[other]:
             raise ConfigError(
                 f"{where}.kind={judge.kind} compares `{one}` with `{other}`, but {when} they are one model, and every "
                 "reward is 0",
-                f"{remedy}, or set reference=none" if isinstance(judge, ImplicitRewardJudge) else remedy,
+                f"{remedy}, or {judge.without_models}" if judge.without_models else remedy,
             )
-
-
-def _compared(judge: JudgeConfig) -> list[tuple[str, str]]:
-    if isinstance(judge, DensityRatioJudge):
-        return [(judge.strong, judge.weak)]
-    if isinstance(judge, ImplicitRewardJudge) and judge.reference != "none":
-        voters = ("policy",) if judge.voters == "policy" else ("policy", "previous")
-        return [(voter, judge.reference) for voter in voters]
-    return []

@@ -16,9 +16,7 @@ VERSIONS: Mapping[str, int] = {
     # 2: one grammar of score lines and verdicts, in which no thought is read (docs/reading-judges.md).
     **dict.fromkeys(
         (
-            "judge.additive", "judge.rating", "judge.checklist", "judge.critique", "judge.attributes", "judge.pairwise",
-            "judge.meta", "judge.truth", "judge.endpoint", "judge.panel", "judge.annotators", "generation.revise",
-            "generation.judgments",
+            "generation.revise", "generation.judgments",
         ),
         2,
     ),

@@ -99,7 +99,7 @@ def reward_model_of(ledger: Ledger, round: int) -> PolicyRef | None:
 
 
 def judging_models(ledger: Ledger, names: Iterable[str], policy: PolicyRef, round: int) -> dict[str, PolicyRef]:
-    """The models that judges name (see `judge_config`): beside `policy`, as they are after the update of `round`.
+    """The models that judges name (see `parts.judge`): beside `policy`, as they are after the update of `round`.
 
     A reward model that is not trained yet is left out. The initial policy was learnt from none: its previous one is
     itself.

@@ -3,10 +3,9 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .filtering import Filter
-from .judge_config import JudgeConfig
 from .records import (
     CanaryJudgment,
     Generation,
@@ -24,6 +23,9 @@ from .records import (
     TrainingExample,
     UpdateStart,
 )
+
+if TYPE_CHECKING:
+    from .parts.judge import JudgePart
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
 Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
@@ -59,7 +61,7 @@ class PromptSources:
     judged: Iterable[Prompt]
     given: Iterable[Prompt]
     pairs: Iterable[PreferencePair]
-    judge: JudgeConfig | None
+    judge: "JudgePart | None"
     judged_responses: Iterable[tuple[Prompt, Sequence[Rollout], Sequence[Judgment]]]
 
 

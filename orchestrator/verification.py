@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .errors import RunError
 from .finite import require_finite
-from .judge_config import REWARD_MODEL
+from .parts.judge import REWARD_MODEL
 from .protocols import Learner, Rollouts, Scorers
 from .records import GenerationRequest, PolicyRef, Prompt, TokenSequence, TrainingExample
 

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from . import conditioning, filters, pairing
+from . import conditioning, filters, judges, pairing
 
-ROOMS = (pairing, filters, conditioning)
+ROOMS = (judges, pairing, filters, conditioning)
 
 for room in ROOMS:
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):

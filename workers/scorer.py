@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..orchestrator.config import Config
-from ..orchestrator.judge_config import REWARD_MODEL
 from ..orchestrator.model_files import verified_copy
+from ..orchestrator.parts.judge import REWARD_MODEL
 from ..orchestrator.records import PolicyRef, TokenSequence
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder

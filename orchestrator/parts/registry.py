@@ -93,7 +93,7 @@ class AnyKind:
 
     def members(self) -> Iterator[type]:
         """The classes that such a field may hold."""
-        return (cls for cls in kinds(self.group).values() if self.where(cls))
+        return (cls for _, cls in sorted(kinds(self.group).items()) if self.where(cls))
 
     def _validated(self, value: Any, info: ValidationInfo) -> Any:
         adapter = _union(tuple(self.members()))

@@ -17,9 +17,8 @@ from ...orchestrator.generation_config import (
     ReviseGeneration,
     SystemMessagesGeneration,
 )
-from ...orchestrator.judge_config import DensityRatioJudge, JudgeConfig
+from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.records import Message, Prompt, Variant
-from ..judges.density_ratio import instructed
 from .altered_instruction import alteration_prompt
 from .contrast import contrast_prompt
 from .conversations import described, under, with_system
@@ -29,16 +28,15 @@ Way = tuple[tuple[Message, ...], str]
 
 
 def asked_ways(
-    prompt: Prompt, generation: GenerationConfig, judges: Iterable[JudgeConfig], condition: Condition | None = None
+    prompt: Prompt, generation: GenerationConfig, judges: Iterable[JudgePart], condition: Condition | None = None
 ) -> list[Way]:
     """Every conversation, with the opening of the assistant's turn, that responses to `prompt` may be sampled from (by
     generation, or under `condition`), or that `judges` take their log-probs after."""
-    instructions = (judge.instruction for judge in judges if isinstance(judge, DensityRatioJudge))
     return [
         (prompt.messages, ""),
         under(prompt.messages, condition),
         *_sampled_from(prompt.messages, generation),
-        *((instructed(prompt.messages, text), "") for text in instructions if text is not None),
+        *((messages, "") for judge in judges for messages in judge.conversations(prompt.messages)),
     ]
 
 

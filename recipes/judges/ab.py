@@ -4,15 +4,65 @@ Nothing is read from text. What is shown to the judge is escaped as in `renderin
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, ClassVar, Literal, Self
 
-from ...orchestrator.judge_config import AbJudge
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
-from .comparisons import shown_first, two_responses
+from .comparisons import comparisons_of, shown_first, told_order, two_responses
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .single_tokens import check_choices
 from .verdicts import SCORE_DECIMALS, compared
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AbJudge(JudgePart):
+    """The policy as judge of two responses: the probabilities of the options (A) and (B), as RLAIF in the RLCD paper.
+
+    A prompt's instruction is drawn by seed with the index of its contrast affix: as many instructions as affixes ask of
+    a pair what it was made to differ in.
+    """
+
+    kind: Literal["ab"]
+    instructions: Annotated[tuple[str, ...], Field(min_length=1)]  # each completes "Which response is …?"
+    orders: Literal["one", "both"]  # whether each pair is asked about a second time, the other way round
+    assistant_prefix: str
+    compares: ClassVar[bool] = True
+    annotates: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The options are single tokens."""
+        check_choices(at, encoder, self.assistant_prefix, OPTIONS)
+
+    def asked_once(self) -> bool:
+        return self.orders == "one"
+
+    def both_ways(self) -> Self:
+        return replace(self, orders="both")
+
+    def judgments_of(self, responses: Count) -> Count:
+        return comparisons_of(responses, self.orders)
+
+    def sentence(self) -> str:
+        return (
+            "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), "
+            f"{told_order(self.orders)}."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(_by_sampling_seeds, config=self, seed=context.seed)
+
 
 OPTIONS = ("A", "B")
 
@@ -43,6 +93,13 @@ async def judge_ab(
             requests.append(_question(prompt, both[first], both[1 - first], instruction, config))
     answers = await generate(requests)
     return [_ab_judgment(prompt, first, answer) for (prompt, first), answer in zip(slots, answers, strict=True)]
+
+
+async def _by_sampling_seeds(
+    shard: Shard, rollouts: Sequence[Rollout], generate: Generate, *, config: AbJudge, seed: int
+) -> list[Judgment]:
+    """By the seeds of generation: a prompt's instruction is drawn as its affix is."""
+    return await judge_ab(shard, rollouts, generate, config=config, seed_parts=(seed, shard.split, shard.round))
 
 
 def preference(logprob_a: float, logprob_b: float) -> tuple[float | None, float | None]:

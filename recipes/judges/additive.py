@@ -1,13 +1,67 @@
 """The policy as judge, in words: reasons that end in a score by Self-Rewarding's additive rubric."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.judge_config import AdditiveJudge
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
+from ...orchestrator.wording import counted
 from .reasoned import judge_in_words
 from .rubric import MAX_SCORE, rubric_case
 from .score_line import score_line
+from .single_tokens import check_last_line
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AdditiveJudge(JudgePart):
+    """The policy as judge: Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020), `votes` answers averaged."""
+
+    kind: Literal["additive"]
+    votes: PositiveInt
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "Score:" among 0–5 only
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    joins_panels: ClassVar[bool] = True
+    text_alone: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The score's digits are single tokens where they are decoded."""
+        if self.constrain_last_line:
+            check_last_line(at, encoder, FORM.opening, FORM.digits)
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def constrained(self) -> bool:
+        return self.constrain_last_line
+
+    def votes_on_response(self) -> int:
+        return self.votes
+
+    def judgments_of(self, responses: Count) -> Count:
+        return responses.times(self.votes)
+
+    def score_points(self) -> tuple[float, ...]:
+        return tuple(map(float, range(MAX_SCORE + 1)))
+
+    def sentence(self) -> str:
+        return (
+            "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of "
+            f"{counted(self.votes, 'vote')}; what cannot be parsed does not count."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_additive, config=self, seed_parts=context.seed_parts)
+
 
 FORM = score_line(0, MAX_SCORE)
 

@@ -5,10 +5,76 @@ now and then. Made for studies of learning from noisy human-like labels, not for
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, ClassVar, Literal, Self
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, BelowHalf, Frozen, FrozenMapping
+from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import AnyKind, Place, part
 from ...orchestrator.protocols import Generate, Judge
 from ...orchestrator.records import Judgment, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AnnotatorsJudge(JudgePart):
+    """Simulated annotators, inspired by AlpacaFarm (arXiv 2305.14387): every prompt's two responses are compared by one
+    of several judges, drawn by seed, and training learns the opposite of some prompts' labels."""
+
+    kind: Literal["annotators"]
+    members: Annotated[
+        Frozen[Annotated[JudgePart, AnyKind("judge", where=attrgetter("annotates"))]], Field(min_length=2)
+    ]
+    flipped_fraction: BelowHalf  # of the training prompts, drawn by seed
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    compares: ClassVar[bool] = True
+    only_in_runs: ClassVar[tuple[str, str] | None] = (
+        "a member drawn by lot answers for each prompt, to give labels to learn from",
+        "let one member judge by itself, such as judge=ab",
+    )
+
+    def check(self, at: Place) -> None:
+        """Members compare."""
+        for name, member in self.members.items():
+            if not member.asked().compares:
+                raise ConfigError(
+                    f"{at}.members.{name} scores single responses, but annotators compare two",
+                    f"set {at}.members.{name}.judge to one of kind pairwise",
+                )
+
+    def inner(self) -> Mapping[str, JudgePart]:
+        return {f"members.{name}": member for name, member in self.members.items()}
+
+    def both_ways(self) -> Self:
+        return replace(self, members=FrozenMapping({name: member.both_ways() for name, member in self.members.items()}))
+
+    def judgments_of(self, responses: Count) -> Count:
+        """Those of one of them, by lot."""
+        numbers = {member.judgments_of(responses).number for member in self.members.values()}
+        return Count(number=max(numbers), bound=responses.bound if len(numbers) == 1 else AT_MOST)
+
+    def labels(self, judgments: Sequence[Judgment], seed: int) -> list[Judgment]:
+        return flipped(judgments, fraction=self.flipped_fraction, seed=seed)
+
+    def sentence(self) -> str:
+        return (
+            f"One of {counted(len(self.members), 'annotator')} that the policy plays, drawn by seed for each prompt, "
+            f"on which of two responses is better; {self.flipped_fraction:.0%} of the labels are turned round for "
+            "training."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        built = {name: member.build(context.of(name)) for name, member in self.members.items()}
+        members = {name: member for name, member in built.items() if member is not None}
+        return partial(judge_annotators, members=members, seed_parts=context.seed_parts)
 
 
 async def judge_annotators(

@@ -1,10 +1,20 @@
 """The policy as judge of several attributes of a response, each by a number from 0 to 4."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
+from typing import Annotated, ClassVar, Literal
 
-from ...orchestrator.judge_config import AttributesJudge
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Frozen, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import (
     Generation,
     GenerationRequest,
@@ -15,13 +25,70 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import listed
 from ..generation.requests import request_for
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import ScoreForm, read_score
 from .thought import words_of
 from .verdicts import SCORE_DECIMALS, scored
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AttributesJudge(JudgePart):
+    """The policy as judge of several attributes from 0 to 4 (HelpSteer, arXiv 2311.09528); the score is their weighted
+    sum."""
+
+    kind: Literal["attributes"]
+    weights: Annotated[Frozen[float], Field(min_length=1)]  # of the attributes in the score, by name and in order
+    read: Literal["words", "expected"]  # lines of an answer, or next-token probabilities, an attribute at a time
+    votes: PositiveInt  # answers in words
+    sampling: SamplingConfig  # of answers in words
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+
+    def check(self, at: Place) -> None:
+        """Names can be written before values, and probabilities are asked for once."""
+        for name in self.weights:
+            if re.fullmatch("[a-z]+", name) is None:
+                raise ConfigError(
+                    f"{at}.weights: {name!r} is no name that a judge could write before its value",
+                    "name attributes by single words in small letters, such as helpfulness",
+                )
+        if self.read == "expected" and self.votes > 1:
+            raise ConfigError(
+                f"{at}.read=expected with {at}.votes={self.votes}: probabilities are the same every time",
+                f"set {at}.votes=1, or {at}.read=words",
+            )
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """Where probabilities are read, digits are single tokens."""
+        if self.read == "words":
+            return
+        try:
+            for name in self.weights:
+                encoder.choice_ids(opening(name), DIGITS)
+        except ConfigError as error:
+            raise ConfigError(f"{at}.read=expected: {error.what}", f"set {at}.read=words") from error
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def attributes(self) -> tuple[str, ...]:
+        return tuple(self.weights)
+
+    def judgments_of(self, responses: Count) -> Count:
+        return responses.times(self.votes) if self.read == "words" else responses
+
+    def sentence(self) -> str:
+        how = "in words" if self.read == "words" else "by the mean of 0–4 under its next-token probabilities"
+        return f"The policy, {how}, on the {listed(self.weights)} of a response; the score is their weighted sum."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_attributes, config=self, seed_parts=context.seed_parts)
+
 
 LOWEST, HIGHEST = 0, 4
 DIGITS = tuple(str(value) for value in range(LOWEST, HIGHEST + 1))

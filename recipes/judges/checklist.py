@@ -3,9 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.judge_config import ChecklistJudge
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import (
     Generation,
     GenerationRequest,
@@ -16,14 +23,62 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from ..evaluation.wildbench import wb_score
 from ..generation.requests import request_for
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
 from .score_line import score_line
+from .single_tokens import check_last_line
 from .thought import spoken, words_of
 from .verdicts import scored
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ChecklistJudge(JudgePart):
+    """The policy as judge: it writes a checklist for the prompt and scores responses by it (WildBench, 2406.04770)."""
+
+    kind: Literal["checklist"]
+    votes: PositiveInt
+    checklist: SamplingConfig  # how the checklist is written, once a prompt
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "Score:" among 1–9 only
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    joins_panels: ClassVar[bool] = True
+    text_alone: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The score's digits are single tokens where they are decoded."""
+        if self.constrain_last_line:
+            check_last_line(at, encoder, FORM.opening, FORM.digits)
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling, "checklist": self.checklist}
+
+    def constrained(self) -> bool:
+        return self.constrain_last_line
+
+    def votes_on_response(self) -> int:
+        return self.votes
+
+    def judgments_of(self, responses: Count) -> Count:
+        return responses.times(self.votes)
+
+    def score_points(self) -> tuple[float, ...]:
+        return tuple(map(float, range(-8, 11, 2)))  # (s − 5)·2 of 1 to 10
+
+    def sentence(self) -> str:
+        return (
+            "The policy, in words, by a checklist that it writes for each prompt, from 1 to 10: the mean of "
+            f"{counted(self.votes, 'vote')}."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_checklist, config=self, seed_parts=context.seed_parts)
+
 
 FORM = score_line(1, 10)
 MIN_QUESTIONS, MAX_QUESTIONS = 5, 10

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from ...orchestrator.counts import AT_MOST, Count
 from ...orchestrator.records import Prompt, Rollout, Shard
 from ...orchestrator.seeds import derive_seed
 
@@ -19,3 +20,14 @@ def two_responses(shard: Shard, rollouts: Sequence[Rollout]) -> list[tuple[Promp
 def shown_first(orders: Literal["one", "both"], seed_parts: tuple[int | str, ...], prompt: Prompt) -> tuple[int, ...]:
     """The sample that each question about a prompt shows first: one drawn by seed, or each once."""
     return (0, 1) if orders == "both" else (derive_seed(*seed_parts, prompt.id, "order") % 2,)
+
+
+def comparisons_of(responses: Count, orders: Literal["one", "both"]) -> Count:
+    """How often a vote compares a prompt's responses: exactly two. How many given ones there are is not known before
+    they are read."""
+    bound = AT_MOST if responses.bound else ""
+    return Count(number=(2 if orders == "both" else 1) * (bool(bound) or responses.number == 2), bound=bound)
+
+
+def told_order(orders: Literal["one", "both"]) -> str:
+    return "asked both ways round" if orders == "both" else "asked once, in an order drawn by seed"

@@ -1,14 +1,55 @@
 """The policy as judge, in words to learn from: a judgment and a score, and the prompt that tells the judgment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.judge_config import CritiqueJudge
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import read_score_line, score_line
+from .single_tokens import check_last_line
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CritiqueJudge(JudgePart):
+    """The policy as judge: a judgment in words and a score from 1 to 10, for CUT (arXiv 2312.14591)."""
+
+    kind: Literal["critique"]
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "Score:" among 1–9 only
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    critiques: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The score's digits are single tokens where they are decoded."""
+        if self.constrain_last_line:
+            check_last_line(at, encoder, FORM.opening, FORM.digits)
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def constrained(self) -> bool:
+        return self.constrain_last_line
+
+    def score_points(self) -> tuple[float, ...]:
+        return tuple(map(float, range(1, 11)))
+
+    def sentence(self) -> str:
+        return "The policy, in words that are learnt from, and by a score on their last line."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_critique, config=self, seed_parts=context.seed_parts)
+
 
 FORM = score_line(1, 10)
 

@@ -3,17 +3,105 @@
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, replace
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import httpx
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from ...orchestrator.config_types import STRICT, PositiveFloat, PositiveInt
+from ...orchestrator.counts import Count
 from ...orchestrator.errors import ConfigError, RunError
-from ...orchestrator.judge_config import EndpointJudge
-from ...orchestrator.protocols import Generate, Judge
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import AnyKind, Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rollout, Shard
 from .chat_api import LENGTH, NEWER_LENGTH, answer_of, is_too_long, payload_of, refused_parameters
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class EndpointJudge(JudgePart):
+    """A judge in words whose questions another model answers, behind an OpenAI-compatible HTTP endpoint.
+
+    It can be asked for text, and for nothing of next-token probabilities or token ids. The key is read from an
+    environment variable; it is in no configuration, ledger or log.
+    """
+
+    kind: Literal["endpoint"]
+    judge: Annotated[JudgePart, AnyKind("judge", where=attrgetter("text_alone"))]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]  # up to and with /v1; no user, no password
+    model: Annotated[str, Field(min_length=1)]
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None  # null: no key
+    concurrency: PositiveInt  # requests at once
+    attempts: PositiveInt  # a request; only 429, 5xx and timeouts are tried again
+    backoff_s: PositiveFloat  # before the second attempt, doubled before each later one
+    timeout_s: PositiveFloat  # of one attempt
+    deadline_s: PositiveFloat  # for all that a shard asks at once
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    joins_panels: ClassVar[bool] = True
+    annotates: ClassVar[bool] = True
+    answers_elsewhere: ClassVar[bool] = True
+    # Where it is and how it is asked, but not which model answers.
+    resumable: ClassVar[tuple[str, ...]] = (
+        "base_url", "api_key_env", "concurrency", "attempts", "backoff_s", "timeout_s", "deadline_s",
+    )  # fmt: skip
+
+    def check(self, at: Place) -> None:
+        """Nothing is decoded among a few forms."""
+        if self.judge.constrained():
+            raise ConfigError(
+                f"{at}.judge.constrain_last_line=true: an endpoint is asked for text, and decodes it its own way",
+                f"set {at}.judge.constrain_last_line=false",
+            )
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The key is there."""
+        api_key(self, at.field)
+
+    def inner(self) -> Mapping[str, JudgePart]:
+        return {"judge": self.judge}
+
+    def asked(self) -> JudgePart:
+        return self.judge
+
+    def by_policy(self) -> bool:
+        return False
+
+    def both_ways(self) -> Self:
+        return replace(self, judge=self.judge.both_ways())
+
+    def votes_on_response(self) -> int | None:
+        return self.judge.votes_on_response()
+
+    def score_points(self) -> tuple[float, ...] | None:
+        return self.judge.score_points()
+
+    def graded(self) -> bool:
+        return self.judge.graded()
+
+    def judgments_of(self, responses: Count) -> Count:
+        return self.judge.judgments_of(responses)
+
+    def conclude(self, judgments: Sequence[Judgment]) -> list[Judgment]:
+        return self.judge.conclude(judgments)
+
+    def description(self) -> str:
+        return f"{self.judge.kind}, {self.model} at {self.base_url}"
+
+    def sentence(self) -> str:
+        return f"The model {self.model} behind an endpoint, asked as the policy would be. {self.judge.sentence()}"
+
+    def build(self, context: JudgeContext) -> Judge:
+        judge = self.judge.build(context)
+        assert judge is not None, "a judge in words judges"
+        return partial(judge_by_endpoint, judge=judge, endpoint=Endpoint(config=self, key=api_key(self)))
+
 
 log = logging.getLogger(__name__)
 MAX_SHOWN = 300  # characters of an endpoint's own words in an error
@@ -44,7 +132,7 @@ def api_key(config: EndpointJudge, field: str = "judge") -> str | None:
     return key
 
 
-@dataclass(kw_only=True, slots=True)
+@plain_dataclass(kw_only=True, slots=True)
 class Endpoint:
     """Answers requests as an engine does (it is a `Generate`), by chat completions over HTTP.
 

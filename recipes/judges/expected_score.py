@@ -2,13 +2,57 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
-from ...orchestrator.judge_config import ExpectedScoreJudge
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .rubric import MAX_SCORE, rubric_case
+from .single_tokens import check_choices
 from .verdicts import SCORE_DECIMALS, scored
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ExpectedScoreJudge(JudgePart):
+    """The policy as judge: Σ s·p(s) over the next-token probabilities of the scores, renormalised."""
+
+    kind: Literal["expected_score"]
+    scores: Annotated[tuple[str, ...], Field(min_length=2)]
+    assistant_prefix: str
+    joins_panels: ClassVar[bool] = True
+    expects_scores: ClassVar[bool] = True
+
+    def check(self, at: Place) -> None:
+        """Scores are whole numbers."""
+        for score in self.scores:
+            if not score.isascii() or not score.isdecimal():
+                raise ConfigError(f"{at}.scores: {score!r} is no whole number", "list numbers, such as 0 to 5")
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """Each score is a single token."""
+        check_choices(at, encoder, self.assistant_prefix, self.scores)
+
+    def score_points(self) -> tuple[float, ...]:
+        return tuple(sorted({float(score) for score in self.scores}))
+
+    def sentence(self) -> str:
+        return (
+            f"The policy, asked for a score from {self.scores[0]} to {self.scores[-1]}: the mean of the scores under "
+            "its next-token probabilities."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_expected_score, config=self)
+
 
 RUBRIC_SCORES = tuple(map(str, range(MAX_SCORE + 1)))
 _ASK_SCORE = "How many points, from {lowest} to {highest}, does the response get? Answer with the number only."

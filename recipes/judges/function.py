@@ -2,13 +2,56 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
+from typing import ClassVar, Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.errors import RunError
-from ...orchestrator.protocols import Generate
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Judgment, Prompt, Rollout, Shard
-from ...orchestrator.user_functions import calling
+from ...orchestrator.user_functions import FunctionName, calling, check_arguments, load_function
 from .reward_model import rewarded
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FunctionJudge(JudgePart):
+    """A Python function of yours scores every response: `(prompt: Prompt, rollout: Rollout) -> float`.
+
+    It is imported and called on the driver: name only code that you trust.
+    """
+
+    kind: Literal["function"]
+    function: FunctionName
+    joins_panels: ClassVar[bool] = True
+    only_in_runs: ClassVar[tuple[str, str] | None] = (
+        "answers are kept by all that they hang on, and a function's code is not known",
+        "call it in Python (docs/evaluation.md), or choose a judge that compares, such as judge=ab, or one that "
+        "scores, such as judge=expected_score",
+    )
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The function is there, and takes a prompt and a response."""
+        function = load_function(self.function, f"{at}.function")
+        check_arguments(function, f"{at}.function={self.function}", 2)
+
+    def by_policy(self) -> bool:
+        return False
+
+    def scale(self) -> str:
+        """The user sees to it."""
+        return "by a function"
+
+    def sentence(self) -> str:
+        return f"The Python function {self.function}, by what it returns."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_function, function=load_function(self.function, "judge.function"))
 
 
 async def judge_function(

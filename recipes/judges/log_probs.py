@@ -1,15 +1,37 @@
 """What judges that compare models by their log-probs share: whose log-probs of a response, and what they add up to."""
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
 from ...orchestrator.errors import RunError
-from ...orchestrator.records import Rollout, TokenSequence
+from ...orchestrator.protocols import Generate, Scorers
+from ...orchestrator.records import Judgment, Rollout, Shard, TokenSequence
 
+# Where the policy's log-probs come from: the engine that sampled; or, recomputed, the code that the other models' come
+# from. In float32 they are the same; in bfloat16 the engines' rounding differs, by more than near responses do.
+JudgedLogps: TypeAlias = Literal["rollout", "recompute"]
 # Log-probs of every sequence's response tokens under the model of that name.
 Logps: TypeAlias = Callable[[str, Sequence[TokenSequence]], Awaitable[list[list[float]]]]
+
+
+async def judge_by_logps(
+    shard: Shard,
+    rollouts: Sequence[Rollout],
+    generate: Generate,
+    *,
+    judge: Callable[..., Awaitable[list[Judgment]]],
+    names: Container[str],
+    scorers: Scorers | None,
+) -> list[Judgment]:
+    """What `judge` makes of its models' log-probs. The scorers hold those in `names`: the policy itself where its
+    log-probs do not come with the rollouts; where those are all that is compared, there are no scorers."""
+    logps = with_own_logps(rollouts, scorers.logps if scorers else None)
+    if "policy" in names:
+        assert scorers is not None, "a run whose judge asks a model has scorers"
+        logps = scorers.logps
+    return await judge(shard, rollouts, generate, logps=logps)
 
 
 def with_own_logps(rollouts: Sequence[Rollout], logps: Logps | None) -> Logps:

@@ -5,10 +5,18 @@ Only what the judge wrote after the judging prompt is read. The prompts are our 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal, Self, TypeAlias
 
-from ...orchestrator.judge_config import PairwiseJudge, VerdictFormat
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Judge
 from ...orchestrator.records import (
     Generation,
     GenerationRequest,
@@ -19,16 +27,61 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from ..generation.requests import request_for
-from .comparisons import shown_first, two_responses
+from .comparisons import comparisons_of, shown_first, told_order, two_responses
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import ends_in_connector
 from .thought import spoken, words_of
 from .verdicts import compared
 
+VerdictFormat: TypeAlias = Literal["pandalm", "mt_bench", "wildbench", "arena"]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PairwiseJudge(JudgePart):
+    """The policy as judge of two responses, in words: a verdict in the form of PandaLM, MT-bench, WildBench or
+    Arena-Hard v2."""
+
+    kind: Literal["pairwise"]
+    format: VerdictFormat
+    orders: Literal["one", "both"]  # whether each vote asks a second time, the other way round
+    votes: PositiveInt
+    sampling: SamplingConfig
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    compares: ClassVar[bool] = True
+    annotates: ClassVar[bool] = True
+    text_alone: ClassVar[bool] = True
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def asked_once(self) -> bool:
+        return self.orders == "one"
+
+    def both_ways(self) -> Self:
+        return replace(self, orders="both")
+
+    def graded(self) -> bool:
+        return self.format in ("wildbench", "arena") and self.votes == 1
+
+    def judgments_of(self, responses: Count) -> Count:
+        return comparisons_of(responses, self.orders).times(self.votes)
+
+    def sentence(self) -> str:
+        return (
+            f"The policy, in words, on which of two responses is better, in the form of {self.format}: "
+            f"{counted(self.votes, 'vote')}, {told_order(self.orders)}."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_pairwise, config=self, seed_parts=context.seed_parts)
+
+
+@plain_dataclass(frozen=True, kw_only=True, slots=True)
 class _Form:
     """The names of the two responses, what is asked about them, and what each verdict says: the probability that the
     response shown first is the better one."""

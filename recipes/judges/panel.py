@@ -1,17 +1,101 @@
-"""Several judges of every response, as one. The ledger keeps every member's votes (see `conclusions`)."""
+"""Several judges of every response, as one. The ledger keeps every member's votes (see `conclude`)."""
 
 import asyncio
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, chain
+from operator import attrgetter
 from statistics import fmean, median
-from typing import TypeAlias, assert_never
+from typing import Annotated, ClassVar, Literal, TypeAlias, assert_never
 
-from ...orchestrator.judge_config import Aggregate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Frozen
+from ...orchestrator.counts import Count
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import AnyKind, Place, part
 from ...orchestrator.protocols import Generate, Judge
 from ...orchestrator.records import Judgment, Rollout, Shard
-from .verdicts import summed_up
+from .verdicts import by_prompt, summed_up
+
+Aggregate: TypeAlias = Literal["mean", "median", "majority"]
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PanelJudge(JudgePart):
+    """Several judges by name. Each scores every response; mean, median or majority makes one score of theirs."""
+
+    kind: Literal["panel"]
+    members: Annotated[
+        Frozen[Annotated[JudgePart, AnyKind("judge", where=attrgetter("joins_panels"))]], Field(min_length=2)
+    ]
+    aggregate: Aggregate
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+
+    def check(self, at: Place) -> None:
+        """Members score, and on one scale where their scores are averaged."""
+        for name, member in self.members.items():
+            if not member.gives_scores():
+                raise ConfigError(
+                    f"{at}.members.{name} compares two responses, but a panel's members score each",
+                    f"choose another one, such as judge@{at}.members.{name}=rating",
+                )
+        scales = {name: member.scale() for name, member in self.members.items()}
+        if self.aggregate != "majority" and len(set(scales.values())) > 1:
+            listed = ", ".join(f"{name} {scale}" for name, scale in scales.items())
+            raise ConfigError(
+                f"{at}.aggregate={self.aggregate} of scores on different scales: {listed}",
+                f"set {at}.aggregate=majority, or take members of one scale",
+            )
+
+    def check_evaluating(self, at: Place) -> None:
+        """A majority is one of comparisons."""
+        if self.aggregate == "majority":
+            raise ConfigError(
+                f"{at}.aggregate=majority says how a prompt's responses compare, but one a prompt is evaluated",
+                f"set {at}.aggregate=median, of members of one scale, or choose judge@{at}=expected_score",
+            )
+
+    def inner(self) -> Mapping[str, JudgePart]:
+        return {f"members.{name}": member for name, member in self.members.items()}
+
+    def score_points(self) -> tuple[float, ...] | None:
+        """Of a mean or a median all points of its members' scales; a majority's score is a share of responses."""
+        of_members = [member.score_points() for member in self.members.values()]
+        known = [points for points in of_members if points is not None]
+        if self.aggregate == "majority" or len(known) < len(of_members):
+            return None
+        return tuple(sorted({*chain(*known)}))
+
+    def judgments_of(self, responses: Count) -> Count:
+        number = sum(member.judgments_of(responses).number for member in self.members.values())
+        return Count(number=number, bound=responses.bound)
+
+    def conclude(self, judgments: Sequence[Judgment]) -> list[Judgment]:
+        """One a response, of its members' votes, whose scales may differ; none of what no member could read."""
+        return [
+            said
+            for of_prompt in by_prompt(judgments)
+            for said in panel_judgments(of_prompt, votes=self.votes(), aggregate=self.aggregate)
+        ]
+
+    def votes(self) -> list[int]:
+        """How many each member casts on a response."""
+        return [member.votes_on_response() or 1 for member in self.members.values()]
+
+    def sentence(self) -> str:
+        return f"A panel of {', '.join(self.members)}, by their {self.aggregate}."
+
+    def build(self, context: JudgeContext) -> Judge:
+        built = [member.build(context.of(name)) for name, member in self.members.items()]
+        members = [member for member in built if member is not None]
+        return partial(judge_panel, members=members, votes=self.votes())
+
 
 MemberScores: TypeAlias = Mapping[int, Mapping[int, float]]  # by member, by sample
 

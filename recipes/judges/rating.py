@@ -1,13 +1,64 @@
 """The policy as judge, in words: reasons that end in a single rating from 1 to 10."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.judge_config import RatingJudge
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
+from ...orchestrator.wording import counted
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import bracketed_rating
+from .single_tokens import check_last_line
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RatingJudge(JudgePart):
+    """The policy as judge: MT-bench's single rating from 1 to 10 (arXiv 2306.05685), `votes` answers averaged."""
+
+    kind: Literal["rating"]
+    votes: PositiveInt
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the digit after "[[" among 1–9 only
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    joins_panels: ClassVar[bool] = True
+    text_alone: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The score's digits are single tokens where they are decoded."""
+        if self.constrain_last_line:
+            check_last_line(at, encoder, FORM.opening, FORM.digits)
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def constrained(self) -> bool:
+        return self.constrain_last_line
+
+    def votes_on_response(self) -> int:
+        return self.votes
+
+    def judgments_of(self, responses: Count) -> Count:
+        return responses.times(self.votes)
+
+    def score_points(self) -> tuple[float, ...]:
+        return tuple(map(float, range(1, 11)))
+
+    def sentence(self) -> str:
+        return f"The policy, in words, by a rating from 1 to 10: the mean of {counted(self.votes, 'vote')}."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_rating, config=self, seed_parts=context.seed_parts)
+
 
 FORM = bracketed_rating(1, 10)
 

@@ -2,13 +2,56 @@
 the judging prompt that it answers."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Generate, Judge
 from ...orchestrator.records import SCORING, Judgment, Rollout, Shard, Truth
 from . import additive
 from .pairwise import read_verdict
+from .rubric import MAX_SCORE
 from .score_line import read_score
 from .verdicts import scored
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class TruthJudge(JudgePart):
+    """What is known of the judged responses, where the prompts are judging prompts and the responses judgments."""
+
+    kind: Literal["truth"]
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    of_responses: ClassVar[bool] = False
+    knows_truth: ClassVar[bool] = True
+
+    def check_evaluating(self, at: Place) -> None:
+        """Held-out prompts are no judging prompts."""
+        raise ConfigError(
+            f"{at}.kind=truth: nothing is known of the responses to held-out prompts",
+            f"choose judge@{at}=expected_score",
+        )
+
+    def by_policy(self) -> bool:
+        return False
+
+    def score_points(self) -> tuple[float, ...]:
+        """The truth of a rubric's score is that score; of a verdict it is 0 or 1."""
+        return tuple(map(float, range(MAX_SCORE + 1)))
+
+    def judgments_of(self, responses: Count) -> Count:
+        return Count(number=responses.number, bound=responses.bound or AT_MOST)
+
+    def sentence(self) -> str:
+        return "What is known of the judged responses: whether a judgment agrees with it."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return judge_truth
 
 
 async def judge_truth(shard: Shard, rollouts: Sequence[Rollout], generate: Generate) -> list[Judgment]:

@@ -1,13 +1,43 @@
 """The policy as validator of what it generated: the probability that it says yes to its own answer."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.judge_config import ValidatorJudge
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
+from .single_tokens import check_choices
 from .verdicts import scored
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ValidatorJudge(JudgePart):
+    """The policy as validator of its own responses, by the probability of yes against no (as GV-consistency,
+    arXiv 2310.01846)."""
+
+    kind: Literal["validator"]
+    answers: tuple[str, str]  # yes and no, each a single token after the prefix
+    assistant_prefix: str
+    validates: ClassVar[bool] = True
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """Yes and no are single tokens."""
+        check_choices(at, encoder, self.assistant_prefix, self.answers)
+
+    def sentence(self) -> str:
+        return "The policy as validator of its own responses, by the probability of yes against no."
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_validator, config=self)
+
 
 _TASK = "Check whether a response is right.\n"
 

@@ -75,3 +75,10 @@ def compared(
         judge_prompt_token_ids=answer.prompt_token_ids if answer else (),
         judge_token_ids=answer.token_ids if answer else (),
     )
+
+
+def by_prompt(judgments: Sequence[Judgment]) -> list[list[Judgment]]:
+    found: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        found.setdefault(judgment.prompt_id, []).append(judgment)
+    return list(found.values())

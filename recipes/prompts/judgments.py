@@ -7,7 +7,7 @@ from functools import partial
 from heapq import nsmallest
 from itertools import permutations
 
-from ...orchestrator.judge_config import ExpectedScoreJudge
+from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import (
     SCORING,
@@ -22,7 +22,7 @@ from ...orchestrator.records import (
 )
 from ...orchestrator.seeds import derive_seed
 from ..judges.additive import additive_case
-from ..judges.expected_score import RUBRIC_SCORES, expected_score_case
+from ..judges.expected_score import RUBRIC_SCORES, ExpectedScoreJudge, expected_score_case
 from ..judges.pairwise import pairwise_case
 from ..judges.rendering import shown_response
 from ..pairing.candidates import kept, scored_candidates
@@ -70,7 +70,7 @@ def disputed_response(
 
 
 def scored_responses(
-    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, judge: ExpectedScoreJudge
+    prompt: Prompt, rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, judge: JudgePart
 ) -> list[Prompt]:
     """A judging prompt for every response that `judge` gave an expected score, answered with the nearest of its scores,
     of two as near with the lower.
@@ -78,6 +78,7 @@ def scored_responses(
     The judge learns to say at once what its probabilities come to: ALMA's self-distillation (arXiv 2412.04305, section
     3.3; that whole scores are its targets is not verified).
     """
+    assert isinstance(judge, ExpectedScoreJudge), "check_judged_pairs lets no other judge through"
     return [
         Prompt(
             id=f"{prompt.id}/{scored.rollout.sample}",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ...orchestrator.data.rows import hashed_prompt
 from ...orchestrator.generation_config import GenerationConfig, sampling_of
-from ...orchestrator.judge_config import JudgeConfig
 from ...orchestrator.new_prompts_config import PromptRules
+from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, Message, Prompt, PromptCandidate
 from ...orchestrator.seeds import derive_seed
@@ -33,7 +33,7 @@ class MakingRules:
 
     rules: PromptRules
     generation: GenerationConfig
-    judge: JudgeConfig
+    judge: JudgePart
     max_model_len: int
     system: str | None
     leaks: Callable[[str], bool] | None = None

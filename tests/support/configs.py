@@ -30,26 +30,6 @@ from roundelay.orchestrator.generation_config import (
     ReviseGeneration,
     SystemMessagesGeneration,
 )
-from roundelay.orchestrator.judge_config import (
-    AbJudge,
-    AdditiveJudge,
-    AnnotatorsJudge,
-    AttributesJudge,
-    ChecklistJudge,
-    CritiqueJudge,
-    DensityRatioJudge,
-    EndpointJudge,
-    ExpectedScoreJudge,
-    FunctionJudge,
-    ImplicitRewardJudge,
-    MetaJudge,
-    NoJudge,
-    PairwiseJudge,
-    PanelJudge,
-    RatingJudge,
-    RewardModelJudge,
-    ValidatorJudge,
-)
 from roundelay.orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -83,6 +63,24 @@ from roundelay.recipes.filters.none import NoFilter
 from roundelay.recipes.filters.rip import RipFilter, Threshold
 from roundelay.recipes.filters.score_threshold import ScoreThresholdFilter
 from roundelay.recipes.filters.top_fraction import TopFractionFilter
+from roundelay.recipes.judges.ab import AbJudge
+from roundelay.recipes.judges.additive import AdditiveJudge
+from roundelay.recipes.judges.annotators import AnnotatorsJudge
+from roundelay.recipes.judges.attributes import AttributesJudge
+from roundelay.recipes.judges.checklist import ChecklistJudge
+from roundelay.recipes.judges.critique import CritiqueJudge
+from roundelay.recipes.judges.density_ratio import DensityRatioJudge
+from roundelay.recipes.judges.endpoint import EndpointJudge
+from roundelay.recipes.judges.expected_score import ExpectedScoreJudge
+from roundelay.recipes.judges.function import FunctionJudge
+from roundelay.recipes.judges.implicit_reward import ImplicitRewardJudge
+from roundelay.recipes.judges.meta import MetaJudge
+from roundelay.recipes.judges.none import NoJudge
+from roundelay.recipes.judges.pairwise import PairwiseJudge
+from roundelay.recipes.judges.panel import PanelJudge
+from roundelay.recipes.judges.rating import RatingJudge
+from roundelay.recipes.judges.reward_model import RewardModelJudge
+from roundelay.recipes.judges.validator import ValidatorJudge
 from roundelay.recipes.pairing.agreement import AgreementPairing
 from roundelay.recipes.pairing.annotated import AnnotatedPairing
 from roundelay.recipes.pairing.best_worst import BestWorstPairing

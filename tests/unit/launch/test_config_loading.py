@@ -29,7 +29,6 @@ from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration, sampling_of
-from roundelay.orchestrator.judge_config import AbJudge, ImplicitRewardJudge
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
@@ -42,6 +41,8 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     SimpoObjective,
 )
+from roundelay.recipes.judges.ab import AbJudge
+from roundelay.recipes.judges.implicit_reward import ImplicitRewardJudge
 from roundelay.recipes.pairing.best_worst import BestWorstPairing
 
 RECIPES = sorted(path.stem for path in (CONFIG_ROOT / "recipe").glob("*.yaml"))

@@ -14,12 +14,13 @@ from support.scripted_engine import Engine, prompts, said
 from roundelay.launch.config_loading import CONFIG_ROOT, load_judge
 from roundelay.launch.judges import build_judge
 from roundelay.launch.phases import build_phase
-from roundelay.launch.plan_counts import judgments_of_prompt, responses_of_prompt, texts_of_prompt
+from roundelay.launch.plan_counts import responses_of_prompt, texts_of_prompt
 from roundelay.orchestrator.counts import Count
 from roundelay.orchestrator.generation_config import AlteredInstructionGeneration, GenerationConfig
-from roundelay.orchestrator.judge_config import EndpointJudge, JudgeConfig
+from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard, Truth
 from roundelay.orchestrator.sampling_config import POLICY
+from roundelay.recipes.judges.endpoint import EndpointJudge
 
 NEEDED = {
     "endpoint": ("judge.base_url=http://localhost/v1", "judge.model=theirs"),
@@ -31,7 +32,7 @@ PROMPTS = 3
 
 
 @cache
-def judge_of(*words: str) -> JudgeConfig:
+def judge_of(*words: str) -> JudgePart:
     name = words[0].partition("=")[2]
     return load_judge([*words, *NEEDED.get(name, ())])
 
@@ -41,7 +42,7 @@ def answer(request: GenerationRequest) -> Generation:
     return replace(said("Score: 3"), choice_logprobs=tuple(-1.0 - index for index, _ in enumerate(request.choices)))
 
 
-def judged(judge: JudgeConfig, responses: int) -> int:
+def judged(judge: JudgePart, responses: int) -> int:
     """How many judgments the judge then gives of so many responses to each of three prompts."""
     values = len(getattr(judge, "weights", (1,)))
 
@@ -68,8 +69,8 @@ def test_every_judge_gives_as_many_judgments_as_are_planned(
     judge = judge_of(f"judge={name}")
     inner = judge.judge if isinstance(judge, EndpointJudge) else judge
     if name == "function":
-        monkeypatch.setattr("roundelay.launch.judges.load_function", lambda *_: lambda prompt, rollout: 1.0)
-    found, planned = judged(inner, responses), judgments_of_prompt(judge, Count(number=responses))
+        monkeypatch.setattr("roundelay.recipes.judges.function.load_function", lambda *_: lambda prompt, rollout: 1.0)
+    found, planned = judged(inner, responses), judge.judgments_of(Count(number=responses))
     if planned.bound:
         assert planned.bound == "at most "
         assert found <= PROMPTS * planned.number
@@ -93,13 +94,13 @@ def test_every_judge_gives_as_many_judgments_as_are_planned(
 )
 def test_every_vote_and_every_order_is_counted(words: tuple[str, ...], responses: int, planned: int) -> None:
     judge = judge_of(*words)
-    assert judgments_of_prompt(judge, Count(number=responses)) == Count(number=planned)
+    assert judge.judgments_of(Count(number=responses)) == Count(number=planned)
     assert judged(judge.judge if isinstance(judge, EndpointJudge) else judge, responses) == PROMPTS * planned
 
 
 def test_judgments_of_judgments_are_counted_in_both_orders() -> None:
     """Four judgments that can be read: 4·3 comparisons, which is the most."""
-    assert judgments_of_prompt(META, Count(number=4)) == Count(number=12, bound="at most ")
+    assert META.judgments_of(Count(number=4)) == Count(number=12, bound="at most ")
     assert judged(META, 4) == PROMPTS * 12
 
 

@@ -16,7 +16,7 @@ from support.evaluation_commands import (
 )
 from support.finished_runs import make_run
 
-from roundelay.launch import judges
+from roundelay.recipes.judges import endpoint
 
 FIXTURES = Path(__file__).parents[2] / "support" / "labelled"
 
@@ -73,7 +73,7 @@ def test_an_endpoint_judges_without_an_engine(
     """It is asked what its inner judge asks, and the weights of no policy are said to have judged."""
     if inner == "rating":
         engine.answer = scoring(two_or_four)
-    monkeypatch.setattr(judges, "Endpoint", lambda config, key: engine.generate)
+    monkeypatch.setattr(endpoint, "Endpoint", lambda config, key: engine.generate)
     run = make_run(tmp_path, "demo", [bad, good])
     judge = ["judge=endpoint", f"judge@judge.judge={inner}", "judge.base_url=http://localhost/v1", "judge.model=big"]
     code, out, err = call("compare", f"{run}:1", f"{run}:0", *judge)

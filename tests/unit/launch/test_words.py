@@ -26,11 +26,10 @@ from support.configs import (
 
 from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
-from roundelay.launch.words import judged, sampled, taught, written
+from roundelay.launch.words import sampled, taught, written
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
 from roundelay.orchestrator.generation_config import GenerationConfig
-from roundelay.orchestrator.judge_config import JudgeConfig
 from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.objective_config import (
     HingeObjective,
@@ -41,15 +40,17 @@ from roundelay.orchestrator.objective_config import (
     Term,
 )
 from roundelay.orchestrator.parts.conditioning import AnyConditioning
+from roundelay.orchestrator.parts.judge import AnyJudge
 from roundelay.orchestrator.parts.pairing import AnyPairing
 from roundelay.recipes.pairing.contrast import ContrastPairing
 from roundelay.recipes.pairing.length_controlled import LengthControlledPairing
 
 SENTENCE = methodcaller("sentence")
+
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "new_prompts": (NewPromptsConfig, written),
     "generation": (GenerationConfig, sampled),
-    "judge": (JudgeConfig, judged),
+    "judge": (AnyJudge, SENTENCE),
     "pairing": (AnyPairing, SENTENCE),
     "conditioning": (AnyConditioning, SENTENCE),
     "objective": (ObjectiveConfig, learnt),
@@ -95,13 +96,13 @@ def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -
          "Two responses to each prompt: one under a positive and one under a negative description of the answer "
          "(1 pair, one drawn by seed), which stands in the system message; temperature 0.7, top_p 0.9, up to 48 "
          "tokens."),
-        (judged, ADDITIVE,
+        (SENTENCE, ADDITIVE,
          "The policy, in words, by a rubric that adds up points from 0 to 5: the mean of 3 votes; what cannot be "
          "parsed does not count."),
-        (judged, changed(AB, orders="one"),
+        (SENTENCE, changed(AB, orders="one"),
          "The policy, on which of two responses is better: the probabilities of its answers (A) and (B), asked once, "
          "in an order drawn by seed."),
-        (judged, BY_FUNCTION, "The Python function mine.rewards:length, by what it returns."),
+        (SENTENCE, BY_FUNCTION, "The Python function mine.rewards:length, by what it returns."),
         (SENTENCE, LengthControlledPairing(kind="length_controlled", rho=0.0, max_chosen_chars=1100),
          "The shortest of the best-scored responses over the longest of the worst-scored. Left out where the chosen "
          "one has more than 1100 characters."),

@@ -80,7 +80,6 @@ from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration, MixtureWindow
-from roundelay.orchestrator.judge_config import AttributeModelJudge
 from roundelay.orchestrator.objective_config import (
     LISTWISE,
     REFERENCE_BOUND,
@@ -104,6 +103,7 @@ from roundelay.orchestrator.objective_config import (
     Term,
     WrpoObjective,
 )
+from roundelay.recipes.judges.attribute_model import AttributeModelJudge
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")

@@ -22,13 +22,13 @@ from support.configs import (
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.judge_config import JudgeConfig
+from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.recipes.pairing.cream import CreamPairing
 
 FROM_INITIAL = replace(BY_CREAM, reference="initial", tokens="sum")
 
 
-def after(rounds: int, judge: JudgeConfig, **more: Any) -> Config:
+def after(rounds: int, judge: JudgePart, **more: Any) -> Config:
     """A phase that judges by `judge`, after one that has trained the policy for `rounds`."""
     return with_phases(seed=phase(rounds=rounds), labelled=phase(judge=judge, **more))
 

@@ -19,8 +19,8 @@ from support.configs import (
 )
 from support.rounds import comparison, judgment, rollout
 
-from roundelay.orchestrator.judge_config import JudgeConfig, score_points
 from roundelay.orchestrator.judge_health import JudgeHealth
+from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.orchestrator.protocols import Reading
 from roundelay.recipes.evaluation.win_rate import swap_consistency
 
@@ -75,7 +75,7 @@ def test_the_histogram_has_a_bin_a_point_and_full_marks_in_the_last() -> None:
     assert health.summary()["score_histogram"] == [2, 1, 1, 1, 2, 1]
 
 
-SCALES: list[tuple[JudgeConfig, list[float]]] = [
+SCALES: list[tuple[JudgePart, list[float]]] = [
     (EXPECTED, [0, 1]),
     (replace(EXPECTED, scores=("10", "0", "5")), [0, 5, 10]),
     (ADDITIVE, [0, 1, 2, 3, 4, 5]),
@@ -88,9 +88,9 @@ SCALES: list[tuple[JudgeConfig, list[float]]] = [
 
 
 @pytest.mark.parametrize(("judge", "points"), SCALES, ids=[judge.kind for judge, _ in SCALES])
-def test_every_score_of_a_judges_own_scale_is_in_a_bin(judge: JudgeConfig, points: list[float]) -> None:
+def test_every_score_of_a_judges_own_scale_is_in_a_bin(judge: JudgePart, points: list[float]) -> None:
     """One score on every point, and twice the lowest: 2 1 1 … 1."""
-    health = JudgeHealth(reading=Reading(points=score_points(judge)))
+    health = JudgeHealth(reading=Reading(points=judge.score_points()))
     scores = [*points, points[0]]
     health.add([rollout("p", i, 1) for i in range(len(scores))], [judgment(i, s) for i, s in enumerate(scores)])
     summary = health.summary()
@@ -104,9 +104,9 @@ def test_every_score_of_a_judges_own_scale_is_in_a_bin(judge: JudgeConfig, point
     [BY_REWARD_MODEL, BY_FUNCTION, IMPLICIT, VALIDATOR, AB, replace(PANEL, aggregate="majority"),
      replace(PANEL, members={"one": EXPECTED, "other": BY_FUNCTION})],
 )  # fmt: skip
-def test_a_judge_whose_scores_have_no_points_has_no_histogram(judge: JudgeConfig) -> None:
+def test_a_judge_whose_scores_have_no_points_has_no_histogram(judge: JudgePart) -> None:
     """Mean and deviation hold for any scale: of 1 and −7 they are −3 and 4."""
-    health = JudgeHealth(reading=Reading(points=score_points(judge)))
+    health = JudgeHealth(reading=Reading(points=judge.score_points()))
     health.add([rollout("p", 0, 3), rollout("p", 1, 4)], [judgment(0, 1.0), judgment(1, -7.0)])
     summary = health.summary()
     assert (summary["score_points"], summary["score_histogram"], summary["score_concentration"]) == (None, None, None)

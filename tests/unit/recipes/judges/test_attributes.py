@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from support.configs import ATTRIBUTES, SAMPLING, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.judge_config import AttributesJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment
-from roundelay.recipes.judges.attributes import judge_attributes, read_attributes, weighted
+from roundelay.recipes.judges.attributes import AttributesJudge, judge_attributes, read_attributes, weighted
 
 NAMES = ("helpfulness", "verbosity")
 IN_WORDS: AttributesJudge = changed(ATTRIBUTES, read="words", votes=2, sampling=SAMPLING)

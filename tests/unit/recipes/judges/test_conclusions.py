@@ -30,7 +30,6 @@ from roundelay.orchestrator.canaries import canary_summary
 from roundelay.orchestrator.judge_health import JudgeHealth
 from roundelay.orchestrator.protocols import Phase
 from roundelay.orchestrator.records import CanaryJudgment, Judgment, PairingOutcome, Shard
-from roundelay.recipes.judges.conclusions import conclusions
 
 # Two honest members of 0 to 5 and 1 to 10, which votes twice, and one that lies on a scale of its own.
 LIAR = changed(BY_FUNCTION, function="support.rewards:characters")
@@ -82,14 +81,14 @@ def rows_of(phase: Phase, judgments: list[Judgment]) -> np.ndarray:
 
 def test_a_panel_says_one_thing_of_each_response_to_each_prompt() -> None:
     """By majority the shares of the others that it beats: p's 1, ½, 0; q's 1, and ¼ twice (even with each other)."""
-    said = conclusions(SAID, judge=MAJORITY)
+    said = MAJORITY.conclude(SAID)
     assert scores(said) == SHARES and len(said) == 6
 
 
 @pytest.mark.parametrize("judge", [EXPECTED, ADDITIVE, PAIRWISE, BY_FUNCTION])
 def test_a_judge_that_is_one_says_what_it_said(judge: Any) -> None:
     judgments = [*SAID, judgment(0, None, status="unparsable"), comparison(1, 0.3)]
-    assert conclusions(judgments, judge=judge) == judgments
+    assert judge.conclude(judgments) == judgments
 
 
 def test_rip_goes_by_the_panels_scores_and_not_by_a_mean_over_scales() -> None:
@@ -135,7 +134,7 @@ def test_of_two_voters_a_filter_takes_the_scores_of_the_one_that_the_pair_goes_b
     ]
     for row in rows_of(phase, voted):
         assert (row["score"], row["rejected_score"], row["margin"], row["label_probability"]) == (3.0, 1.0, 2.0, 0.0)
-    assert scores(conclusions(voted, judge=BY_CREAM))[("p", 2)] == 1.0
+    assert scores(BY_CREAM.conclude(voted))[("p", 2)] == 1.0
 
 
 # ------------------------------------------------------------------------------------------------------------- canaries

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from support.configs import CHECKLIST, CRITIQUE, RATING, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.judge_config import ChecklistJudge, CritiqueJudge, RatingJudge
 from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
-from roundelay.recipes.judges.checklist import judge_checklist, read_checklist
-from roundelay.recipes.judges.critique import critique_words, critiqued_messages, judge_critique
-from roundelay.recipes.judges.rating import FORM, judge_rating
+from roundelay.recipes.judges.checklist import ChecklistJudge, judge_checklist, read_checklist
+from roundelay.recipes.judges.critique import CritiqueJudge, critique_words, critiqued_messages, judge_critique
+from roundelay.recipes.judges.rating import FORM, RatingJudge, judge_rating
 from roundelay.recipes.judges.score_line import read_score, score_line
 
 ONE_TO_TEN = score_line(1, 10)

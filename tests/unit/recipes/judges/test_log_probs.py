@@ -13,7 +13,7 @@ from support.configs import BY_CREAM, CONTRAST, IMPLICIT, RATIO, base, changed
 
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.judge_config import DensityRatioJudge, ImplicitRewardJudge, JudgeConfig, models_of
+from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.orchestrator.records import (
     Generation,
     GenerationRequest,
@@ -24,8 +24,8 @@ from roundelay.orchestrator.records import (
     Shard,
     TokenSequence,
 )
-from roundelay.recipes.judges.density_ratio import instructed, judge_density_ratio
-from roundelay.recipes.judges.implicit_reward import judge_implicit_reward
+from roundelay.recipes.judges.density_ratio import DensityRatioJudge, instructed, judge_density_ratio
+from roundelay.recipes.judges.implicit_reward import ImplicitRewardJudge, judge_implicit_reward
 from roundelay.recipes.judges.log_probs import Logps, with_own_logps
 
 PROMPTS = tuple(Prompt(id=name, messages=(Message(role="user", content=f"Tell me of {name}."),)) for name in "pq")
@@ -170,7 +170,7 @@ def test_a_log_prob_that_is_not_finite_stops_the_run_and_names_model_and_respons
     assert "initial" in caught.value.what and "'q', sample 0" in caught.value.what and caught.value.remedy
 
 
-def bound(judge: JudgeConfig, scorers: Any, **changes: Any) -> list[Judgment]:
+def bound(judge: JudgePart, scorers: Any, **changes: Any) -> list[Judgment]:
     """As a run's phase judges."""
     phase = build_phase(changed(base(), judge=judge, **changes), scorers)
     assert phase.judge is not None
@@ -267,7 +267,7 @@ def test_the_models_that_are_held_are_those_that_are_asked(
 ) -> None:
     """No model is loaded for nothing, and none is missing."""
     for has_own, expected in ((True, own), (False, computed)):
-        assert models_of(judge, own_logps=has_own) == expected
+        assert judge.models(own_logps=has_own) == expected
         models = Models()
         logps = models.logps if "policy" in expected else with_own_logps(ROLLOUTS, models.logps)
         run = judge_implicit_reward if isinstance(judge, ImplicitRewardJudge) else judge_density_ratio

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from support.configs import PAIRWISE, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.judge_config import PairwiseJudge, VerdictFormat
 from roundelay.orchestrator.metrics import JudgeHealth
 from roundelay.orchestrator.records import GenerationRequest, Judgment, Rollout
-from roundelay.recipes.judges.pairwise import judge_pairwise, read_verdict
+from roundelay.recipes.judges.pairwise import PairwiseJudge, VerdictFormat, judge_pairwise, read_verdict
 
 FORMATS: tuple[VerdictFormat, ...] = get_args(VerdictFormat)
 # What a judge says for: the first is better, the second is.

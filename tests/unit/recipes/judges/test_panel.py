@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.judge_config import Aggregate
 from roundelay.orchestrator.protocols import Generate
 from roundelay.orchestrator.records import Judgment, Rollout, Shard
-from roundelay.recipes.judges.panel import judge_panel, panel_judgments
+from roundelay.recipes.judges.panel import Aggregate, judge_panel, panel_judgments
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 
 

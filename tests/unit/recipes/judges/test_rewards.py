@@ -24,8 +24,9 @@ from roundelay.orchestrator.records import (
     TokenSequence,
 )
 from roundelay.orchestrator.user_functions import load_function
+from roundelay.recipes.judges.attribute_model import judge_attribute_model
 from roundelay.recipes.judges.function import judge_function
-from roundelay.recipes.judges.reward_model import judge_attribute_model, judge_reward_model
+from roundelay.recipes.judges.reward_model import judge_reward_model
 
 PROMPTS = tuple(Prompt(id=name, messages=(Message(role="user", content=f"Tell me of {name}."),)) for name in "pq")
 SHARD = Shard(round=1, index=0, prompts=PROMPTS, split="train")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.judge_config import ValidatorJudge
 from roundelay.orchestrator.records import (
     FinishReason,
     Generation,
@@ -21,7 +20,7 @@ from roundelay.orchestrator.records import (
     Rollout,
     Shard,
 )
-from roundelay.recipes.judges.validator import judge_validator
+from roundelay.recipes.judges.validator import ValidatorJudge, judge_validator
 from roundelay.recipes.pairing.agreement import pair_agreement
 
 CASE = re.compile(

@@ -13,10 +13,9 @@ from support.judging import Judge, rollout, shard
 from support.judging import prompt as prompt_of
 from support.scripted_rollouts import ScriptedRollouts, said
 
-from roundelay.orchestrator.judge_config import ExpectedScoreJudge
 from roundelay.orchestrator.records import JudgingForm, PreferencePair, Prompt, PromptCandidate, Truth
 from roundelay.recipes.judges.additive import judge_additive
-from roundelay.recipes.judges.expected_score import judge_expected_score
+from roundelay.recipes.judges.expected_score import ExpectedScoreJudge, judge_expected_score
 from roundelay.recipes.judges.pairwise import judge_pairwise
 from roundelay.recipes.judges.verdicts import scored
 from roundelay.recipes.prompts.judgments import (

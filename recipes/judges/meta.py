@@ -4,14 +4,30 @@ The prompts are judging prompts and the responses to them judgments. Every two j
 pairing sees what the comparisons come to (`judgments_by_strength`), the ledger keeps the comparisons themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import permutations
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
-from ...orchestrator.judge_config import MetaJudge
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate, Judge
+from ...orchestrator.records import (
+    Generation,
+    GenerationRequest,
+    JudgingForm,
+    Judgment,
+    Message,
+    Prompt,
+    Rollout,
+    Shard,
+)
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
 from ..evaluation.ranking import bradley_terry
 from ..generation.judgments import VERDICTS
@@ -21,8 +37,53 @@ from .last_line import with_last_line
 from .pairwise import read_verdict
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import read_score
+from .single_tokens import check_last_line
 from .thought import words_of
-from .verdicts import SCORE_DECIMALS, compared, scored, summed_up
+from .verdicts import SCORE_DECIMALS, by_prompt, compared, scored, summed_up
+
+
+@part("judge")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MetaJudge(JudgePart):
+    """The policy as judge of judgments: of every two to a judging prompt it says, in words and in both orders, which is
+    the better one (Meta-Rewarding, arXiv 2407.19594)."""
+
+    kind: Literal["meta"]
+    sampling: SamplingConfig
+    constrain_last_line: bool  # decode the letter after "[[" among A, B and C only
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    of_responses: ClassVar[bool] = False
+    of_form: ClassVar[JudgingForm | None] = "additive"
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        """The verdict's letters are single tokens where they are decoded."""
+        if self.constrain_last_line:
+            check_last_line(at, encoder, VERDICT.opening, VERDICT.choices)
+
+    def samplings(self) -> Mapping[str, SamplingConfig]:
+        return {"sampling": self.sampling}
+
+    def constrained(self) -> bool:
+        return self.constrain_last_line
+
+    def judgments_of(self, responses: Count) -> Count:
+        """Every two that can be read in both orders; what cannot be read is said once."""
+        number = responses.number
+        return Count(number=max(number, number * (number - 1)), bound=AT_MOST)
+
+    def conclude(self, judgments: Sequence[Judgment]) -> list[Judgment]:
+        """One a judgment that was compared, with its strength."""
+        return [said for of_prompt in by_prompt(judgments) for said in judgments_by_strength(of_prompt)]
+
+    def sentence(self) -> str:
+        return (
+            "The policy, in words, on which of two judgments is better, every two both ways round: how strong each is "
+            "by what it won."
+        )
+
+    def build(self, context: JudgeContext) -> Judge:
+        return partial(judge_meta, config=self, seed_parts=context.seed_parts)
+
 
 _TASK = (
     "Two judges, A and B, were given the same task: to judge a response by a rubric and to give it a score. The task, "
