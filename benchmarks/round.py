@@ -30,7 +30,6 @@ from roundelay.launch.composition import KEEP_MEMORY
 from roundelay.launch.config_loading import parse_config
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.generation_config import sampling_of
 from roundelay.orchestrator.learning import update_start
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import policy_of
@@ -65,7 +64,7 @@ def _raw_vllm(config: Config, ledger: Ledger) -> dict[str, float]:
 
     from roundelay.workers.encoding import ChatEncoder
 
-    sampling, model = sampling_of(config.generation), config.model
+    sampling, model = config.generation.sampled_with(), config.model
     engine = LLM(
         model=_policy(ledger).path, dtype=model.dtype, max_model_len=model.max_model_len, enforce_eager=True,
         enable_chunked_prefill=False, max_num_batched_tokens=max(4096, model.max_model_len),

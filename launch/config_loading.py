@@ -22,7 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 from ..orchestrator.config import PHASE_GROUPS, Config
 from ..orchestrator.config_checks import check_combinations
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.judge import AnyJudge, JudgePart
+from ..orchestrator.parts.registry import kinds
 from ..orchestrator.user_functions import MODULE_NAME, load_module
 from ..recipes import shipped  # noqa: F401 - registers the parts that a configuration may name
 from .config_groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
@@ -162,13 +164,15 @@ def _without_sampling_of_given(values: dict[str, Any], overrides: Sequence[str])
         ConfigError: the user says it all the same.
     """
     generation = values["generation"]
-    if not isinstance(generation, Mapping) or generation.get("kind") != "given":
+    kind = str(generation.get("kind")) if isinstance(generation, Mapping) else ""
+    part: type[GenerationPart] | None = kinds("generation").get(kind)
+    if part is None or part.samples:
         return values
     for override in overrides:
         group, _, field = override.partition("=")[0].lstrip("+").partition(".")
         if group == "generation" and field.partition(".")[0] in OF_SAMPLES:
             raise ConfigError(
-                f"{override} would do nothing: generation.kind=given takes its responses from prompts.seed",
+                f"{override} would do nothing: generation.kind={kind} takes its responses from prompts.seed",
                 "leave it out, or choose generation=plain",
             )
     return {**values, "generation": {key: value for key, value in generation.items() if key not in OF_SAMPLES}}

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import RunError
-from ..orchestrator.generation_config import sampling_of
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -62,7 +61,7 @@ def _judging(sources: PromptSources, *, settings: JudgePrompts, config: Config) 
             assert sources.judge is not None
             groups = (scored_responses(*judged, judge=sources.judge) for judged in sources.judged_responses)
     # A score is part of its prompt's length already: only the end of turn comes after it.
-    answer = 1 if settings.of == "scored" else sampling_of(config.generation).max_tokens
+    answer = 1 if settings.of == "scored" else config.generation.sampled_with().max_tokens
     return JudgingMaker(
         groups=groups,
         judged=sources.judged,

@@ -8,41 +8,15 @@ import numpy as np
 
 from ..orchestrator.config import Config
 from ..orchestrator.filtering import Filter
-from ..orchestrator.generation_config import (
-    AlteredInstructionGeneration,
-    ContrastGeneration,
-    GivenAndSampledGeneration,
-    GivenGeneration,
-    JudgmentsGeneration,
-    LadderGeneration,
-    MixtureGeneration,
-    PlainGeneration,
-    ReviseGeneration,
-    SystemMessagesGeneration,
-    is_again,
-    is_sampled_by_policy,
-    samplers_of,
-    samples_of,
-)
 from ..orchestrator.objective_config import ObjectiveConfig, PolicyGradientObjective
 from ..orchestrator.parts.conditioning import ConditioningContext
 from ..orchestrator.parts.judge import JudgePart
 from ..orchestrator.parts.pairing import Pair, PairingContext
 from ..orchestrator.protocols import Generate, Phase, Scorers
 from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
-from ..orchestrator.sampling_config import POLICY
 from ..orchestrator.seeds import derive_seed
 from ..recipes.filters.measured import measure
-from ..recipes.generation.altered_instruction import sample_altered_instruction
-from ..recipes.generation.contrast import sample_contrast
-from ..recipes.generation.given import sample_given
-from ..recipes.generation.given_and_sampled import sample_beside_given
-from ..recipes.generation.judgments import sample_judgments
-from ..recipes.generation.ladder import sample_ladder
-from ..recipes.generation.mixture import sample_mixture, sample_proposals
 from ..recipes.generation.plain import sample_plain
-from ..recipes.generation.revise import sample_revise
-from ..recipes.generation.system_messages import sample_system_messages
 from ..recipes.judges.canaries import judge_canaries
 from ..recipes.pairing.candidates import dropped, remark_of
 from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions
@@ -55,11 +29,11 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     canary_judge = build_canary_judge(config, scorers)
     return Phase(
         make_prompts=prompt_maker(config),
-        samplers=samplers_of(config.generation),
-        gathers=isinstance(config.generation, MixtureGeneration),
-        again=is_again(config.generation),
-        sample=partial(_sample, config=config),
-        judge=build_judge(config.judge, config, scorers, "judge", own_logps=is_sampled_by_policy(config.generation)),
+        samplers=config.generation.sampled_by(),
+        gathers=config.generation.gathers,
+        again=config.generation.is_again(),
+        sample=config.generation.build(config.run.seed),
+        judge=build_judge(config.judge, config, scorers, "judge", own_logps=config.generation.sampled_by_policy()),
         reading=config.judge.reading(),
         pair=partial(_pair, config=config, rule=cache(partial(_pairing_rule, config=config))),
         condition=None if config.conditioning.says_nothing else partial(_condition, config=config),
@@ -74,56 +48,6 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         rejudge_pairs=build_moving_judge(config.judge, config, scorers, "judge"),
         opinions=build_opinions(config, scorers),
     )
-
-
-async def _sample(
-    shard: Shard,
-    policy_version: int,
-    generate: Generate,
-    sampler: str,
-    others: Sequence[Rollout],
-    *,
-    config: Config,
-) -> list[Rollout]:
-    seed_parts = (config.run.seed, shard.split, shard.round)
-    match config.generation:
-        case GivenGeneration():
-            return await sample_given(shard, policy_version, generate)
-        case PlainGeneration() as plain:
-            return await sample_plain(
-                shard,
-                policy_version,
-                generate,
-                sampling=plain.sampling,
-                samples=samples_of(plain, sampler),
-                seed_parts=seed_parts,
-                sampler=sampler,
-                condition=plain.condition,
-            )
-        case GivenAndSampledGeneration(sampling=sampling):
-            return await sample_beside_given(shard, policy_version, generate, sampling=sampling, seed_parts=seed_parts)
-        case ContrastGeneration() as contrast:
-            return await sample_contrast(shard, policy_version, generate, config=contrast, seed_parts=seed_parts)
-        case LadderGeneration() as ladder:
-            return await sample_ladder(shard, policy_version, generate, config=ladder, seed_parts=seed_parts)
-        case SystemMessagesGeneration() as messages:
-            return await sample_system_messages(shard, policy_version, generate, config=messages, seed_parts=seed_parts)
-        case MixtureGeneration() as mixture if sampler != POLICY:
-            return await sample_proposals(
-                shard, policy_version, generate, config=mixture, seed_parts=seed_parts, sampler=sampler
-            )
-        case MixtureGeneration() as mixture:
-            return await sample_mixture(
-                shard, policy_version, generate, config=mixture, seed_parts=seed_parts, others=others
-            )
-        case ReviseGeneration() as revise:
-            return await sample_revise(shard, policy_version, generate, config=revise, seed_parts=seed_parts)
-        case AlteredInstructionGeneration() as altered:
-            return await sample_altered_instruction(
-                shard, policy_version, generate, config=altered, seed_parts=seed_parts
-            )
-        case JudgmentsGeneration() as judgments:
-            return await sample_judgments(shard, policy_version, generate, config=judgments, seed_parts=seed_parts)
 
 
 async def _sample_heldout(shard: Shard, policy_version: int, generate: Generate, *, config: Config) -> list[Rollout]:
@@ -176,12 +100,11 @@ def _pair(
 
 
 def _pairing_rule(split: Literal["train", "heldout"], round: int, *, config: Config) -> Pair:
-    generation = config.generation
     context = PairingContext(
         run_seed=config.run.seed,
         split=split,
         round=round,
-        drop_truncated=not isinstance(generation, GivenGeneration) and generation.truncated == "drop",
+        drop_truncated=config.generation.drops_truncated(),
         drop_empty=not _rewards_empty(config.objective),
         max_tokens=config.model.max_model_len,
     )

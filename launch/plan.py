@@ -9,12 +9,12 @@ from rich.table import Table
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
-from ..orchestrator.generation_config import GenerationConfig, GivenGeneration, samplers_of
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.parts.filter import FilterPart
+from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.sampling_config import POLICY
-from .plan_counts import judgments_of_round, texts_of_prompt
+from .plan_counts import judgments_of_round
 from .reports import plain
 
 
@@ -30,18 +30,18 @@ def print_plan(console: Console, config: Config) -> None:
     console.print(plain(f"actors: {actors}; Ray: {config.cluster.address or 'started on this machine'}"))
 
 
-def _sampled(generation: GenerationConfig, prompts: int) -> str:
+def _sampled(generation: GenerationPart, prompts: int) -> str:
     """How many texts there are, and how they come about."""
-    if isinstance(generation, GivenGeneration):
+    if not generation.samples:
         return f"nothing: the responses that {prompts} prompts come with"
-    texts = texts_of_prompt(generation)
-    how, tokens = f"{generation.kind}{_by(generation)}", f"up to {generation.sampling.max_tokens} tokens each"
+    texts = generation.texts()
+    how, tokens = f"{generation.kind}{_by(generation)}", f"up to {generation.sampled_with().max_tokens} tokens each"
     return f"{prompts} prompts × {texts} = {prompts * texts.number} rollouts ({how}), {tokens}"
 
 
-def _by(generation: GenerationConfig) -> str:
+def _by(generation: GenerationPart) -> str:
     """Who samples, where that is not the policy alone."""
-    samplers = samplers_of(generation)
+    samplers = generation.sampled_by()
     return "" if samplers == (POLICY,) else f" by {', '.join(samplers)}"
 
 

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.generation_config import (
-    GivenAndSampledGeneration,
-    GivenGeneration,
-    JudgmentsGeneration,
-    ReviseGeneration,
-)
 from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.objective_config import FunctionObjective
+from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.registry import Place
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
 from ..orchestrator.user_functions import check_arguments, load_function
 from ..recipes.generation.asked import asked_ways
-from ..recipes.generation.conversations import answered
-from ..recipes.generation.judgments import VERDICTS
-from ..recipes.generation.revise import REVIEW_REQUEST
 from ..recipes.prompts.asking import is_single
 from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
 from .model_checks import check_divisible, check_loads
@@ -104,8 +96,8 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         if isinstance(objective := phase.objective, FunctionObjective):
             function = load_function(objective.function, "objective.function")
             check_arguments(function, f"objective.function={objective.function}", 1, tuple(objective.parameters))
-        if isinstance(phase.generation, JudgmentsGeneration) and isinstance(phase.new_prompts, JudgePrompts):
-            _check_verdict(phase.new_prompts.form, encoder)
+        if isinstance(phase.new_prompts, JudgePrompts):
+            _check_verdict(phase.new_prompts.form, phase.generation, encoder)
     if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):
         try:
             encoder.choice_ids(COMPARISON_PREFIX, SAME_OR_MORE)
@@ -136,11 +128,13 @@ def _check_seeds(config: Config, train: PromptStore) -> None:
         )
 
 
-def _check_verdict(form: JudgingForm, encoder: "ChatEncoder") -> None:
+def _check_verdict(form: JudgingForm, generation: GenerationPart, encoder: "ChatEncoder") -> None:
+    if (decoded := generation.decoded().get(form)) is None:
+        return
     try:
-        encoder.choice_ids(VERDICTS[form].opening, VERDICTS[form].choices)
+        encoder.choice_ids(*decoded)
     except ConfigError as error:
-        raise ConfigError(f"generation.kind=judgments: {error.what}", "choose generation=plain") from error
+        raise ConfigError(f"generation.kind={generation.kind}: {error.what}", "choose generation=plain") from error
 
 
 @contextmanager
@@ -155,7 +149,7 @@ def _of_prompt(prompt: Prompt, field: str) -> Iterator[None]:
 
 def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEncoder") -> None:
     generation, limit = config.generation, config.model.max_model_len
-    if isinstance(generation, GivenGeneration | GivenAndSampledGeneration):
+    if generation.takes_given:
         longest = max((len(encoder.encode_response(text)) for text in prompt.responses), default=0)
         if (tokens := len(encoder.encode(prompt.messages)) + longest) > limit:
             raise ConfigError(
@@ -163,15 +157,15 @@ def _check_length(prompt: Prompt, field: str, config: Config, encoder: "ChatEnco
                 f"model.max_model_len={limit}",
                 "shorten or drop it, or raise model.max_model_len",
             )
-    if isinstance(generation, GivenGeneration):
+    if not generation.samples:
         return
     evaluation = config.evaluation
     condition = evaluation.condition if field == "prompts.heldout" else None
     asked = asked_ways(prompt, generation, (config.judge, evaluation.judge), condition)
     tokens = max(len(encoder.encode(messages, prefix)) for messages, prefix in asked)
-    if isinstance(generation, ReviseGeneration):  # how long these get is not known yet
-        encoder.encode(answered(prompt.messages, "An answer.", REVIEW_REQUEST))
-    name, budget = "generation.sampling.max_tokens", generation.sampling.max_tokens
+    for messages, prefix in generation.later_ways(prompt.messages):
+        encoder.encode(messages, prefix)
+    name, budget = "generation.sampling.max_tokens", generation.sampled_with().max_tokens
     if field == "prompts.heldout" and evaluation.sampling.max_tokens > budget:
         name, budget = "evaluation.sampling.max_tokens", evaluation.sampling.max_tokens
     if tokens + budget > limit:

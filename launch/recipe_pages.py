@@ -19,7 +19,7 @@ from .config_loading import compose_dict, config_values, flatten, parse_config, 
 from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
-from .words import sampled, taught, written
+from .words import taught, written
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
@@ -143,7 +143,7 @@ def _stages(config: Config) -> list[tuple[str, str]]:
     keeps = trains_reward_model(config.objective) or isinstance(config.objective, NoObjective)
     return [
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
-        ("sample", sampled(config.generation)),
+        ("sample", config.generation.sentence()),
         ("judge", config.judge.sentence()),
         ("pair", config.pairing.sentence()),
         *([("filter", config.filter.sentence())] if not config.filter.keeps_all else []),

@@ -5,21 +5,7 @@ A kind without a sentence is an error of types (`assert_never`), not a gap in wh
 
 from typing import assert_never
 
-from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import LearnerConfig
-from ..orchestrator.generation_config import (
-    AlteredInstructionGeneration,
-    ContrastGeneration,
-    GenerationConfig,
-    GivenAndSampledGeneration,
-    GivenGeneration,
-    JudgmentsGeneration,
-    LadderGeneration,
-    MixtureGeneration,
-    PlainGeneration,
-    ReviseGeneration,
-    SystemMessagesGeneration,
-)
 from ..orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -30,8 +16,7 @@ from ..orchestrator.new_prompts_config import (
     SkillMixPrompts,
 )
 from ..orchestrator.parts.pairing import PairingPart
-from ..orchestrator.sampling_config import POLICY, is_model_path
-from ..orchestrator.wording import counted, listed
+from ..orchestrator.wording import counted
 
 
 def written(made: NewPromptsConfig) -> str:
@@ -60,47 +45,6 @@ def written(made: NewPromptsConfig) -> str:
             assert_never(made)
     many = "All are" if made.per_round is None else f"{made.per_round} of them are"
     return f"{many} written by the policy, which {how}; {made.sampling.words()}."
-
-
-def sampled(generation: GenerationConfig) -> str:
-    """What is sampled, and how."""
-    match generation:
-        case GivenGeneration():
-            return "Nothing: the responses that the prompts come with, best first."
-        case PlainGeneration(samples_per_prompt=samples, samplers=samplers, again=again, condition=condition):
-            before, under = " of the round before" if again else "", asked_under(condition)
-            what = f"{counted(samples, 'response')} to each prompt{before}{_from(samplers)}{under}"
-        case GivenAndSampledGeneration():
-            what = "A response to each prompt of prompts.seed, beside the best one that it comes with"
-        case ContrastGeneration(placement=placement, affixes=affixes):
-            where = "opens the assistant's turn" if placement == "in_turn" else "stands in the system message"
-            what = (
-                "Two responses to each prompt: one under a positive and one under a negative description of the answer "
-                f"({counted(len(affixes), 'pair')}, one drawn by seed), which {where}"
-            )
-        case LadderGeneration(levels=levels):
-            what = f"{counted(len(levels), 'response')} to each prompt, each under a description of another quality"
-        case SystemMessagesGeneration(system_messages=messages):
-            what = (
-                f"Two responses to each prompt, each under another of {counted(len(messages), 'system message')} drawn "
-                "by seed; both are trained under the first"
-            )
-        case MixtureGeneration(proposals=proposals, trained_under=under, samplers=samplers):
-            where = "the plain prompt" if under == "prompt" else "the prompt that shows the proposals"
-            what = (
-                f"{counted(proposals, 'proposal')} to each prompt{_from(samplers)}, and a response that the policy "
-                f"makes of them, trained under {where}"
-            )
-        case ReviseGeneration(revisions=revisions):
-            what = f"A response to each prompt, reviewed and revised by the policy up to {counted(revisions, 'time')}"
-        case AlteredInstructionGeneration():
-            what = "A response to each prompt, and one to another instruction that the policy makes of it"
-        case JudgmentsGeneration(samples_per_prompt=samples):
-            what = f"{counted(samples, 'judgment')} to each prompt, with a verdict decoded among its forms"
-        case _:
-            assert_never(generation)
-    cut = " Responses that are cut there stay out." if generation.truncated == "drop" else ""
-    return f"{what}; {generation.sampling.words()}.{cut}"
 
 
 def taught(learner: LearnerConfig, pairing: PairingPart) -> str:
@@ -139,17 +83,3 @@ def _published(learner: LearnerConfig) -> str:
     if learner.average_rounds is not None:
         return f" What is published is the mean of {learner.average_rounds} rounds' policies."
     return ""
-
-
-def _from(samplers: tuple[str, ...]) -> str:
-    """Who samples, where that is not the policy alone."""
-    if samplers == (POLICY,):
-        return ""
-    return f" from {listed(map(_sampler, samplers))}{' each' * (len(samplers) > 1)}"
-
-
-def _sampler(name: str) -> str:
-    return f"the model {name}" if is_model_path(name) else {
-        "policy": "the policy", "initial": "the initial policy", "previous": "the policy before the latest",
-        "latest": "the latest policy",
-    }.get(name, f"the policy of {name.replace('-', ' ')}")  # fmt: skip

@@ -3,7 +3,6 @@
 from typing import Any
 
 from .config import Config
-from .generation_config import samplers_of
 from .judge_alarms import judge_alarms
 from .ledger import Ledger, round_name
 from .metrics_rows import rows_hash
@@ -67,7 +66,7 @@ def policies_needed(config: Config, ledger: Ledger, finished: int) -> set[int]:
     rounds: set[int] = set()
     averaged: set[int] = set()
     for phase in (config, *(config.in_phase(name) for name in config.phases)):
-        samplers, goes_back = samplers_of(phase.generation), phase.learner.start == "before_previous"
+        samplers, goes_back = phase.generation.sampled_by(), phase.learner.start == "before_previous"
         rounds |= {finished - 1} if "previous" in samplers or goes_back else set()
         if goes_back and "previous" in phase.held_models and finished:
             start = policy_of(ledger, finished - 1)

@@ -3,7 +3,6 @@
 from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
-from .generation_config import MixtureGeneration, PlainGeneration, SystemMessagesGeneration
 from .objective_config import PolicyGradientObjective, SftObjective
 from .parts.registry import Place
 
@@ -15,8 +14,8 @@ def check_conditioning(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     generation, objective, kind = config.generation, config.objective, config.conditioning.kind
-    if isinstance(generation, PlainGeneration) and generation.condition is not None:
-        check_condition("generation.condition", generation.condition)
+    if (condition := generation.asked_under()) is not None:
+        check_condition("generation.condition", condition)
         if isinstance(objective, PolicyGradientObjective):
             raise ConfigError(
                 f"objective.kind={objective.kind} with generation.condition: responses to another prompt than the one "
@@ -31,8 +30,7 @@ def check_conditioning(config: Config) -> None:
             f"conditioning.kind={kind} is for likelihood, and objective.kind={objective.kind} learns nothing of it",
             "set objective=sft, or conditioning=none",
         )
-    aggregated = isinstance(generation, MixtureGeneration) and generation.trained_under == "aggregation"
-    if isinstance(generation, SystemMessagesGeneration) or aggregated:
+    if generation.rewrites_prompts():
         raise ConfigError(
             f"conditioning.kind={kind} with generation.kind={generation.kind}: its responses are learnt under a prompt "
             "that generation makes, and conditioning would write over it",

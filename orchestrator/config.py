@@ -27,11 +27,11 @@ from .config_types import (
     Text,
 )
 from .errors import ConfigError
-from .generation_config import GenerationConfig, GivenAndSampledGeneration, GivenGeneration, is_sampled_by_policy
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .objective_config import ObjectiveConfig
 from .parts.conditioning import AnyConditioning
 from .parts.filter import AnyFilter
+from .parts.generation import AnyGeneration
 from .parts.judge import AnyJudge, JudgePart, judges_in
 from .parts.pairing import AnyPairing
 from .parts.registry import kinds
@@ -156,7 +156,7 @@ class PhaseConfig:
     rounds: PositiveInt | None  # null: all that are left, for the last phase
     prompts_per_round: PositiveInt | None  # null: run.prompts_per_round
     new_prompts: NewPromptsConfig
-    generation: GenerationConfig
+    generation: AnyGeneration
     judge: AnyJudge
     pairing: AnyPairing
     filter: AnyFilter
@@ -270,7 +270,7 @@ class Config:
     prompts: PromptsConfig
     model: ModelConfig
     new_prompts: NewPromptsConfig
-    generation: GenerationConfig
+    generation: AnyGeneration
     judge: AnyJudge
     pairing: AnyPairing
     filter: AnyFilter
@@ -333,7 +333,7 @@ class Config:
         to judge them."""
         if isinstance(self.new_prompts, JudgePrompts):
             return "seed" if self.new_prompts.of == "given" else "train"
-        return "seed" if isinstance(self.generation, GivenGeneration | GivenAndSampledGeneration) else "train"
+        return "seed" if self.generation.takes_given else "train"
 
     @property
     def prompt_sets(self) -> set[Literal["train", "seed"]]:
@@ -360,7 +360,7 @@ class Config:
     @property
     def judge_models(self) -> tuple[str, ...]:
         """The models beside the policy that the judge asks, by name."""
-        return self.judge.models(own_logps=is_sampled_by_policy(self.generation))
+        return self.judge.models(own_logps=self.generation.sampled_by_policy())
 
     @property
     def held_models(self) -> tuple[str, ...]:

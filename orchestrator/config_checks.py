@@ -11,7 +11,6 @@ from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
 from .generation_checks import check_generation, check_reference
-from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, samplers_of
 from .heldout_checks import check_heldout, is_soft_sppo
 from .heldout_split import check_split
 from .imitation_checks import check_agreement, check_imitation
@@ -32,17 +31,6 @@ from .parts.judge import JudgePart, judges_in
 from .parts.pairing import PairingPart
 from .parts.registry import Place
 from .update_checks import check_phases, check_update
-
-# The pairing rules for responses that are labelled by construction.
-PAIRED_BY = {
-    "contrast": "contrast",
-    "ladder": "ranked",
-    "system_messages": "contrast",
-    "mixture": "demonstrations",
-    "revise": "contrast",
-    "given_and_sampled": "contrast",
-    "altered_instruction": "contrast",
-}
 
 TRAINERS = ("reward_model", "attribute_regression")  # the kinds of objective that train what judges ask
 
@@ -81,10 +69,10 @@ def check_combinations(config: Config) -> None:
 def _check_phase(config: Config) -> None:
     check_judge_training(config)
     if not isinstance(config.new_prompts, NoNewPrompts | JudgePrompts):
-        if isinstance(config.generation, GivenGeneration):
+        if not config.generation.samples:
             raise ConfigError(
-                f"new_prompts.kind={config.new_prompts.kind} with generation.kind=given: new prompts come without "
-                "responses",
+                f"new_prompts.kind={config.new_prompts.kind} with generation.kind="
+                f"{config.generation.kind}: new prompts come without responses",
                 "set new_prompts=none, or sample responses with generation=plain",
             )
         check_new_prompts(config.new_prompts, config.run.prompts_per_round)
@@ -106,8 +94,8 @@ def _check_phase(config: Config) -> None:
 
 
 def _check_generation(config: Config) -> None:
-    if not isinstance(config.generation, GivenGeneration):
-        check_budget("generation.sampling.max_tokens", config.generation.sampling.max_tokens, config)
+    if config.generation.samples:
+        check_budget("generation.sampling.max_tokens", config.generation.sampled_with().max_tokens, config)
 
 
 def _check_order(config: Config) -> None:
@@ -183,23 +171,23 @@ def _by_reward_models(field: str, judge: JudgePart) -> list[tuple[str, JudgePart
 def _check_scored(config: Config) -> None:
     generation, judge, pairing = config.generation, config.judge, config.pairing
     needed = pairing.least_responses()
-    if not isinstance(generation, PlainGeneration | JudgmentsGeneration | GivenGeneration):
+    if generation.paired_by is not None:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs scored responses to one prompt, but generation.kind={generation.kind} "
             "says itself what its responses are worth",
-            f"use pairing={PAIRED_BY[generation.kind]}, or generation=plain",
+            f"use pairing={generation.paired_by}, or generation=plain",
         )
-    if isinstance(generation, GivenGeneration):
+    if not generation.samples:
         return _check_gives_scores(pairing, judge)
-    if generation.sampling.temperature == 0 and needed > 1:
+    if generation.sampled_with().temperature == 0 and needed > 1:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs responses that differ, but generation.sampling.temperature=0",
             "set generation.sampling.temperature above 0",
         )
-    if generation.samples_per_prompt * len(samplers_of(generation)) < needed:
+    if generation.responses().number < needed:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs {needed} responses a prompt, but generation.samples_per_prompt="
-            f"{generation.samples_per_prompt}",
+            f"{generation.samples_each()}",
             f"set generation.samples_per_prompt to {needed} or more",
         )
     _check_gives_scores(pairing, judge)
@@ -264,13 +252,13 @@ def _check_scores_of_pairs(config: Config) -> None:
 
 
 def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
-    if isinstance(config.generation, GivenGeneration | JudgmentsGeneration):
+    if not config.generation.keeps_logps:
         raise ConfigError(
             f"objective.kind={objective.kind} learns from the policy's own samples, but generation.kind="
             f"{config.generation.kind}",
             "choose generation=plain",
         )
-    sampling = config.generation.sampling
+    sampling = config.generation.sampled_with()
     if (sampling.temperature, sampling.top_p) != (1.0, 1.0):
         raise ConfigError(
             f"objective.kind={objective.kind} with generation.sampling.temperature={sampling.temperature:g} and "
@@ -283,7 +271,7 @@ def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjecti
             f"{config.pairing.least_responses()}",
             "set pairing.min_responses=2 (or more)",
         )
-    if config.generation.truncated == "drop" and (
+    if config.generation.drops_truncated() and (
         objective.missing_eos_penalty or objective.missing_eos_reward is not None
     ):
         raise ConfigError(

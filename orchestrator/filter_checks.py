@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import GivenGeneration, PlainGeneration
 from .parts.registry import Place
 
 
@@ -48,9 +47,9 @@ def check_filter(config: Config) -> None:
 
 def _check_count(count: int, config: Config) -> None:
     generation, pairing = config.generation, config.pairing
-    if isinstance(generation, GivenGeneration) and pairing.every_given:
+    if not generation.samples and pairing.every_given:
         return  # prompts come with as many responses as they like
-    samples = generation.samples_per_prompt if pairing.every_sampled and isinstance(generation, PlainGeneration) else 1
+    samples = (generation.samples_each() or 1) if pairing.every_sampled else 1
     most = config.run.prompts_per_round * samples
     if count >= most:
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import GivenGeneration
 from .objective_config import AttributeRegressionObjective, SftObjective
 
 
@@ -47,7 +46,7 @@ def check_imitation(config: Config) -> None:
 def _check_regression(config: Config) -> None:
     """What people say is said of given responses, one a prompt."""
     seed = config.prompts.seed
-    if not isinstance(config.generation, GivenGeneration) or not config.pairing.imitates_as_given:
+    if config.generation.samples or not config.pairing.imitates_as_given:
         raise ConfigError(
             f"objective.kind=attribute_regression learns what people say of given responses, but generation.kind="
             f"{config.generation.kind} and pairing.kind={config.pairing.kind}",

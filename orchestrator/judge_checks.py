@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import ContrastGeneration, PlainGeneration
 from .parts.judge import JudgePart, judges_in
 from .parts.registry import Place
 
@@ -40,15 +39,15 @@ def check_compared(config: Config) -> None:
             f"pairing.kind={pairing.kind} needs a probability that one response is better, but judge.kind={judge.kind}",
             "choose judge=ab or judge=pairwise",
         )
-    if not isinstance(generation, PlainGeneration | ContrastGeneration):
+    if not generation.comparable:
         raise ConfigError(
             f"pairing.kind={pairing.kind} compares two responses, but generation.kind={generation.kind} brings others",
             "choose generation=plain or contrast",
         )
-    if isinstance(generation, PlainGeneration) and generation.samples_per_prompt * len(generation.samplers) != 2:
+    if generation.responses().number != 2:
         raise ConfigError(
             f"pairing.kind={pairing.kind} compares two responses, but generation.samples_per_prompt="
-            f"{generation.samples_per_prompt}",
+            f"{generation.samples_each()}",
             "set generation.samples_per_prompt=2, or 1 of two samplers",
         )
     for field, one in judges_in(config.judge).items():

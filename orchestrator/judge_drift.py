@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .config import Config
-from .generation_config import samplers_of
 from .judge_health import verdict
 from .protocols import Judge, Reading
 from .records import Judgment, Rollout, Shard
@@ -58,7 +57,7 @@ async def measure_labels_drift(
     if phase.rejudge_pairs is None or shards.round == 0 or judge == config.evaluation.judge or judge != first.judge:
         return None
     frozen = _Frozen(
-        rollouts=tuple(f"heldout-{rollout_stage(sampler)}" for sampler in samplers_of(first.generation)),
+        rollouts=tuple(f"heldout-{rollout_stage(sampler)}" for sampler in first.generation.sampled_by()),
         judgments="heldout-judgments",
         again="labels-drift-judgments",
         judge=phase.rejudge_pairs,

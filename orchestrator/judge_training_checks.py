@@ -2,12 +2,9 @@
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import GivenGeneration, JudgmentsGeneration, PlainGeneration, is_again, sampling_of
 from .new_prompts_config import JudgePrompts
 from .objective_config import SftObjective
 from .records import SCORING, JudgingForm
-
-DECODED = ("additive", "pandalm", "mt_bench")  # forms whose verdicts generation=judgments decodes
 
 
 def check_judged_pairs(config: Config) -> None:
@@ -58,7 +55,7 @@ def _check_disputed(field: str, name: str | None, before: Config) -> None:
 
 def _check_scored(field: str, name: str | None, before: Config) -> None:
     """Scores that a judge can be taught are the mean of what it would say next."""
-    if not before.judge.expects_scores or isinstance(before.generation, GivenGeneration):
+    if not before.judge.expects_scores or not before.generation.samples:
         raise ConfigError(
             f"{field}=scored takes responses with an expected score, but phase {name} before it has generation.kind="
             f"{before.generation.kind} and judge.kind={before.judge.kind}",
@@ -76,18 +73,20 @@ def check_judge_training(config: Config) -> None:
     judging = isinstance(made, JudgePrompts)
     if isinstance(made, JudgePrompts) and made.of == "scored":
         return _check_distillation(config, made)
-    if judging and (not isinstance(generation, PlainGeneration | JudgmentsGeneration) or is_again(generation)):
+    as_asked = generation.samples and generation.paired_by is None
+    if judging and (not as_asked or generation.is_again()):
         raise ConfigError(
             f"new_prompts.kind=judgments with generation.kind={generation.kind}: what is sampled must be judgments, as "
             "the judging prompt asks for them",
             "set generation=plain (and generation.again=false), or generation=judgments",
         )
-    if isinstance(generation, JudgmentsGeneration) and not (isinstance(made, JudgePrompts) and made.form in DECODED):
+    decoded = generation.decoded()
+    if decoded and not (isinstance(made, JudgePrompts) and made.form in decoded):
         raise ConfigError(
-            f"generation.kind=judgments with new_prompts.kind={made.kind}"
+            f"generation.kind={generation.kind} with new_prompts.kind={made.kind}"
             f"{f', new_prompts.form={made.form}' if isinstance(made, JudgePrompts) else ''}: there is no verdict to "
             "decode as a single token",
-            f"set new_prompts=judgments and new_prompts.form to one of {', '.join(DECODED)}, or generation=plain",
+            f"set new_prompts=judgments and new_prompts.form to one of {', '.join(decoded)}, or generation=plain",
         )
     rubric = isinstance(made, JudgePrompts) and made.form == "additive"
     if isinstance(made, JudgePrompts) and made.of == "disputed" and not rubric:
@@ -124,7 +123,7 @@ def _check_distillation(config: Config, made: JudgePrompts) -> None:
             f"new_prompts.of=scored with new_prompts.form={made.form}: the scores are judge=expected_score's",
             "set new_prompts.form=expected_score",
         )
-    fits = isinstance(generation, GivenGeneration) and not judge.judges
+    fits = not generation.samples and not judge.judges
     if not fits or not pairing.imitates_as_given or not isinstance(config.objective, SftObjective):
         raise ConfigError(
             f"new_prompts.of=scored with generation.kind={generation.kind}, judge.kind={judge.kind}, pairing.kind="
@@ -154,11 +153,11 @@ def _check_verdicts(config: Config, form: JudgingForm | None) -> None:
             f"filter.kind={filter.kind} compares right verdicts, but pairing.kind={pairing.kind} takes others too",
             "set pairing=right or pairing=right_over_wrong",
         )
-    samples = generation.samples_per_prompt if isinstance(generation, PlainGeneration | JudgmentsGeneration) else 0
-    if right and pairing.gives() == "pairs" and (samples < 2 or sampling_of(generation).temperature == 0):
+    samples = generation.samples_each() or 0
+    if right and pairing.gives() == "pairs" and (samples < 2 or generation.sampled_with().temperature == 0):
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs judgments that differ, but generation.samples_per_prompt={samples} "
-            f"and generation.sampling.temperature={sampling_of(generation).temperature:g}",
+            f"and generation.sampling.temperature={generation.sampled_with().temperature:g}",
             "set generation.samples_per_prompt to 2 or more, and generation.sampling.temperature above 0",
         )
 

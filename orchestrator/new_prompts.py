@@ -14,7 +14,6 @@ from typing import Any
 
 from .config import Config
 from .errors import RunError
-from .generation_config import samplers_of
 from .ledger import Ledger, round_name
 from .new_prompts_config import JudgePrompts, NoNewPrompts
 from .prompts import PromptStore
@@ -157,7 +156,7 @@ def _judged_before(
     round = _last_without_judging_prompts(before, config)
     if round is None:
         return
-    stages = [rollout_stage(sampler) for sampler in samplers_of(config.at(round).generation)]
+    stages = [rollout_stage(sampler) for sampler in config.at(round).generation.sampled_by()]
     new = list(kept_prompts(ledger, round_drawn(config, round)))
     for shard in train_shards(round, stores, config, new):
         rollouts = [one for stage in stages for one in ledger.read_shard(stage, shard, Rollout) or ()]

@@ -13,16 +13,6 @@ from .parts.registry import Group
 
 # By "GROUP.KIND". A part that is not listed has version 1, and so has every part of a run that recorded none.
 VERSIONS: Mapping[str, int] = {
-    # 2: one grammar of score lines and verdicts, in which no thought is read (docs/reading-judges.md).
-    **dict.fromkeys(
-        (
-            "generation.revise", "generation.judgments",
-        ),
-        2,
-    ),
-    # 2: a given response ends as the chat template ends a turn.
-    "generation.given": 2,
-    "generation.given_and_sampled": 2,
     # 2: the warm-up counts a step by its end, so that no step has rate 0.
     "learner.warmup": 2,
 }  # fmt: skip

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .parts.judge import JudgePart
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
+# One sampler's responses. The policy's come last, and are given the other samplers'.
+Sample: TypeAlias = Callable[[Shard, int, Generate, str, Sequence[Rollout]], Awaitable[list[Rollout]]]
 Judge: TypeAlias = Callable[[Shard, Sequence[Rollout], Generate], Coroutine[Any, Any, list[Judgment]]]
 # What a judge says, by the judgments that it gave: a panel's votes become the panel's scores.
 Conclude: TypeAlias = Callable[[Sequence[Judgment]], list[Judgment]]
@@ -123,8 +125,7 @@ class Phase:
     make_prompts: Callable[[PromptSources], PromptMaker] | None  # None where all are the training file's
     samplers: tuple[str, ...]
     again: bool  # whether the pairs of the round before take part in pairing
-    # One sampler's responses. The policy's come last, and are given the other samplers'.
-    sample: Callable[[Shard, int, Generate, str, Sequence[Rollout]], Awaitable[list[Rollout]]]
+    sample: Sample
     gathers: bool  # whether the policy takes the other samplers' responses up, and returns them with its own
     judge: Judge | None  # None where pairs are labelled by construction
     reading: Reading  # of its judgments

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from .config import Config
-from .generation_config import samplers_of
 from .ledger import Ledger
 from .policies import initial_policy, policy_of, read_ref, round_policy
 from .records import PolicyRef, Shard
@@ -43,14 +42,14 @@ def source_values(sources: Mapping[str, Any], sampler: str) -> dict[str, Any]:
 
 def sampler_policies(config: Config, ledger: Ledger, round: int) -> dict[str, PolicyRef]:
     """Every sampler of round `round`. `config` is the whole run's."""
-    samplers = samplers_of(config.at(round).generation)
+    samplers = config.at(round).generation.sampled_by()
     return {sampler: sampler_policy(sampler, config, ledger, round) for sampler in samplers}
 
 
 def model_samplers(config: Config) -> list[str]:
     """The directories of models from outside of the run that any phase samples from, each once."""
     phases = [config, *(config.in_phase(name) for name in config.phases)]
-    return list(dict.fromkeys(s for phase in phases for s in samplers_of(phase.generation) if is_model_path(s)))
+    return list(dict.fromkeys(s for phase in phases for s in phase.generation.sampled_by() if is_model_path(s)))
 
 
 async def sample_by_others(shards: RoundShards, *, config: Config, stages: Stages, sync: WeightSync) -> None:

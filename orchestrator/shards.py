@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from .config import Config
-from .generation_config import is_again
 from .prompt_order import round_indices
 from .prompts import PromptStore
 from .records import Prompt, Shard
@@ -59,7 +58,7 @@ class RoundShards:
 
 def round_drawn(config: Config, round: int) -> int:
     """The round whose prompts round `round` has: its own, or where it takes up the one before it, that one's."""
-    return round - is_again(config.at(round).generation)
+    return round - config.at(round).generation.is_again()
 
 
 def train_shards(
@@ -86,7 +85,7 @@ def train_shards(
 def _of_file(round: int, name: str, store: PromptStore, config: Config) -> np.ndarray:
     """What the file of prompt set `name` gives to the round. New prompts leave its order as it is, for later rounds."""
     phases = [config.at(number) for number in range(1, round + 1)]
-    drawing = [one for one in phases if one.prompt_set == name and not is_again(one.generation)]
+    drawing = [one for one in phases if one.prompt_set == name and not one.generation.is_again()]
     sizes = [one.run.prompts_per_round - one.new_prompts_per_round for one in drawing]
     if not sizes[-1]:
         return np.zeros(0, dtype=np.int64)

@@ -3,7 +3,6 @@ run."""
 
 from .config import Config
 from .errors import ConfigError
-from .generation_config import PlainGeneration, is_again, samplers_of
 from .objective_config import NoObjective, PolicyGradientObjective, trains_reward_model
 from .sampling_config import EARLIER_ROUND, POLICY
 
@@ -24,7 +23,7 @@ def check_phases(config: Config) -> None:
         )
     for index, name in enumerate(names or [None]):
         phase = config.in_phase(name)
-        again, goes_back = is_again(phase.generation), phase.learner.start == "before_previous"
+        again, goes_back = phase.generation.is_again(), phase.learner.start == "before_previous"
         guided = phase.pairing.goes_on
         if not (again or goes_back or guided):
             continue
@@ -36,7 +35,7 @@ def check_phases(config: Config) -> None:
                 "set generation.again=true, learner.start=before_previous and pairing=future_guided together",
             )
         before = config.in_phase(names[index - 1]) if name and index else None
-        if before is None or is_again(before.generation) or config.phases[names[index]].rounds != 1:
+        if before is None or before.generation.is_again() or config.phases[names[index]].rounds != 1:
             raise ConfigError(
                 f"{where} takes up the round before it, but is not one round after another phase",
                 "put it after the phase that makes its pairs, with rounds: 1",
@@ -65,7 +64,7 @@ def check_update(config: Config, first_round: int) -> None:
     Raises:
         ConfigError: naming the fields, their values and the remedy.
     """
-    _check_samplers(samplers_of(config.generation), first_round)
+    _check_samplers(config.generation.sampled_by(), first_round)
     _check_pairing(config)
     _check_on_policy(config)
     _check_publishing(config)
@@ -89,7 +88,7 @@ def _check_samplers(samplers: tuple[str, ...], first_round: int) -> None:
 
 def _check_pairing(config: Config) -> None:
     """What a pairing of several samplers' responses needs, and what needs such a pairing."""
-    pairing, samplers = config.pairing, samplers_of(config.generation)
+    pairing, samplers = config.pairing, config.generation.sampled_by()
     listed = f"generation.samplers=[{', '.join(samplers)}]"
     if pairing.samplers is not None and set(samplers) != {*pairing.samplers}:
         raise ConfigError(
@@ -108,7 +107,7 @@ def _check_pairing(config: Config) -> None:
             f"pairing.kind={pairing.kind} needs responses of the policy and of another model, but {listed}",
             f"set generation.samplers=[{POLICY}, /path/to/a/stronger/model]",
         )
-    own = config.generation.samples_per_prompt if isinstance(config.generation, PlainGeneration) else 0
+    own = config.generation.samples_each() or 0
     if sourced and own < 2:
         raise ConfigError(
             f"pairing.kind={pairing.kind} needs two responses of the policy, but generation.samples_per_prompt={own}",
@@ -118,7 +117,7 @@ def _check_pairing(config: Config) -> None:
 
 def _check_on_policy(config: Config) -> None:
     """What takes every response to be the policy's own, which the update starts from."""
-    learner, objective, samplers = config.learner, config.objective, samplers_of(config.generation)
+    learner, objective, samplers = config.learner, config.objective, config.generation.sampled_by()
     other = [
         (f"generation.samplers=[{', '.join(samplers)}]", f"generation.samplers=[{POLICY}]", samplers != (POLICY,)),
         (f"learner.start={learner.start}", "learner.start=previous", learner.start != "previous"),

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import NonFiniteError, RunError
-from ..orchestrator.generation_config import sampling_of
 from ..orchestrator.objective_config import (
     AttributeRegressionObjective,
     KtoObjective,
@@ -230,7 +229,7 @@ class Update:
         if isinstance(objective, PolicyGradientObjective):
             tokens = _token_batch(examples, batch, outputs["logps"], objective)
             prepared = _joined([self.prepared[example.id] for example in examples])
-            max_tokens = sampling_of(self.config.generation).max_tokens
+            max_tokens = self.config.generation.sampled_with().max_tokens
             return policy_losses(objective, examples, tokens, outputs, prepared, max_tokens)
         micro = MicroBatch(
             examples=examples,

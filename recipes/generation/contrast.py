@@ -1,13 +1,66 @@
 """Responses to contrast prompts, labelled by construction (RLCD)."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
-from ...orchestrator.generation_config import AffixPair, ContrastGeneration
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Text
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
 from ...orchestrator.records import Message, Prompt, Rollout, Shard, Variant
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from .conversations import described
-from .requests import request_for, rollout_of
+from .requests import by_policy, request_for, rollout_of
+
+VARIANTS: tuple[Variant, ...] = ("positive", "negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class AffixPair:
+    """Two opposite descriptions of the assistant's answer."""
+
+    positive: Text
+    negative: Text
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ContrastGeneration(SampledGeneration):
+    """RLCD (arXiv 2307.12950): one response under a positive and one under a negative affix of the same prompt."""
+
+    kind: Literal["contrast"]
+    placement: Literal["system", "in_turn"]
+    affixes: Annotated[tuple[AffixPair, ...], Field(min_length=1)]
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+    contrasts: ClassVar[bool] = True
+    paired_by: ClassVar[str | None] = "contrast"
+    comparable: ClassVar[bool] = True
+
+    def responses(self) -> Count:
+        return Count(number=2)
+
+    def ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [
+            contrast_prompt(messages, pair, variant, self.placement) for pair in self.affixes for variant in VARIANTS
+        ]
+
+    def what(self) -> str:
+        where = "opens the assistant's turn" if self.placement == "in_turn" else "stands in the system message"
+        return (
+            "Two responses to each prompt: one under a positive and one under a negative description of the answer "
+            f"({counted(len(self.affixes), 'pair')}, one drawn by seed), which {where}"
+        )
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_contrast, config=self), seed)
 
 
 async def sample_contrast(
@@ -27,7 +80,7 @@ async def sample_contrast(
     requests = []
     for prompt in shard.prompts:
         affixes = config.affixes[derive_seed(*seed_parts, prompt.id, "affix") % len(config.affixes)]
-        for sample, variant in enumerate(("positive", "negative")):
+        for sample, variant in enumerate(VARIANTS):
             messages, assistant_prefix = contrast_prompt(prompt.messages, affixes, variant, config.placement)
             seed = derive_seed(*seed_parts, prompt.id, sample)
             slots.append((prompt, sample, variant))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ...orchestrator.conditions import Condition
+from ...orchestrator.errors import ConfigError
 from ...orchestrator.records import Message
 
 
@@ -49,3 +50,17 @@ def described(messages: Sequence[Message], description: str, placement: str) -> 
 def answered(messages: Sequence[Message], answer: str, request: str) -> tuple[Message, ...]:
     """The conversation, the assistant's `answer` to it, and the user's further `request`."""
     return (*messages, Message(role="assistant", content=answer), Message(role="user", content=request))
+
+
+def check_different(field: str, texts: Sequence[str]) -> None:
+    """Refuse a text that stands twice.
+
+    Raises:
+        ConfigError: naming the field and the text.
+    """
+    for index, text in enumerate(texts):
+        if text in texts[:index]:
+            raise ConfigError(
+                f"{field} holds {text!r} twice: responses to one request cannot be told apart by what it asked for",
+                "leave one out",
+            )

@@ -1,8 +1,44 @@
 """Responses that the prompts come with: demonstrations, ranked answers, labelled pairs. Nothing is sampled."""
 
-from ...orchestrator.protocols import Generate
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.counts import AT_LEAST, Count
+from ...orchestrator.parts.generation import GenerationPart
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
 from ...orchestrator.records import GenerationRequest, Rollout, Shard
 from .requests import rollout_of
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GivenGeneration(GenerationPart):
+    """Nothing is sampled: the responses are those that the prompts of `prompts.seed` come with, best first."""
+
+    kind: Literal["given"]
+    version: ClassVar[int] = 2  # a given response ends as the chat template ends a turn
+    samples: ClassVar[bool] = False
+    takes_given: ClassVar[bool] = True
+    ranks: ClassVar[bool] = True
+    keeps_logps: ClassVar[bool] = False
+
+    def responses(self) -> Count:
+        return Count(number=1, bound=AT_LEAST)
+
+    def sentence(self) -> str:
+        return "Nothing: the responses that the prompts come with, best first."
+
+    def build(self, seed: int) -> Sample:
+        async def sample(
+            shard: Shard, policy_version: int, generate: Generate, sampler: str, others: Sequence[Rollout]
+        ) -> list[Rollout]:
+            return await sample_given(shard, policy_version, generate)
+
+        return sample
 
 
 async def sample_given(shard: Shard, policy_version: int, generate: Generate) -> list[Rollout]:

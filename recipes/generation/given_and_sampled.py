@@ -1,14 +1,46 @@
 """A given response and one of the policy's own to the same prompt, labelled by construction (SPIN)."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
 from ...orchestrator.records import GenerationRequest, Prompt, Rollout, Shard, Variant
 from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
-from .requests import request_for, rollout_of
+from .requests import by_policy, request_for, rollout_of
 
 VARIANTS: tuple[Variant, ...] = ("positive", "negative")
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class GivenAndSampledGeneration(SampledGeneration):
+    """SPIN (arXiv 2401.01335): the best given response of a prompt of `prompts.seed`, and one of the policy's own."""
+
+    kind: Literal["given_and_sampled"]
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+    version: ClassVar[int] = 2  # a given response ends as the chat template ends a turn
+    takes_given: ClassVar[bool] = True
+    contrasts: ClassVar[bool] = True
+    paired_by: ClassVar[str | None] = "contrast"
+    keeps_logps: ClassVar[bool] = False
+
+    def responses(self) -> Count:
+        return Count(number=2)
+
+    def what(self) -> str:
+        return "A response to each prompt of prompts.seed, beside the best one that it comes with"
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_beside_given, sampling=self.sampling), seed)
 
 
 async def sample_beside_given(

@@ -1,22 +1,31 @@
 """Judgments of judging prompts whose verdict is decoded among its forms, for models that seldom keep to them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal, TypeAlias
 
-from ...orchestrator.generation_config import JudgmentsGeneration
-from ...orchestrator.protocols import Generate
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
 from ...orchestrator.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import sample_seeds
+from ...orchestrator.wording import counted
 from ..judges import additive
 from ..judges.last_line import with_last_line
 from .plain import sample_plain
-from .requests import request_for, rollout_of
+from .requests import by_policy, request_for, rollout_of
 
 Slot: TypeAlias = tuple[Prompt, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """How a verdict stands in a judgment: `opening`, one of `choices` (each a single token) and `closing`, on the last
     line or on the first.
@@ -39,6 +48,36 @@ VERDICTS: dict[JudgingForm, Verdict] = {
     "pandalm": Verdict(opening="", choices=("1", "2"), closing="", first=True),
     "mt_bench": Verdict(opening="[[", choices=("A", "B", "C"), closing="]]", first=False),
 }
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class JudgmentsGeneration(SampledGeneration):
+    """Judgments of judging prompts, with a verdict (or score) that is decoded among its forms: for models that seldom
+    keep to them. Other prompts get plain responses. The sampler's log-probs are not kept: the verdict is not its own
+    next word."""
+
+    kind: Literal["judgments"]
+    samples_per_prompt: PositiveInt
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    keeps_logps: ClassVar[bool] = False
+
+    def samples_each(self) -> int:
+        return self.samples_per_prompt
+
+    def decoded(self) -> Mapping[JudgingForm, tuple[str, tuple[str, ...]]]:
+        return {form: (verdict.opening, verdict.choices) for form, verdict in VERDICTS.items()}
+
+    def responses(self) -> Count:
+        return Count(number=self.samples_per_prompt)
+
+    def what(self) -> str:
+        return f"{counted(self.samples_per_prompt, 'judgment')} to each prompt, with a verdict decoded among its forms"
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_judgments, config=self), seed)
 
 
 async def sample_judgments(

@@ -1,11 +1,51 @@
 """Responses of described quality, from the best to the worst."""
 
-from ...orchestrator.generation_config import LadderGeneration
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Rollout, Shard
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Text
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Generate, Sample
+from ...orchestrator.records import Message, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
-from .conversations import described
-from .requests import request_for, rollout_of
+from ...orchestrator.wording import counted
+from .conversations import check_different, described
+from .requests import by_policy, request_for, rollout_of
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class LadderGeneration(SampledGeneration):
+    """One response a described level of quality, best first (inspired by AutoPM, EMNLP 2023, main.570)."""
+
+    kind: Literal["ladder"]
+    placement: Literal["system", "in_turn"]
+    levels: Annotated[tuple[Text, ...], Field(min_length=2)]  # descriptions of the answer, best first
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+    ranks: ClassVar[bool] = True
+    paired_by: ClassVar[str | None] = "ranked"
+
+    def check(self, at: Place) -> None:
+        check_different(str(at / "levels"), self.levels)
+
+    def responses(self) -> Count:
+        return Count(number=len(self.levels))
+
+    def ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [described(messages, level, self.placement) for level in self.levels]
+
+    def what(self) -> str:
+        return f"{counted(len(self.levels), 'response')} to each prompt, each under a description of another quality"
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_ladder, config=self), seed)
 
 
 async def sample_ladder(

@@ -1,23 +1,119 @@
 """Several proposals to a prompt, and a response that is made of them: Self-MoA, Self-MoA-Seq, MoA, AFT."""
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from ...orchestrator.generation_config import MixtureGeneration, MixtureWindow, samples_of
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt, Text
+from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Generate, Sample
 from ...orchestrator.records import Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import POLICY
+from ...orchestrator.sampling_config import POLICY, SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from ..judges.rendering import render_response
 from .conversations import with_system
 from .plain import sample_plain
-from .requests import request_for, rollout_of
+from .requests import request_for, rollout_of, seed_parts_of
+from .samplers import from_samplers, samples_of
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MixtureWindow:
+    """Self-MoA-Seq's sliding window: how many references are shown at a time, and how many of these places the best
+    response so far takes."""
+
+    size: PositiveInt
+    carried: PositiveInt
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MixtureGeneration(SampledGeneration):
+    """Proposals to a prompt, and one response that the policy makes of them (Self-MoA, arXiv 2502.00674).
+
+    The proposals are the policy's own, or those of several `samplers`, as plain generation has them. Every layer but
+    the last makes `proposals` new ones of those of the layer before (MoA, arXiv 2406.04692).
+    """
+
+    kind: Literal["mixture"]
+    proposals: PositiveInt  # a prompt, from each sampler
+    layers: PositiveInt  # of aggregation
+    window: MixtureWindow | None  # null: all proposals are shown at once
+    trained_under: Literal["prompt", "aggregation"]  # the plain prompt, or the one that shows the proposals (AFT)
+    instruction: Text  # what stands before the proposals in the system message
+    sampling: SamplingConfig  # of proposals and responses
+    truncated: Literal["keep", "drop"]
+    samplers: Annotated[tuple[str, ...], Field(min_length=1)] = (POLICY,)  # who propose
+    paired_by: ClassVar[str | None] = "demonstrations"
+    gathers: ClassVar[bool] = True
+
+    def check(self, at: Place) -> None:
+        """A window moves on, and takes the place of layers."""
+        window = self.window
+        if window is None:
+            return
+        if window.carried >= window.size:
+            raise ConfigError(
+                f"{at / 'window'}.carried={window.carried} leaves no place in {at / 'window'}.size={window.size} for "
+                "a new proposal",
+                "make the window larger",
+            )
+        if self.layers > 1:
+            raise ConfigError(
+                f"{at / 'window'} with {at / 'layers'}={self.layers}: a window takes the place of layers",
+                f"set {at / 'layers'}=1, or {at / 'window'}=null",
+            )
+
+    def sampled_by(self) -> tuple[str, ...]:
+        """Those who propose, and the policy in any case: it makes the response."""
+        return self.samplers if POLICY in self.samplers else (*self.samplers, POLICY)
+
+    def rewrites_prompts(self) -> bool:
+        return self.trained_under == "aggregation"
+
+    def responses(self) -> Count:
+        return Count(number=1, bound=AT_MOST)
+
+    def texts(self) -> Count:
+        first, later = self.proposals * len(self.samplers), self.proposals * (self.layers - 1)
+        responses = len(windows(first, self.window.size, self.window.carried)) if self.window else 1
+        return Count(number=first + later + responses, bound=AT_MOST)
+
+    def ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [(aggregation_prompt(messages, [], self.instruction), "")]
+
+    def what(self) -> str:
+        where = "the plain prompt" if self.trained_under == "prompt" else "the prompt that shows the proposals"
+        return (
+            f"{counted(self.proposals, 'proposal')} to each prompt{from_samplers(self.samplers)}, and a response that "
+            f"the policy makes of them, trained under {where}"
+        )
+
+    def build(self, seed: int) -> Sample:
+        async def sample(
+            shard: Shard, policy_version: int, generate: Generate, sampler: str, others: Sequence[Rollout]
+        ) -> list[Rollout]:
+            seeds = seed_parts_of(seed, shard)
+            if sampler != POLICY:
+                return await sample_proposals(
+                    shard, policy_version, generate, config=self, seed_parts=seeds, sampler=sampler
+                )
+            return await sample_mixture(shard, policy_version, generate, config=self, seed_parts=seeds, others=others)
+
+        return sample
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Table:
     """A prompt, all texts that were made for it (in the order of their samples), and which of them count now.
 
@@ -85,7 +181,7 @@ async def sample_proposals(
         policy_version,
         generate,
         sampling=config.sampling,
-        samples=samples_of(config, sampler),
+        samples=samples_of(sampler, config.samplers, config.proposals),
         seed_parts=seed_parts,
         sampler=sampler,
     )

@@ -1,12 +1,89 @@
 """Responses to the prompt as it is."""
 
-from ...orchestrator.conditions import Condition
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Rollout, Shard
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.conditions import Condition, asked_under
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
+from ...orchestrator.records import Message, Rollout, Shard
 from ...orchestrator.sampling_config import POLICY, SamplingConfig
 from ...orchestrator.seeds import sample_seeds
+from ...orchestrator.wording import counted
 from .conversations import under
-from .requests import request_for, rollout_of
+from .requests import request_for, rollout_of, seed_parts_of
+from .samplers import from_samplers, samples_of
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PlainGeneration(SampledGeneration):
+    """`samples_per_prompt` responses to the prompt as it is, from each of `samplers`.
+
+    A sampler is the `policy` that the round begins with; the `initial` one; the `latest`, which is that too unless the
+    round goes back (`learner.start`); the `previous` one, which is before the latest (in the first round the initial
+    one); that of an earlier round (`round-3`); or the directory of another model of the same architecture, shape and
+    tokenizer. Samples are numbered sampler by sampler.
+
+    With `again` the prompts are those of the round before, and its pairs take part in pairing, with their scores. Under
+    a `condition` the responses are still those to the prompt as it is, and are trained as such.
+    """
+
+    kind: Literal["plain"]
+    samples_per_prompt: PositiveInt
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]  # whether responses cut at max_tokens may enter pairs
+    samplers: Annotated[tuple[str, ...], Field(min_length=1)] = (POLICY,)
+    again: bool = False
+    condition: Condition | None = None
+    comparable: ClassVar[bool] = True
+    asks_plainly: ClassVar[bool] = True
+
+    def sampled_by(self) -> tuple[str, ...]:
+        return self.samplers
+
+    def samples_each(self) -> int:
+        return self.samples_per_prompt
+
+    def asked_under(self) -> Condition | None:
+        return self.condition
+
+    def is_again(self) -> bool:
+        return self.again
+
+    def responses(self) -> Count:
+        return Count(number=self.samples_per_prompt * len(self.samplers))
+
+    def ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [under(messages, self.condition)]
+
+    def what(self) -> str:
+        before = " of the round before" if self.again else ""
+        asked = f"{counted(self.samples_per_prompt, 'response')} to each prompt{before}{from_samplers(self.samplers)}"
+        return f"{asked}{asked_under(self.condition)}"
+
+    def build(self, seed: int) -> Sample:
+        async def sample(
+            shard: Shard, policy_version: int, generate: Generate, sampler: str, others: Sequence[Rollout]
+        ) -> list[Rollout]:
+            return await sample_plain(
+                shard,
+                policy_version,
+                generate,
+                sampling=self.sampling,
+                samples=samples_of(sampler, self.samplers, self.samples_per_prompt),
+                seed_parts=seed_parts_of(seed, shard),
+                sampler=sampler,
+                condition=self.condition,
+            )
+
+        return sample
 
 
 async def sample_plain(

@@ -1,9 +1,26 @@
 """What asks an engine for a response, and the record that its answer becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Variant
+from ...orchestrator.protocols import Generate, Sample
+from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
 from ...orchestrator.sampling_config import POLICY, SamplingConfig
+
+
+def seed_parts_of(seed: int, shard: Shard) -> tuple[int | str, ...]:
+    """What the seeds of a shard's responses hang on, beside the prompt and the number of the sample."""
+    return seed, shard.split, shard.round
+
+
+def by_policy(sample: Callable[..., Awaitable[list[Rollout]]], seed: int) -> Sample:
+    """A way of generation that the policy alone samples by, with the seeds of its shard."""
+
+    async def sampled(
+        shard: Shard, policy_version: int, generate: Generate, sampler: str, others: Sequence[Rollout]
+    ) -> list[Rollout]:
+        return await sample(shard, policy_version, generate, seed_parts=seed_parts_of(seed, shard))
+
+    return sampled
 
 
 def request_for(

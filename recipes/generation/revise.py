@@ -1,18 +1,28 @@
 """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
 
-from ...orchestrator.generation_config import ReviseGeneration
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, JudgmentStatus, Prompt, Rollout, Shard
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, Sample
+from ...orchestrator.records import Generation, GenerationRequest, JudgmentStatus, Message, Prompt, Rollout, Shard
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from ..judges.last_line import with_last_line
 from ..judges.thought import spoken, words_of
 from .conversations import answered
 from .plain import sample_plain
-from .requests import request_for, rollout_of
+from .requests import by_policy, request_for, rollout_of
 
 VERDICT_LINE = "Needs revision: "
 VERDICTS = ("0", "1")
@@ -26,7 +36,38 @@ REVISION_REQUEST = "Write the answer again, with everything mended that your rev
 _VERDICT = re.compile(r"[ \t*_]*needs revision[ \t*_]*:[ \t*_]*(?P<verdict>[01])[ \t*_.]*", re.IGNORECASE)
 
 
-@dataclass(kw_only=True, slots=True)
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ReviseGeneration(SampledGeneration):
+    """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more
+    (SelFee)."""
+
+    kind: Literal["revise"]
+    revisions: PositiveInt  # at most
+    constrain_verdict: bool  # decode the last line of a review among its two forms only
+    sampling: SamplingConfig  # of answers and reviews
+    truncated: Literal["keep", "drop"]
+    version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
+    contrasts: ClassVar[bool] = True
+    paired_by: ClassVar[str | None] = "contrast"
+
+    def responses(self) -> Count:
+        return Count(number=2, bound=AT_MOST)
+
+    def texts(self) -> Count:
+        return Count(number=1 + 2 * self.revisions, bound=AT_MOST)
+
+    def later_ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [(answered(messages, "An answer.", REVIEW_REQUEST), "")]
+
+    def what(self) -> str:
+        return f"A response to each prompt, reviewed and revised by the policy up to {counted(self.revisions, 'time')}"
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_revise, config=self), seed)
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Thread:
     """A prompt, and the answers and reviews of them that were made in turn, each with its place as its sample.
 

@@ -1,13 +1,60 @@
 """Responses under different system messages, the one that was followed and one that was not."""
 
-from ...orchestrator.generation_config import SystemMessagesGeneration
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Prompt, Rollout, Shard, Variant
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Text
+from ...orchestrator.counts import Count
+from ...orchestrator.parts.generation import SampledGeneration, Way
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Generate, Sample
+from ...orchestrator.records import Message, Prompt, Rollout, Shard, Variant
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
-from .conversations import with_system
-from .requests import request_for, rollout_of
+from ...orchestrator.wording import counted
+from .conversations import check_different, with_system
+from .requests import by_policy, request_for, rollout_of
 
 VARIANTS: tuple[Variant, ...] = ("positive", "negative")
+
+
+@part("generation")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SystemMessagesGeneration(SampledGeneration):
+    """Janus (arXiv 2405.17977): one response under a system message and one under another, both trained under the
+    first."""
+
+    kind: Literal["system_messages"]
+    system_messages: Annotated[tuple[Text, ...], Field(min_length=2)]
+    sampling: SamplingConfig
+    truncated: Literal["keep", "drop"]
+    contrasts: ClassVar[bool] = True
+    paired_by: ClassVar[str | None] = "contrast"
+
+    def check(self, at: Place) -> None:
+        check_different(str(at / "system_messages"), self.system_messages)
+
+    def rewrites_prompts(self) -> bool:
+        return True
+
+    def responses(self) -> Count:
+        return Count(number=2)
+
+    def ways(self, messages: tuple[Message, ...]) -> list[Way]:
+        return [(with_system(messages, text), "") for text in self.system_messages]
+
+    def what(self) -> str:
+        messages = counted(len(self.system_messages), "system message")
+        return (
+            f"Two responses to each prompt, each under another of {messages} drawn by seed; both are trained under the "
+            "first"
+        )
+
+    def build(self, seed: int) -> Sample:
+        return by_policy(partial(sample_system_messages, config=self), seed)
 
 
 async def sample_system_messages(

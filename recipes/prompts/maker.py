@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ...orchestrator.data.rows import hashed_prompt
-from ...orchestrator.generation_config import GenerationConfig, sampling_of
 from ...orchestrator.new_prompts_config import PromptRules
+from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.protocols import Generate
 from ...orchestrator.records import Generation, Message, Prompt, PromptCandidate
@@ -32,7 +32,7 @@ class MakingRules:
     """
 
     rules: PromptRules
-    generation: GenerationConfig
+    generation: GenerationPart
     judge: JudgePart
     max_model_len: int
     system: str | None
@@ -99,7 +99,7 @@ class Maker:
 
     async def _drop_misfits(self, drafts: Sequence["_Draft"], generate: Generate) -> None:
         """`does_not_fit`: with a response of full length the prompt would be too long for the model."""
-        limit = self.making.max_model_len - sampling_of(self.making.generation).max_tokens
+        limit = self.making.max_model_len - self.making.generation.sampled_with().max_tokens
         ways = [
             (draft, way)
             for draft in drafts

@@ -20,16 +20,6 @@ from roundelay.orchestrator.config import (
     SelectionConfig,
     TrackingConfig,
 )
-from roundelay.orchestrator.generation_config import (
-    AffixPair,
-    ContrastGeneration,
-    GivenGeneration,
-    LadderGeneration,
-    MixtureGeneration,
-    PlainGeneration,
-    ReviseGeneration,
-    SystemMessagesGeneration,
-)
 from roundelay.orchestrator.new_prompts_config import (
     EvolvePrompts,
     FromKeptPrompts,
@@ -63,6 +53,13 @@ from roundelay.recipes.filters.none import NoFilter
 from roundelay.recipes.filters.rip import RipFilter, Threshold
 from roundelay.recipes.filters.score_threshold import ScoreThresholdFilter
 from roundelay.recipes.filters.top_fraction import TopFractionFilter
+from roundelay.recipes.generation.contrast import AffixPair, ContrastGeneration
+from roundelay.recipes.generation.given import GivenGeneration
+from roundelay.recipes.generation.ladder import LadderGeneration
+from roundelay.recipes.generation.mixture import MixtureGeneration
+from roundelay.recipes.generation.plain import PlainGeneration
+from roundelay.recipes.generation.revise import ReviseGeneration
+from roundelay.recipes.generation.system_messages import SystemMessagesGeneration
 from roundelay.recipes.judges.ab import AbJudge
 from roundelay.recipes.judges.additive import AdditiveJudge
 from roundelay.recipes.judges.annotators import AnnotatorsJudge

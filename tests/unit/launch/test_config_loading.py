@@ -28,7 +28,6 @@ from roundelay.launch.config_loading import (
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import ContrastGeneration, GenerationConfig, GivenGeneration, sampling_of
 from roundelay.orchestrator.objective_config import (
     REFERENCE_BOUND,
     REFERENCE_FREE,
@@ -41,6 +40,8 @@ from roundelay.orchestrator.objective_config import (
     SftObjective,
     SimpoObjective,
 )
+from roundelay.orchestrator.parts.generation import GenerationPart
+from roundelay.recipes.generation.contrast import ContrastGeneration
 from roundelay.recipes.judges.ab import AbJudge
 from roundelay.recipes.judges.implicit_reward import ImplicitRewardJudge
 from roundelay.recipes.pairing.best_worst import BestWorstPairing
@@ -175,7 +176,7 @@ def test_every_recipe_goes_with_every_model(recipe: str, model: str) -> None:
     learning = [config.at(round) for round in range(1, config.run.rounds + 1)]
     first = next(phase for phase in learning if not isinstance(phase.objective, NoObjective))
     assert min(planned_rates(first)) > 0, "every step of its first learning round moves the policy"
-    cut = {phase.generation.truncated for phase in learning if not isinstance(phase.generation, GivenGeneration)}
+    cut = {of_cut_ones(phase.generation) for phase in learning if phase.generation.samples}
     small = {"keep", *(["drop"] if recipe in WHOLE_ON_A_LAPTOP else [])}
     assert cut <= (small if model == "smollm2_135m" else {"drop", *(["keep"] if recipe in PUNISHES_CUT else [])})
 
@@ -622,10 +623,10 @@ PPO_RECIPES = {
 }
 
 
-def of_cut_ones(generation: GenerationConfig) -> str:
+def of_cut_ones(generation: GenerationPart) -> str:
     """What becomes of responses that the token limit cut."""
-    assert not isinstance(generation, GivenGeneration)
-    return generation.truncated
+    assert generation.samples
+    return "drop" if generation.drops_truncated() else "keep"
 
 
 @pytest.mark.parametrize("recipe", PPO_RECIPES)
@@ -643,16 +644,16 @@ def test_rlcd_and_its_baselines_have_the_papers_numbers(recipe: str) -> None:
     assert first.objective.kind == "reward_model"
     assert first.run.prompts_per_round == 40_000
     assert of_cut_ones(first.generation) == "drop"
-    assert (sampling_of(first.generation).temperature, sampling_of(first.generation).top_p) == (1.0, 1.0)
+    assert (first.generation.sampled_with().temperature, first.generation.sampled_with().top_p) == (1.0, 1.0)
     learner = first.learner
     assert (learner.learning_rate, learner.schedule, learner.warmup_fraction) == (3e-6, "cosine", 0.03)
     assert (learner.final_lr_fraction, learner.epochs, learner.pairs_per_step) == (0.0, 1, 16)
 
     ppo = config.at(2)
     assert (ppo.judge.kind, ppo.pairing.kind, ppo.run.prompts_per_round) == ("reward_model", "group", 512)
-    assert ppo.generation.kind == "plain" and ppo.generation.samples_per_prompt == 1
+    assert ppo.generation.kind == "plain" and ppo.generation.samples_each() == 1
     assert of_cut_ones(ppo.generation) == "keep", "they have a reward of their own"
-    sampling = sampling_of(ppo.generation)
+    sampling = ppo.generation.sampled_with()
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (1.0, 1.0, 300)
     learner = ppo.learner
     assert (learner.learning_rate, learner.epochs, learner.pairs_per_step) == (1e-5, 2, 256)
@@ -678,9 +679,9 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
     assert (first.generation.kind, first.judge.kind, first.pairing.kind) == PPO_RECIPES[recipe]
     assert (first.learner.learning_rate, first.learner.pairs_per_step, first.learner.epochs) == (5e-5, 8, 3)
     assert (ppo.learner.learning_rate, ppo.learner.pairs_per_step, ppo.learner.epochs) == (3e-5, 16, 2)
-    assert {sampling_of(part.generation).max_tokens for part in (config.at(0), first, ppo)} == {48}
+    assert {part.generation.sampled_with().max_tokens for part in (config.at(0), first, ppo)} == {48}
     assert {of_cut_ones(part.generation) for part in (config.at(0), first, ppo)} == {"keep"}
-    assert (sampling_of(ppo.generation).temperature, sampling_of(ppo.generation).top_p) == (1.0, 1.0)
+    assert (ppo.generation.sampled_with().temperature, ppo.generation.sampled_with().top_p) == (1.0, 1.0)
     objective = ppo.objective
     assert isinstance(objective, PpoObjective)
     assert (objective.kl_coefficient, objective.missing_eos_reward) == (0.004, None)
@@ -690,7 +691,7 @@ def test_on_a_laptop_rlcd_and_its_baselines_are_the_same_but_smaller(recipe: str
 def test_the_responses_of_all_rlcd_baselines_are_equally_long() -> None:
     """At most 300 tokens in the paper, for what the reward model learns from too."""
     configs = [load(f"recipe={recipe}", "model=local", "model.path=/m") for recipe in PPO_RECIPES]
-    assert {sampling_of(config.at(1).generation).max_tokens for config in configs} == {300}
+    assert {config.at(1).generation.sampled_with().max_tokens for config in configs} == {300}
 
 
 GIVEN_PAIRS = ("recipe=coh", "generation=given", "pairing=ranked", "judge=none")
@@ -808,8 +809,8 @@ def test_a_small_model_scales_the_length_of_samples_and_not_their_distribution(r
     small = load(f"recipe={recipe}", "model=smollm2_135m", *needed)
     for phase in own.phases or [None]:
         one, other = (config.in_phase(phase).generation for config in (own, small))
-        if not isinstance(one, GivenGeneration):
-            paper, here = sampling_of(one), sampling_of(other)
+        if one.samples:
+            paper, here = one.sampled_with(), other.sampled_with()
             colder = recipe in COLDER and phase != "ppo"
             expected = (0.7, 0.9) if colder else (paper.temperature, paper.top_p)
             assert (here.temperature, here.top_p) == expected, phase

@@ -14,12 +14,12 @@ from support.scripted_engine import Engine, prompts, said
 from roundelay.launch.config_loading import CONFIG_ROOT, load_judge
 from roundelay.launch.judges import build_judge
 from roundelay.launch.phases import build_phase
-from roundelay.launch.plan_counts import responses_of_prompt, texts_of_prompt
 from roundelay.orchestrator.counts import Count
-from roundelay.orchestrator.generation_config import AlteredInstructionGeneration, GenerationConfig
+from roundelay.orchestrator.parts.generation import GenerationPart
 from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard, Truth
 from roundelay.orchestrator.sampling_config import POLICY
+from roundelay.recipes.generation.altered_instruction import AlteredInstructionGeneration
 from roundelay.recipes.judges.endpoint import EndpointJudge
 
 NEEDED = {
@@ -112,7 +112,7 @@ ALTERED = AlteredInstructionGeneration(kind="altered_instruction", sampling=REVI
     [base().generation, CONTRAST, LADDER, SYSTEM_MESSAGES, MIXTURE, REVISE, ALTERED],
     ids=lambda generation: generation.kind,
 )
-def test_every_way_of_generation_makes_as_many_texts_and_responses_as_are_planned(generation: GenerationConfig) -> None:
+def test_every_way_of_generation_makes_as_many_texts_and_responses_as_are_planned(generation: GenerationPart) -> None:
     config = changed(base(), generation=generation)
     shard = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees", "cats")), split="train")
 
@@ -120,6 +120,6 @@ def test_every_way_of_generation_makes_as_many_texts_and_responses_as_are_planne
         return await build_phase(config, None).sample(shard, 1, Engine(), POLICY, ())
 
     made = asyncio.run(sample())
-    texts, responses = texts_of_prompt(generation), responses_of_prompt(generation)
+    texts, responses = generation.texts(), generation.responses()
     for found, planned in ((len(made), texts), (len([one for one in made if not one.interim]), responses)):
         assert found == PROMPTS * planned.number or (planned.bound == "at most " and found < PROMPTS * planned.number)

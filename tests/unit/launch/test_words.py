@@ -26,10 +26,9 @@ from support.configs import (
 
 from roundelay.launch.config_loading import CONFIG_ROOT
 from roundelay.launch.objective_words import learnt
-from roundelay.launch.words import sampled, taught, written
+from roundelay.launch.words import taught, written
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
-from roundelay.orchestrator.generation_config import GenerationConfig
 from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.objective_config import (
     HingeObjective,
@@ -40,6 +39,7 @@ from roundelay.orchestrator.objective_config import (
     Term,
 )
 from roundelay.orchestrator.parts.conditioning import AnyConditioning
+from roundelay.orchestrator.parts.generation import AnyGeneration
 from roundelay.orchestrator.parts.judge import AnyJudge
 from roundelay.orchestrator.parts.pairing import AnyPairing
 from roundelay.recipes.pairing.contrast import ContrastPairing
@@ -49,7 +49,7 @@ SENTENCE = methodcaller("sentence")
 
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "new_prompts": (NewPromptsConfig, written),
-    "generation": (GenerationConfig, sampled),
+    "generation": (AnyGeneration, SENTENCE),
     "judge": (AnyJudge, SENTENCE),
     "pairing": (AnyPairing, SENTENCE),
     "conditioning": (AnyConditioning, SENTENCE),
@@ -84,15 +84,15 @@ def test_every_shipped_member_of_a_group_has_a_sentence_of_its_own(group: str) -
 @pytest.mark.parametrize(
     ("words", "config", "expected"),
     [
-        (sampled, changed(PLAIN, samples_per_prompt=1, sampling__temperature=0.0),
+        (SENTENCE, changed(PLAIN, samples_per_prompt=1, sampling__temperature=0.0),
          "1 response to each prompt; greedily, up to 48 tokens."),
-        (sampled, changed(PLAIN, condition=Condition(system="Be kind.", assistant_prefix="Well:\n")),
+        (SENTENCE, changed(PLAIN, condition=Condition(system="Be kind.", assistant_prefix="Well:\n")),
          "4 responses to each prompt, under the system message “Be kind.” and the opening “Well:”; temperature 0.7, "
          "top_p 0.9, up to 48 tokens."),
-        (sampled, changed(PLAIN, truncated="drop"),
+        (SENTENCE, changed(PLAIN, truncated="drop"),
          "4 responses to each prompt; temperature 0.7, top_p 0.9, up to 48 tokens. Responses that are cut there stay "
          "out."),
-        (sampled, CONTRAST,
+        (SENTENCE, CONTRAST,
          "Two responses to each prompt: one under a positive and one under a negative description of the answer "
          "(1 pair, one drawn by seed), which stands in the system message; temperature 0.7, top_p 0.9, up to 48 "
          "tokens."),

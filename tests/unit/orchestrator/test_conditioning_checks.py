@@ -29,8 +29,8 @@ from support.configs import (
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import GivenGeneration, is_sampled_by_policy
 from roundelay.orchestrator.objective_config import SftObjective
+from roundelay.recipes.generation.given import GivenGeneration
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 SFT = SftObjective(kind="sft")
@@ -124,5 +124,5 @@ def test_what_can_never_run_is_refused_with_fields_values_and_remedy(
 
 def test_responses_asked_for_under_a_condition_have_no_log_probs_of_the_plain_prompt() -> None:
     """A judge that compares log-probs takes the policy as one more model then."""
-    assert is_sampled_by_policy(base().generation)
-    assert not is_sampled_by_policy(changed(base(), generation__condition=KINDLY).generation)
+    assert base().generation.sampled_by_policy()
+    assert not changed(base(), generation__condition=KINDLY).generation.sampled_by_policy()

@@ -79,7 +79,6 @@ from roundelay.orchestrator.config import Config, LoraConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import AffixPair, GivenGeneration, MixtureWindow
 from roundelay.orchestrator.objective_config import (
     LISTWISE,
     REFERENCE_BOUND,
@@ -103,6 +102,9 @@ from roundelay.orchestrator.objective_config import (
     Term,
     WrpoObjective,
 )
+from roundelay.recipes.generation.contrast import AffixPair
+from roundelay.recipes.generation.given import GivenGeneration
+from roundelay.recipes.generation.mixture import MixtureWindow
 from roundelay.recipes.judges.attribute_model import AttributeModelJudge
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 

@@ -22,7 +22,6 @@ from support.configs import (
 
 from roundelay.orchestrator.config import PHASE_GROUPS, Config, PhaseConfig, is_resumable
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.generation_config import sampling_of
 
 FAST: dict[str, Any] = {"learner__learning_rate": 3e-6}
 
@@ -82,7 +81,7 @@ def test_a_round_has_the_groups_of_its_phase_and_all_else_of_the_run() -> None:
             assert getattr(of_round, group) == getattr(config, group)
     assert config.at(1).objective == REWARD_MODEL
     assert config.at(3).objective == DPO
-    assert sampling_of(config.at(4).generation) == ON_POLICY
+    assert config.at(4).generation.sampled_with() == ON_POLICY
     assert [config.at(round).learner.learning_rate for round in (1, 3)] == [3e-6, 1e-6]
 
 

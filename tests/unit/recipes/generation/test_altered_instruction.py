@@ -5,10 +5,13 @@ import asyncio
 import pytest
 from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, system, user
 
-from roundelay.orchestrator.generation_config import AlteredInstructionGeneration
 from roundelay.orchestrator.records import Generation, Prompt, Rollout, Shard
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.altered_instruction import alteration_prompt, sample_altered_instruction
+from roundelay.recipes.generation.altered_instruction import (
+    AlteredInstructionGeneration,
+    alteration_prompt,
+    sample_altered_instruction,
+)
 from roundelay.recipes.pairing.contrast import pair_contrast
 
 ANTS = prompts("ants")[0]

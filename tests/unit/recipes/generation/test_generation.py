@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
 from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.generation_config import AffixPair, ContrastGeneration
 from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard, Variant
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.contrast import contrast_prompt, sample_contrast
+from roundelay.recipes.generation.contrast import AffixPair, ContrastGeneration, contrast_prompt, sample_contrast
 from roundelay.recipes.generation.plain import sample_plain
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48, stop=("<end>",))

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import pytest
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
-from roundelay.orchestrator.generation_config import LadderGeneration
 from roundelay.orchestrator.records import Prompt, Rollout, Shard
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.ladder import sample_ladder
+from roundelay.recipes.generation.ladder import LadderGeneration, sample_ladder
 
 LEVELS = ("a masterly answer", "a fair answer", "a poor answer")
 

@@ -10,10 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, system, user
 
-from roundelay.orchestrator.generation_config import MixtureGeneration, MixtureWindow
 from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.mixture import aggregation_prompt, sample_mixture, sample_proposals, windows
+from roundelay.recipes.generation.mixture import (
+    MixtureGeneration,
+    MixtureWindow,
+    aggregation_prompt,
+    sample_mixture,
+    sample_proposals,
+    windows,
+)
 
 ANTS = prompts("ants")[0]
 SHOWN = re.compile(r'<response option="(\d+)">\n(.*?)\n</response>\n', re.DOTALL)

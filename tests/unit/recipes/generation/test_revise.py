@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, assistant, encode, prompts, said, user
 
-from roundelay.orchestrator.generation_config import ReviseGeneration
 from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.revise import REVIEW_REQUEST, REVISION_REQUEST, parse_verdict, sample_revise
+from roundelay.recipes.generation.revise import (
+    REVIEW_REQUEST,
+    REVISION_REQUEST,
+    ReviseGeneration,
+    parse_verdict,
+    sample_revise,
+)
 
 ANTS = prompts("ants")[0]
 REVISE, FINE = "It is vague.\nNeeds revision: 1", "It is right.\nNeeds revision: 0"

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, encode, prompts, system, user
 
-from roundelay.orchestrator.generation_config import SystemMessagesGeneration
 from roundelay.orchestrator.records import Prompt, Rollout, Shard
 from roundelay.orchestrator.sampling_config import SamplingConfig
-from roundelay.recipes.generation.system_messages import sample_system_messages, two_different
+from roundelay.recipes.generation.system_messages import SystemMessagesGeneration, sample_system_messages, two_different
 
 TEXTS = ("Be brief.", "Be thorough.", "Be funny.")
 
