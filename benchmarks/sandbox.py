@@ -42,8 +42,8 @@ from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, task
 
 from roundelay.launch.composition import usable_cores
 from roundelay.launch.config_loading import config_values, load_config
-from roundelay.launch.progress import STAGE_NAMES
 from roundelay.launch.runs import is_finished
+from roundelay.orchestrator.layout import EVAL_ROLLOUTS, LEARN, Activity, Stage
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import policy_of
 from roundelay.orchestrator.records import PairingOutcome, Rollout
@@ -153,10 +153,10 @@ class RoundLines:
     run: str
     rounds: int
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
-        ends = stage == "eval-rollouts" and done == total
-        if ends or (stage == "learn" and total >= 8 and done % (total // 4) == 0):
-            self.note(f"{STAGE_NAMES[stage]} {done}/{total}", round)
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
+        ends = stage == EVAL_ROLLOUTS and done == total
+        if ends or (stage == LEARN and total >= 8 and done % (total // 4) == 0):
+            self.note(f"{stage.label} {done}/{total}", round)
 
     def metrics(self, row: dict[str, Any]) -> None: ...
 

@@ -13,6 +13,7 @@ from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.judge_checks import check_judge
+from ..orchestrator.layout import COMPARISONS, START
 from ..orchestrator.ledger import Ledger
 from ..orchestrator.parts.judge import JudgePart, judges_in
 from ..orchestrator.policies import initial_policy
@@ -187,13 +188,13 @@ async def _judge_batches(
 
         compared: list[list[Comparison]] = [[] for _ in batches]
         done = 0
-        observer.stage(0, "comparisons", done, len(shards), 0)
+        observer.stage(0, COMPARISONS, done, len(shards), 0)
         async for index, comparisons in map_in_order(compare, shards, limit=limit):
             compared[index] += comparisons
             if len(compared[index]) == len(batches[index]):
                 finished(index, compared[index])
             done += 1
-            observer.stage(0, "comparisons", done, len(shards), 0)
+            observer.stage(0, COMPARISONS, done, len(shards), 0)
 
 
 async def _nobody(requests: Sequence[GenerationRequest]) -> list[Generation]:
@@ -233,13 +234,13 @@ def _comparison(pair: ResponsePair, judgments: Sequence[Judgment], config: Judge
 async def engine(setup: JudgeSetup, observer: Observer) -> AsyncIterator[Generate]:
     """One engine with the judge's weights, and nothing beside it."""
     check_packages()
-    observer.stage(0, "start", 0, 1, 0)
+    observer.stage(0, START, 0, 1, 0)
     cluster = Cluster(setup.config.cluster, scorers=False, learners=False)
     try:
         await cluster.place()
         rollouts = start_rollouts(setup.config, cluster, setup.policy)
         await rollouts.ready()
-        observer.stage(0, "start", 1, 1, 0)
+        observer.stage(0, START, 1, 1, 0)
         yield rollouts.generate
     finally:
         cluster.close()

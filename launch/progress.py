@@ -7,34 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ..orchestrator.layout import COMPARISONS, LEARN, START, Activity, Stage
 from ..orchestrator.printable import printable
 from ..orchestrator.records import PairingOutcome
-
-STAGE_NAMES = {
-    "start": "start engines",
-    "prompts": "new prompts",
-    "rollouts": "sample",
-    "judgments": "judge",
-    "pairs": "pair",
-    "selected": "filter",
-    "prepare": "prepare",
-    "learn": "learn",
-    "heldout-rollouts": "held-out: sample pairs",
-    "heldout-judgments": "held-out: judge pairs",
-    "heldout-pairs": "held-out: pair",
-    "eval-rollouts": "evaluate: respond",
-    "eval-judgments": "evaluate: judge",
-    "eval-logps": "evaluate: implicit reward",
-    "comparisons": "judge pairs",
-    "canary-judgments": "evaluate: judge canaries",
-    "drift-judgments": "evaluate: judge the initial responses again",
-    "labels-drift-judgments": "evaluate: judge the first pairs' responses again",
-    "own-preference-judgments": "evaluate: judge beside the initial responses",
-    "other-preference-judgments": "evaluate: the other judge on the same",
-    "fresh-rollouts": "evaluate: respond to fresh prompts",
-    "fresh-judgments": "evaluate: judge on fresh prompts",
-}
-QUIET_STAGES = {"pairs", "selected", "heldout-pairs"}  # instantaneous
 
 
 class TerminalProgress:
@@ -64,10 +39,10 @@ class TerminalProgress:
         if self.console.is_terminal:
             self._bars.stop()
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
-        if stage in QUIET_STAGES:
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
+        if stage.quiet:
             return
-        key = (round, stage)
+        key = (round, stage.name)
         if key not in self._tasks:
             self._started[key], self._tokens[key] = time.monotonic(), 0
             self._tasks[key] = self._bars.add_task(self._label(round, stage), total=total, rate="")
@@ -75,7 +50,7 @@ class TerminalProgress:
         seconds = time.monotonic() - self._started[key]
         rate = f"{self._tokens[key] / seconds:,.0f} tokens/s" if seconds > 1 and self._tokens[key] else ""
         self._bars.update(self._tasks[key], completed=done, rate=rate)
-        if not self.console.is_terminal and (done == total or stage == "learn"):
+        if not self.console.is_terminal and (done == total or stage == LEARN):
             line = f"{self._label(round, stage)}: {done}/{total}  {rate}  {seconds:.0f} s"
             self.console.print(line, highlight=False, markup=False)
 
@@ -88,10 +63,6 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         self.console.print(printable(text), style="yellow", highlight=False, markup=False)
 
-    def _label(self, round: int, stage: str) -> str:
-        alone = stage in ("start", "comparisons")
-        where = "" if alone else f"round {round}/{self.rounds}  " if round else "baseline   "
-        split, _, sampler = stage.partition("rollouts-")
-        base = f"{split}rollouts" if sampler else stage
-        # A stage that nobody named must not stop a run.
-        return printable(f"{where}{STAGE_NAMES.get(base, base)}{f' by {sampler}' if sampler else ''}")
+    def _label(self, round: int, stage: Stage[Any] | Activity) -> str:
+        where = f"round {round}/{self.rounds}  " if round else "baseline   "
+        return printable(stage.label if stage in (START, COMPARISONS) else f"{where}{stage.label}")

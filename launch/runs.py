@@ -16,6 +16,7 @@ from ..orchestrator.cluster import Cluster
 from ..orchestrator.config import Config, is_resumable
 from ..orchestrator.driver import RoundDriver
 from ..orchestrator.errors import ConfigError
+from ..orchestrator.layout import START
 from ..orchestrator.lease import held
 from ..orchestrator.ledger import FORMAT, Ledger
 from ..orchestrator.part_versions import part_versions
@@ -152,7 +153,7 @@ def execute(config: Config, ledger: Ledger, observer: Observer) -> None:
 
 
 async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
-    observer.stage(0, "start", 0, 1, 0)
+    observer.stage(0, START, 0, 1, 0)
     cluster = Cluster(config.cluster, scorers=config.needs_scorer)
     try:
         await cluster.place()
@@ -160,7 +161,7 @@ async def _drive(config: Config, ledger: Ledger, observer: Observer) -> None:
         learner = start_learner(config, cluster, ledger)
         scorers = start_scorers(config, cluster)
         await asyncio.gather(rollouts.ready(), learner.ready())
-        observer.stage(0, "start", 1, 1, 0)
+        observer.stage(0, START, 1, 1, 0)
         await make_driver(config, ledger, observer, rollouts=rollouts, learner=learner, scorers=scorers).run()
     finally:
         cluster.close()

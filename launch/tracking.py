@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..orchestrator.config import TrackingConfig
+from ..orchestrator.layout import Activity, Stage
 from ..orchestrator.protocols import Observer
 from ..orchestrator.records import PairingOutcome, pairs_of
 
@@ -39,7 +40,7 @@ class WandbTracker:
         self._wandb = wandb
         self._samples: dict[int, list[Any]] = {}
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
         pass
 
     def note(self, text: str) -> None:
@@ -68,7 +69,7 @@ class Observers:
     def __init__(self, *observers: Observer):
         self._observers = observers
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
         for observer in self._observers:
             observer.stage(round, stage, done, total, tokens)
 

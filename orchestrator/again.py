@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .layout import JUDGMENTS, PAIRS
 from .ledger import Ledger
 from .records import Judgment, PairingOutcome, Rollout, Shard, pairs_of
 
@@ -16,8 +17,8 @@ def pairs_before(ledger: Ledger, shard: Shard, first: int) -> tuple[list[Rollout
     They are numbered from `first`: the chosen one, then the rejected one.
     """
     before = replace(shard, round=shard.round - 1)
-    outcomes = ledger.read_shard("pairs", before, PairingOutcome)
-    votes = ledger.read_shard("judgments", before, Judgment)
+    outcomes = ledger.read_shard(PAIRS.name, before, PairingOutcome)
+    votes = ledger.read_shard(JUDGMENTS.name, before, Judgment)
     assert outcomes is not None and votes is not None, "the round before is finished"
     rollouts: list[Rollout] = []
     judgments: list[Judgment] = []

@@ -7,8 +7,9 @@ What the canaries say is the recipes'; here they are judged, shard by shard, and
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .layout import CANARY_JUDGMENTS, EVAL_ROLLOUTS
 from .protocols import Conclude, JudgeCanaries
-from .records import CanaryJudgment, Judgment, Rollout, Shard
+from .records import CanaryJudgment, Judgment, Shard
 from .running_stats import Mean
 from .shards import RoundShards
 from .stages import Stages
@@ -32,14 +33,11 @@ async def judge_canaries(shards: RoundShards, *, stages: Stages, in_flight: int)
 
 
 async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCanaries) -> Sequence[CanaryJudgment]:
-    responses = stages.ledger.read_shard("eval-rollouts", shard, Rollout)
-    assert responses is not None, "responses are committed before canaries are set beside them"
-    rollouts = stages.rollouts
+    responses, rollouts = stages.read(EVAL_ROLLOUTS, shard), stages.rollouts
     return await stages.committed(
-        "canary-judgments",
+        CANARY_JUDGMENTS,
         shard,
         total,
-        CanaryJudgment,
         lambda: judge(shard, responses, rollouts.policy_version, rollouts.generate),
     )
 

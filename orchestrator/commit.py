@@ -4,6 +4,7 @@ from typing import Any
 
 from .config import Config
 from .judge_alarms import judge_alarms
+from .layout import PAIR_STAGES, STAGES, sampled_by
 from .ledger import Ledger, round_name
 from .metrics_rows import rows_hash
 from .new_prompts import counted_candidates
@@ -13,15 +14,7 @@ from .records import PolicyRef
 from .retention import prune
 from .sampling import sampler_policies
 from .sampling_config import EARLIER_ROUND
-from .stages import Stages, rollout_stage
-
-# Beside the rollouts of every sampler.
-HASHED_STAGES = (
-    "prompts", "judgments", "pairs", "selected", "heldout-judgments", "heldout-pairs",
-    "eval-rollouts", "eval-judgments", "eval-logps", "canary-judgments", "drift-judgments",
-    "labels-drift-judgments", "own-preference-judgments", "other-preference-judgments", "fresh-rollouts",
-    "fresh-judgments",
-)  # fmt: skip
+from .stages import Stages
 
 # What a manifest holds that metrics.jsonl does not repeat.
 IDENTITIES = (
@@ -38,7 +31,10 @@ def commit_round(
     ledger = stages.ledger
     learned = ledger.read_json(round_name(round), "learn.json") if round else {"policy": recorded(ledger, policy)}
     samplers = sampler_policies(config, ledger, round)
-    stages_made = [f"{prefix}{rollout_stage(name)}" for prefix in ("", "heldout-") for name in samplers]
+    stages_made = [
+        *(sampled_by(name, of_split.rollouts).name for of_split in PAIR_STAGES.values() for name in samplers),
+        *(name for name, stage in STAGES.items() if not stage.of_samplers),
+    ]
     manifest = {
         **learned,
         **measured,
@@ -48,8 +44,8 @@ def commit_round(
         "samplers": {name: named(ledger, sampler) for name, sampler in samplers.items()},
         "seconds": {**learned.get("seconds", {}), **stages.clock.seconds, "round": seconds},
         "new_prompts": counted_candidates(ledger, round),
-        "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in (*stages_made, *HASHED_STAGES)},
-        "stage_shards": {stage: ledger.shards_finished(round, stage) for stage in (*stages_made, *HASHED_STAGES)},
+        "stage_sha256": {stage: ledger.stage_hash(round, stage) for stage in stages_made},
+        "stage_shards": {stage: ledger.shards_finished(round, stage) for stage in stages_made},
     }
     manifest["judge_alarms"] = judge_alarms(manifest, config.evaluation)
     stages.record({"stage": "round", **{name: value for name, value in manifest.items() if name not in IDENTITIES}})

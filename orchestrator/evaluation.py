@@ -13,9 +13,10 @@ from .config import Config
 from .duplicates import Duplicates
 from .judge_drift import measure_drift, measure_labels_drift
 from .judge_health import JudgeHealth
+from .layout import EVAL_JUDGMENTS, EVAL_LOGPS, EVAL_ROLLOUTS, FRESH_JUDGMENTS, FRESH_ROLLOUTS, HELDOUT_PAIRS, Stage
 from .metrics import DistinctN
 from .protocols import Learner
-from .records import Judgment, PairingOutcome, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
+from .records import Judgment, PairLogps, PreferencePair, Rollout, Shard, TokenSequence, pairs_of
 from .running_stats import Mean
 from .self_preference import measure_self_preference
 from .shards import RoundShards
@@ -75,10 +76,10 @@ async def evaluate(
         "fresh": None if fresh is None else await _measure_fresh(fresh, stages, in_flight),
     }
     return row | implicit_reward(
-        initial=list(stages.ledger.read_stage(0, "eval-logps", PairLogps)),
+        initial=list(stages.ledger.read_stage(0, EVAL_LOGPS.name, PairLogps)),
         now=[
             logps
-            for logps in stages.ledger.read_stage(shards.round, "eval-logps", PairLogps)
+            for logps in stages.ledger.read_stage(shards.round, EVAL_LOGPS.name, PairLogps)
             if logps.prompt_id not in choosing
         ],
     )
@@ -87,9 +88,7 @@ async def evaluate(
 async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> JudgeHealth:
     """The held-out pairs, by the recipe's own stages; how healthy its judge was there."""
     health = JudgeHealth(reading=stages.phase.reading)
-    async for result in map_in_order(
-        lambda shard: stages.run_shard(shard, len(shards), "heldout-"), shards, limit=in_flight
-    ):
+    async for result in map_in_order(lambda shard: stages.run_shard(shard, len(shards)), shards, limit=in_flight):
         health.add(result.rollouts, result.judgments)
     return health
 
@@ -98,7 +97,7 @@ async def _measure_fresh(shards: RoundShards, stages: Stages, in_flight: int) ->
     """Length and score, as of the fixed prompts, on prompts that are this round's alone."""
     lengths, truncated, health = Mean(), Mean(), JudgeHealth(reading=stages.phase.reading_heldout)
     async for rollouts, judgments in map_in_order(
-        lambda shard: _respond(shard, len(shards), stages, "fresh"), shards, limit=in_flight
+        lambda shard: _respond(shard, len(shards), stages, FRESH_ROLLOUTS, FRESH_JUDGMENTS), shards, limit=in_flight
     ):
         health.add(rollouts, judgments)
         for rollout in rollouts:
@@ -113,13 +112,15 @@ async def _measure_fresh(shards: RoundShards, stages: Stages, in_flight: int) ->
 
 
 async def _respond(
-    shard: Shard, total: int, stages: Stages, prefix: str = "eval"
+    shard: Shard,
+    total: int,
+    stages: Stages,
+    respond: Stage[Rollout] = EVAL_ROLLOUTS,
+    judge: Stage[Judgment] = EVAL_JUDGMENTS,
 ) -> tuple[Sequence[Rollout], Sequence[Judgment]]:
     phase, generate, version = stages.phase, stages.rollouts.generate, stages.rollouts.policy_version
-    rollouts = await stages.committed(
-        f"{prefix}-rollouts", shard, total, Rollout, lambda: phase.sample_heldout(shard, version, generate)
-    )
-    return rollouts, await stages.judged(f"{prefix}-judgments", shard, total, rollouts, phase.judge_heldout)
+    rollouts = await stages.committed(respond, shard, total, lambda: phase.sample_heldout(shard, version, generate))
+    return rollouts, await stages.judged(judge, shard, total, rollouts, phase.judge_heldout)
 
 
 async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learner) -> None:
@@ -127,9 +128,7 @@ async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learne
     origin = Shard(round=0, index=shard.index, prompts=shard.prompts, split="heldout")
 
     async def compute() -> list[PairLogps]:
-        outcomes = stages.ledger.read_shard("heldout-pairs", origin, PairingOutcome)
-        assert outcomes is not None, "round 0 commits the held-out pairs before anything is scored"
-        pairs = pairs_of(outcomes)
+        pairs = pairs_of(stages.read(HELDOUT_PAIRS, origin))
         if not pairs:
             return []
         logps = await learner.logps([sequence for pair in pairs for sequence in sequences_of(pair)])
@@ -139,7 +138,7 @@ async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learne
             for pair, chosen, rejected in zip(pairs, sums[::2], sums[1::2], strict=True)
         ]
 
-    await stages.committed("eval-logps", shard, total, PairLogps, compute)
+    await stages.committed(EVAL_LOGPS, shard, total, compute)
 
 
 def implicit_reward(*, initial: Sequence[PairLogps], now: Sequence[PairLogps]) -> dict[str, Any]:

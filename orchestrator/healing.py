@@ -12,13 +12,14 @@ from pathlib import Path
 from .checking import KEPT, LEARN, MANIFEST, MODELS, Damage
 from .durable import explained, make_directories, sync_directory
 from .errors import ConfigError
+from .layout import PROMPTS, SELECTED, STAGES, row_of
 from .ledger import CHECKPOINT, GONE, Ledger, round_name
 from .metrics_rows import metrics_lines, text_of
 from .shard_files import checksum_file
 
 SET_ASIDE = "damaged"
-# A round's stages before its update, in order: "rollouts" stands for those of every sampler. All others evaluate.
-BEFORE_UPDATE = ("prompts", "rollouts", "judgments", "pairs", "selected")
+# In order. All other stages evaluate.
+BEFORE_UPDATE = [stage.name for stage in STAGES.values() if stage.before_update]
 UPDATE = (LEARN, CHECKPOINT, "checkpoint", "trained", "candidate", *MODELS)
 
 
@@ -73,17 +74,17 @@ def with_what_follows(ledger: Ledger, damage: Damage) -> list[str]:
     if (place := _place(stage)) is None:
         return [path for name in evaluations for path in _shard(f"{folder}/{name}", shard)]
     later = [name for name in names if (other := _place(name)) is not None and other > place]
-    if stage == "prompts":  # all of the round's responses are to them
+    if stage == PROMPTS.name:  # all of the round's responses are to them
         return [f"{folder}/{name}" for name in (stage, *later)] + update
-    whole = [f"{folder}/{name}" for name in later if name == "selected"]  # a selection may be of the whole round
-    shards = [path for name in (stage, *later) if name != "selected" for path in _shard(f"{folder}/{name}", shard)]
+    whole = [f"{folder}/{name}" for name in later if name == SELECTED.name]  # a selection may be of the whole round
+    shards = [path for name in (stage, *later) if name != SELECTED.name for path in _shard(f"{folder}/{name}", shard)]
     return [*shards, *whole, *update]
 
 
 def _place(stage: str) -> int | None:
     """Where a stage stands before the update, None for what does not."""
-    name = "rollouts" if stage.startswith("rollouts") else stage
-    return BEFORE_UPDATE.index(name) if name in BEFORE_UPDATE else None
+    row = row_of(stage)
+    return BEFORE_UPDATE.index(row.name) if row is not None and row.before_update else None
 
 
 def _shard(folder: str, name: str) -> list[str]:

@@ -5,14 +5,15 @@ from typing import Any
 
 from .config import EvaluationConfig
 from .errors import RunError
+from .layout import EVAL_JUDGMENTS, HELDOUT_JUDGMENTS, JUDGMENTS
 from .ledger import Ledger, round_name
 from .protocols import Observer
 
 # Where a manifest holds a judge's health, and which judgments it is of.
 HEALTH = (
-    (("data", "judge"), "judgments"),
-    (("evaluation", "pairs_judge"), "heldout-judgments"),
-    (("evaluation", "judge"), "eval-judgments"),
+    (("data", "judge"), JUDGMENTS),
+    (("evaluation", "pairs_judge"), HELDOUT_JUDGMENTS),
+    (("evaluation", "judge"), EVAL_JUDGMENTS),
 )
 
 
@@ -61,4 +62,4 @@ def _figures(manifest: dict[str, Any], evaluation: EvaluationConfig) -> Iterator
         for figure, (words, field, threshold) in thresholds.items():
             value = health.get(figure)
             if threshold is not None and value is not None and value < threshold:
-                yield f"the judge's {words} in {stage} is {value:.1%}, under {field}={threshold:g}"
+                yield f"the judge's {words} in {stage.name} is {value:.1%}, under {field}={threshold:g}"

@@ -5,27 +5,35 @@ The frozen judge is the initial policy, whose judgments of its own responses are
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from .config import Config
 from .judge_health import verdict
+from .layout import (
+    DRIFT_JUDGMENTS,
+    EVAL_JUDGMENTS,
+    EVAL_ROLLOUTS,
+    HELDOUT_JUDGMENTS,
+    HELDOUT_ROLLOUTS,
+    LABELS_DRIFT_JUDGMENTS,
+    Stage,
+    sampled_by,
+)
 from .protocols import Judge, Reading
 from .records import Judgment, Rollout, Shard
 from .running_stats import Mean, spearman
 from .shards import RoundShards
-from .stages import Stages, rollout_stage
+from .stages import Stages
 from .stream import map_in_order
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Frozen:
     """What round 0 has judged, by its stages; and the judge that is asked again, for the stage `again`."""
 
-    rollouts: tuple[str, ...]
-    judgments: str
-    again: str
+    rollouts: tuple[Stage[Rollout], ...]
+    judgments: Stage[Judgment]
+    again: Stage[Judgment]
     judge: Judge
     reading: Reading
 
@@ -37,9 +45,9 @@ async def measure_drift(shards: RoundShards, *, stages: Stages, in_flight: int) 
     if phase.rejudge is None or shards.round == 0:
         return None
     frozen = _Frozen(
-        rollouts=("eval-rollouts",),
-        judgments="eval-judgments",
-        again="drift-judgments",
+        rollouts=(EVAL_ROLLOUTS,),
+        judgments=EVAL_JUDGMENTS,
+        again=DRIFT_JUDGMENTS,
         judge=phase.rejudge,
         reading=phase.reading_heldout,
     )
@@ -57,9 +65,9 @@ async def measure_labels_drift(
     if phase.rejudge_pairs is None or shards.round == 0 or judge == config.evaluation.judge or judge != first.judge:
         return None
     frozen = _Frozen(
-        rollouts=tuple(f"heldout-{rollout_stage(sampler)}" for sampler in first.generation.sampled_by()),
-        judgments="heldout-judgments",
-        again="labels-drift-judgments",
+        rollouts=tuple(sampled_by(sampler, HELDOUT_ROLLOUTS) for sampler in first.generation.sampled_by()),
+        judgments=HELDOUT_JUDGMENTS,
+        again=LABELS_DRIFT_JUDGMENTS,
         judge=phase.rejudge_pairs,
         reading=phase.reading,
     )
@@ -83,19 +91,13 @@ async def _judge_again(
     """Round 0's judgments of its responses, and those of now: of the same cases, with the same seeds."""
     initial = Shard(round=0, index=shard.index, prompts=shard.prompts, split="heldout")
     asked = {prompt.id for prompt in shard.prompts}
-    rollouts = [one for stage in frozen.rollouts for one in _of_round_0(stage, initial, Rollout, stages)]
-    before = _of_round_0(frozen.judgments, initial, Judgment, stages)
+    rollouts = [one for stage in frozen.rollouts for one in stages.read(stage, initial)]
+    before = stages.read(frozen.judgments, initial)
     responses = [rollout for rollout in rollouts if rollout.prompt_id in asked and not rollout.interim]
     now = await stages.committed(
-        frozen.again, shard, total, Judgment, lambda: frozen.judge(initial, responses, stages.rollouts.generate)
+        frozen.again, shard, total, lambda: frozen.judge(initial, responses, stages.rollouts.generate)
     )
     return [judgment for judgment in before if judgment.prompt_id in asked], now
-
-
-def _of_round_0(stage: str, initial: Shard, cls: type[T], stages: Stages) -> Sequence[T]:
-    records = stages.ledger.read_shard(stage, initial, cls)
-    assert records is not None, "round 0 is finished before any other"
-    return records
 
 
 def drift(before: Sequence[Judgment], now: Sequence[Judgment]) -> dict[str, Any]:

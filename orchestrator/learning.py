@@ -9,6 +9,7 @@ from .config import Config
 from .errors import RunError
 from .heldout_split import chooses
 from .judge_health import JudgeHealth
+from .layout import HELDOUT_PAIRS, JUDGMENTS, LEARN, PAIRS, PREPARE
 from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
@@ -151,7 +152,7 @@ async def _learn(work: LearningRound, update: "_Update", stats: RoundStats) -> l
         async for shard, outcomes in stream:
             first = shard.index * config.run.prompts_per_shard
             await update.prepare(work.examples(shard, outcomes, first, 0), last=shard.index == len(shards) - 1)
-            stages.observer.stage(work.start.round, "prepare", shard.index + 1, len(shards), 0)
+            stages.observer.stage(work.start.round, PREPARE, shard.index + 1, len(shards), 0)
         stream = committed_outcomes(shards, stages)
     for epoch in range(epochs):
         taken, prompts = 0, 0
@@ -161,7 +162,7 @@ async def _learn(work: LearningRound, update: "_Update", stats: RoundStats) -> l
             await update.learn(examples, flush=taken == work.num_shards)
             tokens = sum(len(s.token_ids) for example in examples for s in example.sequences)
             done = epoch * work.num_shards + taken
-            stages.observer.stage(work.start.round, "learn", done, epochs * work.num_shards, tokens)
+            stages.observer.stage(work.start.round, LEARN, done, epochs * work.num_shards, tokens)
             if shard.round == work.start.round:
                 stages.observer.pairs(work.start.round, outcomes)
         stream = committed_outcomes(shards, stages)
@@ -182,7 +183,7 @@ async def _collect(work: LearningRound, stats: RoundStats) -> list[dict[str, flo
 def _nothing(work: LearningRound, stats: RoundStats) -> RunError:
     return RunError(
         f"round {work.start.round} gave nothing to learn from {stats.prompts} prompts: {dict(stats.dropped)}",
-        f"read {work.stages.ledger.path(round_name(work.start.round), 'judgments')}: a judge that only ties teaches "
+        f"read {work.stages.ledger.path(round_name(work.start.round), JUDGMENTS.name)}: a judge that only ties teaches "
         "nothing",
     )
 
@@ -232,7 +233,7 @@ async def _save(work: LearningRound) -> dict[str, Any]:
 def _first_examples(work: LearningRound) -> list[TrainingExample]:
     """The examples of the first shard that has some."""
     for shard in work.shards:
-        outcomes = work.stages.ledger.read_shard("pairs", shard, PairingOutcome) or []
+        outcomes = work.stages.ledger.read_shard(PAIRS.name, shard, PairingOutcome) or []
         examples = training_examples(
             outcomes, work.config.objective, first=0, num_prompts=len(shard.prompts), epoch=0, epochs=1
         )
@@ -252,7 +253,7 @@ def choosing_examples(work: LearningRound) -> list[TrainingExample]:
         raise RunError(
             f"{chooses(work.config.learner)} measures on held-out pairs, and the initial policy made none"
             f"{f' on the {len(work.choosing)} prompts whose pairs choose' if work.choosing else ''}",
-            f"read {work.stages.ledger.path(round_name(0), 'heldout-pairs')} for the reasons; raise "
+            f"read {work.stages.ledger.path(round_name(0), HELDOUT_PAIRS.name)} for the reasons; raise "
             "evaluation.num_prompts, or set it to null",
         )
     return examples
@@ -267,8 +268,7 @@ def _heldout_examples(work: LearningRound, wanted: Callable[[str], bool]) -> lis
     """The examples of the held-out prompts whose ids are wanted."""
     examples: list[TrainingExample] = []
     for shard in work.heldout:
-        outcomes = work.stages.ledger.read_shard("heldout-pairs", shard, PairingOutcome)
-        assert outcomes is not None, "round 0 commits the held-out pairs"
+        outcomes = work.stages.read(HELDOUT_PAIRS, shard)
         made = [one for one in outcomes if (of := one.pair or one.group) is not None and wanted(of.prompt.id)]
         examples.extend(
             training_examples(made, work.config.objective, first=0, num_prompts=len(outcomes), epoch=0, epochs=1)
@@ -324,13 +324,13 @@ class _Update:
         fresh, self.held = examples[self.held :], max(0, self.held - len(examples))
         if self.selection is not None and self.selection.stopped:
             return
-        with stages.clock.active("learn"):
+        with stages.clock.active(LEARN.name):
             new = await work.learner.update(fresh, flush=flush)
         before, self.steps = len(self.steps), [*self.steps, *new]
         if self.selection is not None and self.selection.due(before, len(self.steps)):
             await self._measure(self.selection)
         for step in new:
-            stages.record({"round": work.start.round, "stage": "learn", **step})
+            stages.record({"round": work.start.round, "stage": LEARN.name, **step})
         every = work.config.learner.checkpoint_every_steps
         if every and len(self.steps) // every > before // every:
             with stages.clock.active("save"):

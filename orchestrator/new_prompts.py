@@ -14,6 +14,7 @@ from typing import Any
 
 from .config import Config
 from .errors import RunError
+from .layout import JUDGMENTS, PAIRS, PROMPTS, ROLLOUTS, SELECTED, sampled_by
 from .ledger import Ledger, round_name
 from .new_prompts_config import JudgePrompts, NoNewPrompts
 from .prompts import PromptStore
@@ -30,9 +31,7 @@ from .records import (
     Shard,
 )
 from .shards import round_drawn, train_shards
-from .stages import Stages, rollout_stage
-
-STAGE = "prompts"
+from .stages import Stages
 
 
 async def new_prompts(
@@ -54,17 +53,17 @@ async def new_prompts(
     counts: Counter[str] = Counter()
     batches = 1 if isinstance(settings, JudgePrompts) else settings.max_batches
     for number in range(batches):
-        stages.observer.stage(round, STAGE, len(made), wanted, 0)
+        stages.observer.stage(round, PROMPTS, len(made), wanted, 0)
         shard = Shard(round=round, index=number, prompts=(), split="train")
-        batch = ledger.read_shard(STAGE, shard, PromptCandidate)
+        batch = ledger.read_shard(PROMPTS.name, shard, PromptCandidate)
         if batch is None:
             write = partial(maker.write, number, wanted - len(made), generate)
-            batch = await stages.commit(STAGE, shard, PromptCandidate, write)
+            batch = await stages.commit(PROMPTS, shard, write)
         maker.take(batch)
         made += [candidate.prompt for candidate in batch if candidate.reason is None]
         counts.update(candidate.reason for candidate in batch if candidate.reason is not None)
         if len(made) == wanted:
-            stages.observer.stage(round, STAGE, wanted, wanted, 0)
+            stages.observer.stage(round, PROMPTS, wanted, wanted, 0)
             return made
     if isinstance(settings, JudgePrompts):
         if made:
@@ -85,8 +84,8 @@ async def new_prompts(
     raise RunError(
         f"round {round} has {len(made)} of {wanted} new prompts after {settings.max_batches} batches "
         f"({field}.max_batches); dropped, by reason: {dict(sorted(counts.items()))}",
-        f"read {ledger.path(round_name(round), STAGE)}; resume with a larger {field}.max_batches, or start a run with "
-        f"other {field}.sampling or {field}.rules",
+        f"read {ledger.path(round_name(round), PROMPTS.name)}; resume with a larger {field}.max_batches, or start a "
+        f"run with other {field}.sampling or {field}.rules",
     )
 
 
@@ -118,14 +117,14 @@ async def _spread(requests: Sequence[GenerationRequest], *, generate: Generate, 
 
 def kept_prompts(ledger: Ledger, round: int) -> Iterator[Prompt]:
     """The new prompts of a round that are kept so far, in order."""
-    for candidate in ledger.read_stage(round, STAGE, PromptCandidate):
+    for candidate in ledger.read_stage(round, PROMPTS.name, PromptCandidate):
         if candidate.reason is None:
             yield candidate.prompt
 
 
 def counted_candidates(ledger: Ledger, round: int) -> dict[str, Any] | None:
     """How many candidates of a round were kept, and how many dropped for which reason; None where there were none."""
-    reasons = Counter(candidate.reason for candidate in ledger.read_stage(round, STAGE, PromptCandidate))
+    reasons = Counter(candidate.reason for candidate in ledger.read_stage(round, PROMPTS.name, PromptCandidate))
     if not reasons:
         return None
     kept = reasons.pop(None, 0)
@@ -156,11 +155,11 @@ def _judged_before(
     round = _last_without_judging_prompts(before, config)
     if round is None:
         return
-    stages = [rollout_stage(sampler) for sampler in config.at(round).generation.sampled_by()]
+    stages = [sampled_by(sampler, ROLLOUTS).name for sampler in config.at(round).generation.sampled_by()]
     new = list(kept_prompts(ledger, round_drawn(config, round)))
     for shard in train_shards(round, stores, config, new):
         rollouts = [one for stage in stages for one in ledger.read_shard(stage, shard, Rollout) or ()]
-        judgments = ledger.read_shard("judgments", shard, Judgment) or []
+        judgments = ledger.read_shard(JUDGMENTS.name, shard, Judgment) or []
         for prompt in shard.prompts:
             yield (
                 prompt,
@@ -177,5 +176,5 @@ def _last_without_judging_prompts(before: int, config: Config) -> int | None:
 
 def _learnt(ledger: Ledger, round: int, config: Config) -> Iterator[PairingOutcome]:
     """What pairing made of a round, after its filter."""
-    stage = "pairs" if config.at(round).filter.keeps_all else "selected"
-    return ledger.read_stage(round, stage, PairingOutcome)
+    stage = PAIRS if config.at(round).filter.keeps_all else SELECTED
+    return ledger.read_stage(round, stage.name, stage.records)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .config import Config
 from .filtering import Decision, filtered
+from .layout import PAIRS, SELECTED
 from .metrics import RoundStats
 from .records import PairingOutcome, Shard
 from .shards import RoundShards
@@ -33,9 +34,9 @@ async def fresh_outcomes(
 
 async def committed_outcomes(shards: RoundShards, stages: Stages) -> AsyncIterator[OfShard]:
     """The same once more, from the ledger."""
-    stage = "pairs" if stages.phase.filter is None else "selected"
+    stage = PAIRS if stages.phase.filter is None else SELECTED
     for shard in shards:
-        yield shard, _committed(stage, shard, stages)
+        yield shard, stages.read(stage, shard)
 
 
 async def _selected(shards: RoundShards, stages: Stages, stats: RoundStats, in_flight: int) -> AsyncIterator[OfShard]:
@@ -64,12 +65,6 @@ async def _select(shard: Shard, total: int, stages: Stages, decision: Decision, 
     """Commit what a decision leaves of a shard's outcomes."""
 
     async def compute() -> list[PairingOutcome]:
-        return filtered(_committed("pairs", shard, stages), decision, first)
+        return filtered(stages.read(PAIRS, shard), decision, first)
 
-    return await stages.committed("selected", shard, total, PairingOutcome, compute)
-
-
-def _committed(stage: str, shard: Shard, stages: Stages) -> Sequence[PairingOutcome]:
-    outcomes = stages.ledger.read_shard(stage, shard, PairingOutcome)
-    assert outcomes is not None, "every shard is committed before it is read back"
-    return outcomes
+    return await stages.committed(SELECTED, shard, total, compute)

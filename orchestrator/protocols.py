@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .filtering import Filter
+from .layout import Activity, Stage
 from .records import (
     CanaryJudgment,
     Generation,
@@ -252,7 +253,7 @@ class Learner(Protocol):
 class Observer(Protocol):
     """Who watches a run: progress on a terminal, a tracker."""
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
         """`done` of `total` shards (or steps) of a stage are finished; `tokens` were handled in the last one."""
         ...
 

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from .config import Config
+from .layout import PAIR_STAGES, sampled_by
 from .ledger import Ledger
 from .policies import initial_policy, policy_of, read_ref, round_policy
 from .records import PolicyRef, Shard
 from .sampling_config import EARLIER_ROUND, POLICY, is_model_path
 from .shards import RoundShards
-from .stages import Stages, rollout_stage
+from .stages import Stages
 from .stream import map_in_order
 from .sync import WeightSync
 
@@ -58,18 +59,17 @@ async def sample_by_others(shards: RoundShards, *, config: Config, stages: Stage
     `config` is the whole run's. A sampler whose weights the engines hold is not loaded.
     """
     samplers = sampler_policies(config, stages.ledger, shards.round)
-    prefix = "heldout-" if shards.split == "heldout" else ""
     for sampler, policy in samplers.items():
-        stage = f"{prefix}{rollout_stage(sampler)}"
+        stage = sampled_by(sampler, PAIR_STAGES[shards.split].rollouts).name
         if sampler == POLICY or stages.ledger.shards_finished(shards.round, stage) == len(shards):
             continue
         await sync.load(policy, stages.clock)
         async for _ in map_in_order(
-            partial(_sampled, stages, sampler, len(shards), prefix), shards, limit=config.cluster.shards_in_flight
+            partial(_sampled, stages, sampler, len(shards)), shards, limit=config.cluster.shards_in_flight
         ):
             pass
     await sync.load(round_policy(config, stages.ledger, shards.round), stages.clock)
 
 
-async def _sampled(stages: Stages, sampler: str, total: int, prefix: str, shard: Shard) -> None:
-    await stages.sampled(sampler, shard, total, prefix)
+async def _sampled(stages: Stages, sampler: str, total: int, shard: Shard) -> None:
+    await stages.sampled(sampler, shard, total)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from .canaries import SCORE_DECIMALS, mean_score, share_won
+from .layout import EVAL_ROLLOUTS, OTHER_PREFERENCE_JUDGMENTS, OWN_PREFERENCE_JUDGMENTS, Stage
 from .protocols import Opinion
 from .records import Judgment, Rollout, Shard
 from .running_stats import Mean
@@ -27,13 +28,13 @@ async def measure_self_preference(shards: RoundShards, *, stages: Stages, in_fli
         return None
     own, other = stages.phase.opinions
     return self_preference(
-        await _said(shards, "own-preference-judgments", own, stages, in_flight),
-        await _said(shards, "other-preference-judgments", other, stages, in_flight),
+        await _said(shards, OWN_PREFERENCE_JUDGMENTS, own, stages, in_flight),
+        await _said(shards, OTHER_PREFERENCE_JUDGMENTS, other, stages, in_flight),
     )
 
 
 async def _said(
-    shards: RoundShards, stage: str, opinion: Opinion, stages: Stages, in_flight: int
+    shards: RoundShards, stage: Stage[Judgment], opinion: Opinion, stages: Stages, in_flight: int
 ) -> Sequence[Judgment]:
     found: list[Judgment] = []
     async for judgments in map_in_order(
@@ -43,7 +44,9 @@ async def _said(
     return opinion.reading.conclude(found)
 
 
-async def _judged(shard: Shard, total: int, stage: str, opinion: Opinion, stages: Stages) -> Sequence[Judgment]:
+async def _judged(
+    shard: Shard, total: int, stage: Stage[Judgment], opinion: Opinion, stages: Stages
+) -> Sequence[Judgment]:
     """Equal texts are not judged: nobody could prefer one of them."""
     before = _responses(replace(shard, round=0), BEFORE, stages)
     now = _responses(shard, NOW, stages)
@@ -53,13 +56,11 @@ async def _judged(shard: Shard, total: int, stage: str, opinion: Opinion, stages
     async def judge() -> Sequence[Judgment]:
         return await opinion.judge(replace(shard, prompts=prompts), beside, stages.rollouts.generate) if prompts else []
 
-    return await stages.committed(stage, shard, total, Judgment, judge)
+    return await stages.committed(stage, shard, total, judge)
 
 
 def _responses(shard: Shard, sample: int, stages: Stages) -> dict[str, Rollout]:
-    rollouts = stages.ledger.read_shard("eval-rollouts", shard, Rollout)
-    assert rollouts is not None, "responses are committed before they are compared"
-    return {rollout.prompt_id: replace(rollout, sample=sample) for rollout in rollouts}
+    return {rollout.prompt_id: replace(rollout, sample=sample) for rollout in stages.read(EVAL_ROLLOUTS, shard)}
 
 
 def self_preference(own: Iterable[Judgment], other: Iterable[Judgment]) -> dict[str, Any]:

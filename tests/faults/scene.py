@@ -88,7 +88,9 @@ def result(run: Path) -> dict[str, Any]:
             found[str(path.relative_to(run))] = _row(path.read_text(errors="replace"))
     metrics = run / "metrics.jsonl"
     lines = metrics.read_text(errors="replace").splitlines() if metrics.exists() else []
-    return {**found, "metrics.jsonl": [_row(line) for line in lines]}
+    # A lost manifest is written again after steps of a later round: only the order within a round counts.
+    rows = sorted(map(_row, lines), key=lambda row: row.get("round", -1) if isinstance(row, dict) else -1)
+    return {**found, "metrics.jsonl": rows}
 
 
 def difference(found: dict[str, Any], expected: dict[str, Any], apart_from: Iterable[str] = ()) -> str | None:

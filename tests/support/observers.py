@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from roundelay.orchestrator.layout import Activity, Stage
 from roundelay.orchestrator.records import PairingOutcome
 
 
@@ -12,7 +13,7 @@ class Notes:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None: ...
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None: ...
 
     def metrics(self, row: dict[str, Any]) -> None: ...
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.filtering import Filter
+from roundelay.orchestrator.layout import PAIRS, SELECTED, Activity, Stage
 from roundelay.orchestrator.learning import LearningRound, learn_round
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate, Phase, Reading
@@ -98,9 +99,9 @@ class Watching:
     def __init__(self, events: Events):
         self.events = events
 
-    def stage(self, round: int, stage: str, done: int, total: int, tokens: int) -> None:
-        if done and stage in ("pairs", "selected"):
-            self.events.happen(f"{stage} {done}/{total}")
+    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
+        if done and stage in (PAIRS, SELECTED):
+            self.events.happen(f"{stage.name} {done}/{total}")
 
     def metrics(self, row: dict[str, Any]) -> None: ...
 

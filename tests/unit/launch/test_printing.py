@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from roundelay.launch.plan import print_plan
 from roundelay.launch.progress import TerminalProgress
 from roundelay.launch.reports import figures, plain
 from roundelay.launch.table import one_line
+from roundelay.orchestrator.layout import ROLLOUTS
 
 HOSTILE = "[bold]x[/bold] \x1b[31mred\x1b]0;title\x07 \x9b2J\u202e"
 SHOWN = "[bold]x[/bold] \\x1b[31mred\\x1b]0;title\\x07 \\x9b2J\\u202e"
@@ -39,7 +41,7 @@ def test_a_samplers_path_is_shown_while_it_samples(terminal: bool) -> None:
     written = io.StringIO()
     console = Console(file=written, width=200, force_terminal=terminal, color_system=None)
     with TerminalProgress(console, rounds=3) as progress:
-        progress.stage(1, f"rollouts-{HOSTILE}", 4, 4, 100)
+        progress.stage(1, replace(ROLLOUTS, label=f"sample by {HOSTILE}"), 4, 4, 100)
         progress.note(HOSTILE)
     assert written.getvalue().count(SHOWN) >= 2
     assert "\x1b[31m" not in written.getvalue() and "\x9b" not in written.getvalue()

@@ -7,12 +7,13 @@ import pytest
 from support.configs import ALL_CREAM, base, changed, phase, with_phases
 from support.scripted_run import ScriptedRun, Stopped
 
+from roundelay.orchestrator import layout
 from roundelay.orchestrator.commit import policies_needed
 from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.layout import HELDOUT_ROLLOUTS, ROLLOUTS, Stage
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.records import PolicyRef, Rollout
 from roundelay.orchestrator.sampling import model_samplers, sampler_policy
-from roundelay.orchestrator.stages import rollout_stage
 
 ALL = ("policy", "initial", "previous")
 
@@ -30,8 +31,8 @@ def sampled_by(*samplers: str, **changes: Any) -> Config:
     )
 
 
-def rollouts_of(run: ScriptedRun, round: int, sampler: str, prefix: str = "") -> list[Rollout]:
-    return list(run.ledger.read_stage(round, f"{prefix}{rollout_stage(sampler)}", Rollout))
+def rollouts_of(run: ScriptedRun, round: int, sampler: str, stage: Stage[Rollout] = ROLLOUTS) -> list[Rollout]:
+    return list(run.ledger.read_stage(round, layout.sampled_by(sampler, stage).name, Rollout))
 
 
 def test_each_sampler_answers_with_its_own_weights_under_numbers_of_its_own(tmp_path: Path) -> None:
@@ -91,8 +92,8 @@ def test_a_run_that_is_stopped_while_anyone_samples_ends_as_if_it_had_not_been(
     shaken.go_on()
     for round in range(4):
         for sampler in ALL:
-            for prefix in ("", "heldout-"):
-                assert rollouts_of(shaken, round, sampler, prefix) == rollouts_of(calm, round, sampler, prefix)
+            for stage in (ROLLOUTS, HELDOUT_ROLLOUTS):
+                assert rollouts_of(shaken, round, sampler, stage) == rollouts_of(calm, round, sampler, stage)
         assert (
             shaken.ledger.manifest(round)["data" if round else "evaluation"]
             == (calm.ledger.manifest(round)["data" if round else "evaluation"])
@@ -147,7 +148,7 @@ def test_models_from_outside_are_counted_once_over_all_phases() -> None:
 
 
 def test_stages_of_samplers_are_apart() -> None:
-    names = [rollout_stage(sampler) for sampler in (*ALL, "round-3", "/models/a", "/models/b")]
+    names = [layout.sampled_by(sampler, ROLLOUTS).name for sampler in (*ALL, "round-3", "/models/a", "/models/b")]
     assert names[:4] == ["rollouts", "rollouts-initial", "rollouts-previous", "rollouts-round-3"]
     assert len(set(names)) == 6 and "/" not in "".join(names)
 
