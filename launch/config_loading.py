@@ -262,12 +262,13 @@ def load_parts(values: Mapping[str, Any]) -> None:
     """Import the user's modules that `parts` names, so that the kinds are known that they register.
 
     Raises:
-        ConfigError: one cannot be imported, or registers a kind that there is.
+        ConfigError: one is no module, cannot be imported, or registers a kind that there is.
     """
     named = values.get("parts")
     for name in named if isinstance(named, Sequence) and not isinstance(named, str) else ():
-        if isinstance(name, str) and re.fullmatch(MODULE_NAME, name):  # else the schema refuses it
-            load_module(name, f"parts=[{name}]")
+        if not isinstance(name, str) or not re.fullmatch(MODULE_NAME, name):
+            raise ConfigError(f"parts=[{name}]: this is no module's name", "name it as package.module")
+        load_module(name, f"parts=[{name}]")
 
 
 def with_parts(overrides: Sequence[str], parts: Sequence[str]) -> list[str]:

@@ -84,7 +84,7 @@ def test_cross_part_rules_hold_for_it_by_its_traits(mine: Path) -> None:
         ("absent", "parts=[absent]: cannot import absent"),
         ("broken", "parts=[broken]: importing broken raises SyntaxError"),
         ("second", "filter.kind=rip is roundelay.recipes.filters.rip.RipFilter already"),
-        ("../my_filter", "String should match pattern"),
+        ("../my_filter", "parts=[../my_filter]: this is no module's name"),
     ],
 )
 def test_a_module_that_brings_nothing_is_named(mine: Path, module: str | None, told: str) -> None:
