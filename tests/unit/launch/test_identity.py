@@ -16,11 +16,11 @@ from roundelay.launch.cli import default_name
 from roundelay.launch.config_loading import load_config
 from roundelay.launch.drafts import drafted, publish
 from roundelay.launch.runs import create_run, resume_notes, resume_run
-from roundelay.orchestrator import part_versions as versions
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.lease import held
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.policies import initial_policy
+from roundelay.recipes.pairing.best_worst import BestWorstPairing
 
 SIZES = (
     "run.prompts_per_round=4", "run.prompts_per_shard=2", "evaluation.num_prompts=2", "model.max_model_len=1024",
@@ -107,8 +107,8 @@ def test_a_resume_with_a_part_that_has_come_to_mean_something_else_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = Ledger(str(here / "runs/demo")).header()["parts"]
-    assert recorded["pairing.best_worst"] == versions.VERSIONS.get("pairing.best_worst", 1)
-    monkeypatch.setattr(versions, "VERSIONS", {**versions.VERSIONS, "pairing.best_worst": 99})
+    assert recorded["pairing.best_worst"] == BestWorstPairing.version == 2
+    monkeypatch.setattr(BestWorstPairing, "version", 99)
     message = r"meaning of pairing\.best_worst \(version \d+, here 99\)"
     with pytest.raises(ConfigError, match=message) as caught, resume_run(str(here / "runs/demo"), []):
         pass
