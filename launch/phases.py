@@ -8,7 +8,6 @@ import numpy as np
 
 from ..orchestrator.config import Config
 from ..orchestrator.filtering import Filter
-from ..orchestrator.objective_config import ObjectiveConfig, PolicyGradientObjective
 from ..orchestrator.parts.conditioning import ConditioningContext
 from ..orchestrator.parts.judge import JudgePart
 from ..orchestrator.parts.pairing import Pair, PairingContext
@@ -76,11 +75,6 @@ def _measure(outcomes: Sequence[PairingOutcome], judgments: Sequence[Judgment], 
     return measure(outcomes, judge.conclude(judgments))
 
 
-def _rewards_empty(objective: ObjectiveConfig) -> bool:
-    """Whether an empty response has a reward of its own, as in AlpacaFarm: then it is a sample like any other."""
-    return isinstance(objective, PolicyGradientObjective) and objective.missing_eos_reward is not None
-
-
 def _pair(
     shard: Shard,
     prompt: Prompt,
@@ -105,7 +99,7 @@ def _pairing_rule(split: Literal["train", "heldout"], round: int, *, config: Con
         split=split,
         round=round,
         drop_truncated=config.generation.drops_truncated(),
-        drop_empty=not _rewards_empty(config.objective),
+        drop_empty=not config.objective.rewards_empty(),
         max_tokens=config.model.max_model_len,
     )
     return config.pairing.build(context)

@@ -10,9 +10,9 @@ from rich.table import Table
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
 from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
-from ..orchestrator.objective_config import NoObjective, Objective, trains_reward_model
 from ..orchestrator.parts.filter import FilterPart
 from ..orchestrator.parts.generation import GenerationPart
+from ..orchestrator.parts.objective import ObjectivePart
 from ..orchestrator.sampling_config import POLICY
 from .plan_counts import judgments_of_round
 from .reports import plain
@@ -63,8 +63,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
     result = "pairs" if pairing.gives() == "pairs" else "groups of responses"
-    trains = "reward model" if trains_reward_model(config.objective) else "policy"
-    keeps = trains == "reward model" or isinstance(config.objective, NoObjective)
+    trains = "reward model" if config.objective.trains == "reward_model" else "policy"
     rows = [
         *([] if isinstance(config.new_prompts, NoNewPrompts) else [("prompts", _new_prompts(config))]),
         ("sample", f"{_sampled(generation, run.prompts_per_round)}, in {shards} shards"),
@@ -78,7 +77,7 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
                   f"{config.learner.pairs_per_step} {result.split()[0]} a step, "
                   f"lr {config.learner.learning_rate:g}, {config.learner.optimizer} optimizer, "
                   f"ZeRO-{config.learner.zero_stage}"),
-        ("sync", "nothing: the policy stays as it is" if keeps else
+        ("sync", "nothing: the policy stays as it is" if config.objective.trains != "policy" else
                  f"learner → {config.cluster.rollout.actors} rollout engine(s), verified by probe log-probs"),
         ("evaluate", f"{config.evaluation.num_prompts} held-out prompts{_fresh(config)}, "
                      f"judge: {config.evaluation.judge.kind}"),
@@ -112,7 +111,7 @@ def _filter(filter: FilterPart) -> str:
     return f"{filter.kind}, {when}"
 
 
-def _objective(objective: Objective) -> str:
+def _objective(objective: ObjectivePart) -> str:
     """An objective with its numbers, such as "dpo (beta 0.1)"."""
     values = {field.name: getattr(objective, field.name) for field in fields(objective)}
     numbers = ", ".join(f"{name} {value:g}" for name, value in values.items() if isinstance(value, float))

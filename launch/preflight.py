@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
-from ..orchestrator.objective_config import FunctionObjective
 from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.registry import Place
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
-from ..orchestrator.user_functions import check_arguments, load_function
 from ..recipes.generation.asked import asked_ways
 from ..recipes.prompts.asking import is_single
 from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
@@ -93,9 +91,7 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
         judge.check_needs(Place(field=field, config=config), encoder)
     for phase in phases:
         phase.pairing.check_available(Place(field="pairing", config=phase))
-        if isinstance(objective := phase.objective, FunctionObjective):
-            function = load_function(objective.function, "objective.function")
-            check_arguments(function, f"objective.function={objective.function}", 1, tuple(objective.parameters))
+        phase.objective.check_available(Place(field="objective", config=phase))
         if isinstance(phase.new_prompts, JudgePrompts):
             _check_verdict(phase.new_prompts.form, phase.generation, encoder)
     if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):

@@ -13,10 +13,8 @@ from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
 from ..orchestrator.new_prompts_config import NoNewPrompts
-from ..orchestrator.objective_config import NoObjective, trains_reward_model
 from .config_groups import file_values, group_members, nearest
 from .config_loading import compose_dict, config_values, flatten, parse_config, with_parts
-from .objective_words import learnt
 from .plan import phases_of
 from .reports import plain
 from .words import taught, written
@@ -140,7 +138,7 @@ def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
 
 
 def _stages(config: Config) -> list[tuple[str, str]]:
-    keeps = trains_reward_model(config.objective) or isinstance(config.objective, NoObjective)
+    keeps = config.objective.trains != "policy"
     return [
         *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
         ("sample", config.generation.sentence()),
@@ -148,7 +146,7 @@ def _stages(config: Config) -> list[tuple[str, str]]:
         ("pair", config.pairing.sentence()),
         *([("filter", config.filter.sentence())] if not config.filter.keeps_all else []),
         *([("condition", config.conditioning.sentence())] if not config.conditioning.says_nothing else []),
-        ("learn", learnt(config.objective)),
+        ("learn", f"{config.objective.sentence()} {config.objective.reference.sentence()}"),
         ("update", taught(config.learner, config.pairing)),
         ("sync", "Nothing: the policy stays as it is." if keeps else "The next round samples from the new policy."),
     ]

@@ -3,7 +3,6 @@
 from .conditions import check_condition
 from .config import Config
 from .errors import ConfigError
-from .objective_config import PolicyGradientObjective, SftObjective
 from .parts.registry import Place
 
 
@@ -16,7 +15,7 @@ def check_conditioning(config: Config) -> None:
     generation, objective, kind = config.generation, config.objective, config.conditioning.kind
     if (condition := generation.asked_under()) is not None:
         check_condition("generation.condition", condition)
-        if isinstance(objective, PolicyGradientObjective):
+        if objective.policy_gradient:
             raise ConfigError(
                 f"objective.kind={objective.kind} with generation.condition: responses to another prompt than the one "
                 "that is trained on bias a policy gradient",
@@ -25,7 +24,7 @@ def check_conditioning(config: Config) -> None:
     _check_attributes(config)
     if config.conditioning.says_nothing:
         return
-    if not isinstance(objective, SftObjective):
+    if objective.examples != "demonstrations":
         raise ConfigError(
             f"conditioning.kind={kind} is for likelihood, and objective.kind={objective.kind} learns nothing of it",
             "set objective=sft, or conditioning=none",

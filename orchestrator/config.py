@@ -28,11 +28,11 @@ from .config_types import (
 )
 from .errors import ConfigError
 from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
-from .objective_config import ObjectiveConfig
 from .parts.conditioning import AnyConditioning
 from .parts.filter import AnyFilter
 from .parts.generation import AnyGeneration
 from .parts.judge import AnyJudge, JudgePart, judges_in
+from .parts.objective import AnyObjective
 from .parts.pairing import AnyPairing
 from .parts.registry import kinds
 from .prompts_config import PromptsConfig
@@ -161,7 +161,7 @@ class PhaseConfig:
     pairing: AnyPairing
     filter: AnyFilter
     conditioning: AnyConditioning
-    objective: ObjectiveConfig
+    objective: AnyObjective
     learner: LearnerConfig
 
 
@@ -275,7 +275,7 @@ class Config:
     pairing: AnyPairing
     filter: AnyFilter
     conditioning: AnyConditioning
-    objective: ObjectiveConfig
+    objective: AnyObjective
     learner: LearnerConfig
     phases: Frozen[PhaseConfig]
     evaluation: EvaluationConfig

@@ -1,6 +1,6 @@
 """Combinations of configuration fields that can never run: refused before any actor starts, with value and remedy.
 
-What one field may be is `config`'s; what an objective alone makes impossible is `objective_config`'s, and what a judge
+What one field may be is `config`'s; what an objective alone makes impossible is `objective_checks`'s, and what a judge
 alone `judge_checks`'.
 """
 
@@ -11,28 +11,19 @@ from .config import Config
 from .errors import ConfigError
 from .filter_checks import check_filter
 from .generation_checks import check_generation, check_reference
-from .heldout_checks import check_heldout, is_soft_sppo
+from .heldout_checks import check_heldout
 from .heldout_split import check_split
 from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge
 from .judge_training_checks import check_judge_training, check_judged_pairs
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
 from .new_prompts_config import FromKeptPrompts, JudgePrompts, NoNewPrompts, check_new_prompts
-from .objective_config import (
-    LISTWISE,
-    GrpoObjective,
-    PolicyGradientObjective,
-    PpoObjective,
-    RewardModelObjective,
-    RlooObjective,
-    check_objective,
-)
+from .objective_checks import check_objective
 from .parts.judge import JudgePart, judges_in
+from .parts.objective import ObjectivePart
 from .parts.pairing import PairingPart
 from .parts.registry import Place
 from .update_checks import check_phases, check_update
-
-TRAINERS = ("reward_model", "attribute_regression")  # the kinds of objective that train what judges ask
 
 
 def check_combinations(config: Config) -> None:
@@ -80,7 +71,7 @@ def _check_phase(config: Config) -> None:
     _check_data(config)
     check_judge("judge", config, config.judge)
     _check_generation(config)
-    check_objective(config.objective)
+    check_objective(config)
     check_imitation(config)
     check_conditioning(config)
     _check_pairing_of_objective(config)
@@ -88,7 +79,7 @@ def _check_phase(config: Config) -> None:
     _check_scores_of_pairs(config)
     check_filter(config)
     check_reference(config)
-    if isinstance(config.objective, PolicyGradientObjective):
+    if config.objective.policy_gradient:
         _check_policy_gradient(config, config.objective)
     _check_learner(config)
 
@@ -113,25 +104,26 @@ def _check_order(config: Config) -> None:
             "pair yet",
             "put a phase before it whose prompts are the training file's",
         )
-    trained = [config.in_phase(name).objective.kind for name in names or (None,)]
+    objectives = [config.in_phase(name).objective for name in names or (None,)]
     for index, name in enumerate(names or (None,)):
         phase = config.in_phase(name)
-        newest = next((kind for kind in reversed(trained[:index]) if kind in TRAINERS), None)
+        newest = next((one for one in reversed(objectives[:index]) if one.trains == "reward_model"), None)
         for place, judge in _by_reward_models(f"phases.{name}.judge" if name else "judge", phase.judge):
-            if newest != judge.trained_by:
+            if newest is None or newest.kind != judge.trained_by:
                 raise ConfigError(
                     f"{place}.kind={judge.kind}, but no earlier phase trains one (objective.kind={judge.trained_by})"
-                    + (f": the newest reward model is of objective.kind={newest}" if newest else ""),
+                    + (f": the newest reward model is of objective.kind={newest.kind}" if newest else ""),
                     "put such a phase before it, or choose another judge",
                 )
-        if isinstance(phase.objective, PpoObjective) and newest == "attribute_regression":
+        if phase.objective.value_model() and newest is not None and newest.scores_attributes:
             raise ConfigError(
-                f"phases.{name}.objective.kind=ppo after a phase with objective.kind=attribute_regression: its critic "
-                "starts as the newest reward model, and that one has a score an attribute",
+                f"phases.{name}.objective.kind={phase.objective.kind} after a phase with objective.kind={newest.kind}: "
+                "its critic starts as the newest reward model, and that one has a score an attribute",
                 "choose objective=grpo or rloo, which have no critic",
             )
     for place, judge in _by_reward_models("evaluation.judge", config.evaluation.judge):
-        if (made := {*trained} & {*TRAINERS}) != {judge.trained_by}:
+        made = {one.kind for one in objectives if one.trains == "reward_model"}
+        if made != {judge.trained_by}:
             raise ConfigError(
                 f"{place}.kind={judge.kind}, but "
                 + (f"its rounds have reward models of {' and '.join(sorted(made))}" if made else "no phase trains one")
@@ -202,26 +194,24 @@ def _check_gives_scores(pairing: PairingPart, judge: JudgePart) -> None:
 
 def _check_pairing_of_objective(config: Config) -> None:
     objective, pairing = config.objective, config.pairing
-    if (objective.kind == "cut") != (pairing.gives() == "critiques"):
+    if (objective.examples == "critiqued") != (pairing.gives() == "critiques"):
         raise ConfigError(
             f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CUT, and nothing else, learns from "
             "critiqued responses",
             "choose objective=cut pairing=critiqued judge=critique, or neither objective=cut nor pairing=critiqued",
         )
-    if isinstance(objective, PolicyGradientObjective) and not pairing.scores_groups:
+    if objective.policy_gradient and not pairing.scores_groups:
         raise ConfigError(
             f"objective.kind={objective.kind} learns from every scored response, but pairing.kind={pairing.kind}",
             "choose pairing=group",
         )
-    takes_groups = objective.kind in ("sft", "attribute_regression", *LISTWISE) or isinstance(
-        objective, PolicyGradientObjective
-    )
+    takes_groups = objective.examples in ("demonstrations", "described", "groups")
     if pairing.gives() == "groups" and not takes_groups:
         raise ConfigError(
             f"pairing.kind={pairing.kind} gives lists of responses, but objective.kind={objective.kind} takes pairs",
             "choose pairing=best_worst, or objective=ppo, grpo, rloo, rrhf or pro",
         )
-    if objective.kind in LISTWISE:
+    if objective.ranks:
         if not pairing.scores_pairs and pairing.gives() != "groups":
             raise ConfigError(
                 f"objective.kind={objective.kind} ranks by score, but pairing.kind={pairing.kind} scores nothing",
@@ -236,14 +226,13 @@ def _check_pairing_of_objective(config: Config) -> None:
 
 
 def _check_scores_of_pairs(config: Config) -> None:
-    objective = config.objective
-    with_margin = isinstance(objective, RewardModelObjective) and objective.margin == "score"
-    if with_margin and not config.pairing.scores_pairs:
+    needed = config.objective.pairs_with()
+    if needed == "margin" and not config.pairing.scores_pairs:
         raise ConfigError(
             f"objective.margin=score needs pairs with a score margin, but pairing.kind={config.pairing.kind} has none",
             "set objective.margin=none, or a pairing of scored responses",
         )
-    if is_soft_sppo(config) and config.pairing.beside != "win_probabilities":
+    if needed == "win_probabilities" and config.pairing.beside != "win_probabilities":
         raise ConfigError(
             "objective.probabilities=soft needs win probabilities against a group of responses, but pairing.kind="
             f"{config.pairing.kind} gives none",
@@ -251,7 +240,7 @@ def _check_scores_of_pairs(config: Config) -> None:
         )
 
 
-def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjective | RlooObjective) -> None:
+def _check_policy_gradient(config: Config, objective: ObjectivePart) -> None:
     if not config.generation.keeps_logps:
         raise ConfigError(
             f"objective.kind={objective.kind} learns from the policy's own samples, but generation.kind="
@@ -265,15 +254,13 @@ def _check_policy_gradient(config: Config, objective: PpoObjective | GrpoObjecti
             f"top_p={sampling.top_p:g}: responses from another distribution than the policy's own bias its gradient",
             "set generation.sampling.temperature=1.0 and generation.sampling.top_p=1.0",
         )
-    if not isinstance(objective, PpoObjective) and config.pairing.least_responses() < 2:
+    if objective.compares_samples and config.pairing.least_responses() < 2:
         raise ConfigError(
             f"objective.kind={objective.kind} compares the responses to one prompt, but pairing.min_responses="
             f"{config.pairing.least_responses()}",
             "set pairing.min_responses=2 (or more)",
         )
-    if config.generation.drops_truncated() and (
-        objective.missing_eos_penalty or objective.missing_eos_reward is not None
-    ):
+    if config.generation.drops_truncated() and objective.rewards_truncated():
         raise ConfigError(
             "generation.truncated=drop with a reward for truncated responses: none would ever get it",
             "set generation.truncated=keep, or objective.missing_eos_penalty=0 and missing_eos_reward=null",

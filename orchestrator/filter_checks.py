@@ -37,7 +37,7 @@ def check_filter(config: Config) -> None:
             "the rejected response was judged in the round before",
             "choose filter=none",
         )
-    if filter.drops_responses and pairing.gives() == "groups" and config.objective.kind != "sft":
+    if filter.drops_responses and pairing.gives() == "groups" and config.objective.examples != "demonstrations":
         raise ConfigError(
             f"filter.kind={filter.kind} drops single responses, but objective.kind={config.objective.kind} compares "
             "all responses to a prompt",

@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .objective_config import AttributeRegressionObjective, SftObjective
 
 
 def check_agreement(config: Config) -> None:
@@ -25,8 +24,8 @@ def check_imitation(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     objective, pairing = config.objective, config.pairing
-    imitates = isinstance(objective, SftObjective)
-    if isinstance(objective, AttributeRegressionObjective):
+    imitates = objective.examples == "demonstrations"
+    if objective.examples == "described":
         return _check_regression(config)
     if pairing.gives() == "demonstrations" and not imitates:
         raise ConfigError(

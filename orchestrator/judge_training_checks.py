@@ -3,7 +3,6 @@
 from .config import Config
 from .errors import ConfigError
 from .new_prompts_config import JudgePrompts
-from .objective_config import SftObjective
 from .records import SCORING, JudgingForm
 
 
@@ -124,7 +123,7 @@ def _check_distillation(config: Config, made: JudgePrompts) -> None:
             "set new_prompts.form=expected_score",
         )
     fits = not generation.samples and not judge.judges
-    if not fits or not pairing.imitates_as_given or not isinstance(config.objective, SftObjective):
+    if not fits or not pairing.imitates_as_given or config.objective.examples != "demonstrations":
         raise ConfigError(
             f"new_prompts.of=scored with generation.kind={generation.kind}, judge.kind={judge.kind}, pairing.kind="
             f"{pairing.kind} and objective.kind={config.objective.kind}: a score is imitated as it is",

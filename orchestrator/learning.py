@@ -13,13 +13,6 @@ from .layout import HELDOUT_PAIRS, JUDGMENTS, LEARN, PAIRS, PREPARE
 from .learning_data import riffled
 from .ledger import Ledger, round_name
 from .metrics import LearningStats, RoundStats
-from .objective_config import (
-    NoObjective,
-    PolicyGradientObjective,
-    PpoObjective,
-    RewardModelObjective,
-    trains_reward_model,
-)
 from .outcomes import OfShard, committed_outcomes, fresh_outcomes
 from .parts.judge import REWARD_MODEL
 from .policies import (
@@ -101,7 +94,7 @@ def update_start(config: Config, ledger: Ledger, round: int) -> UpdateStart:
         round=round,
         policy=initial_policy(ledger) if config.at(round).learner.start == "initial" else previous,
         reference=previous if reference.policy == "previous" else reference_of(ledger, reference, round),
-        critic=critic_of(ledger, round) if isinstance(objective, PpoObjective) else None,
+        critic=critic_of(ledger, round) if objective.value_model() else None,
         optimizer=optimizer_of(ledger, config, round),
     )
 
@@ -118,7 +111,7 @@ async def learn_round(work: LearningRound) -> None:
     judging = {name: named(ledger, work.scorers.models[name]) for name in config.judge_models} if work.scorers else {}
     assert stages.rollouts.policy_version == work.policy.version
     stats = RoundStats(judge=JudgeHealth(reading=stages.phase.reading))
-    if isinstance(config.objective, NoObjective):
+    if config.objective.trains == "nothing":
         steps, selected = await _collect(work, stats), 0
         made = _nothing_made() | {"policy": recorded(ledger, work.policy)}
     else:
@@ -148,7 +141,7 @@ async def _learn(work: LearningRound, update: "_Update", stats: RoundStats) -> l
     """The round's shards into the learner, epoch after epoch; the metrics of every step."""
     config, stages, shards, epochs = work.config, work.stages, work.shards, work.config.learner.epochs
     stream = fresh_outcomes(shards, stages, stats, config)
-    if isinstance(config.objective, PolicyGradientObjective):  # its advantages are those of the whole round
+    if config.objective.policy_gradient:  # its advantages are those of the whole round
         async for shard, outcomes in stream:
             first = shard.index * config.run.prompts_per_shard
             await update.prepare(work.examples(shard, outcomes, first, 0), last=shard.index == len(shards) - 1)
@@ -199,10 +192,10 @@ async def _save(work: LearningRound) -> dict[str, Any]:
     if work.config.learner.optimizer == "carried":
         optimizer = await learner.checkpoint(start.round, ledger.model_path(start.round, "optimizer"))
         made["optimizer"] = recorded(ledger, optimizer)
-    if trains_reward_model(objective):
-        pairwise = isinstance(objective, RewardModelObjective)
-        examples = reported_examples(work) if pairwise else _first_examples(work)
-        made["heldout"] = await learner.measure(examples) if examples and pairwise else {}
+    if objective.trains == "reward_model":
+        measures = objective.measures_heldout
+        examples = reported_examples(work) if measures else _first_examples(work)
+        made["heldout"] = await learner.measure(examples) if examples and measures else {}
         reward_model = await learner.save_reward_model(start.round)
         if work.scorers is not None:
             await work.scorers.hold({**work.scorers.models, REWARD_MODEL: reward_model})
@@ -211,7 +204,7 @@ async def _save(work: LearningRound) -> dict[str, Any]:
             )
         await learner.hold(work.policy)
         return {**made, "reward_model": recorded(ledger, reward_model), "policy": recorded(ledger, work.policy)}
-    if isinstance(objective, PpoObjective):
+    if objective.value_model():
         made["critic"] = recorded(ledger, await learner.save_critic(start.round))
     extrapolation = work.config.learner.extrapolation
     several = extrapolation is not None and len(extrapolation.alphas) > 1

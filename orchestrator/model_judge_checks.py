@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .objective_config import CreamObjective, NoObjective, trains_reward_model
 from .parts.judge import JudgePart
 from .parts.registry import Place
 
@@ -33,8 +32,8 @@ def check_judge_models(config: Config) -> None:
         when = f"in the first round of phase {name}" if name else "in the first round"
         remedy = "put phases that train the policy before it (SPA: DPO on pairs labelled otherwise)"
         _check_apart(where, phase.judge, policies=made, when=when, remedy=remedy)
-        keeps = trains_reward_model(phase.objective) or isinstance(phase.objective, NoObjective)
-        made += 0 if keeps else rounds or 0
+        if phase.objective.trains == "policy":
+            made += rounds or 0
 
 
 def check_voters(config: Config) -> None:
@@ -60,7 +59,7 @@ def check_consistency(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     objective, pairing = config.objective, config.pairing
-    if isinstance(objective, CreamObjective) != (pairing.beside == "consistency"):
+    if (objective.pairs_with() == "consistency") != (pairing.beside == "consistency"):
         raise ConfigError(
             f"objective.kind={objective.kind} with pairing.kind={pairing.kind}: CREAM's loss weighs both labels by the "
             "consistency that pairing=cream finds, and nothing else does",

@@ -9,7 +9,7 @@ from .config import Config
 from .errors import DamagedFile
 from .ledger import GONE, Ledger, round_name
 from .model_files import local_copy
-from .objective_config import ReferenceConfig
+from .parts.objective import ReferenceConfig
 from .records import PolicyRef
 
 # Where a model that a round made lies, in whatever directory the run was when it was made.

@@ -1,11 +1,11 @@
-"""What a shard's pairing outcomes become for the learner: one kind of example an objective."""
+"""What a shard's pairing outcomes become for the learner, by the examples that an objective takes."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from .objective_config import ObjectiveConfig, PolicyGradientObjective, SftObjective
+from .parts.objective import Examples, ObjectivePart
 from .records import PairingOutcome, PreferencePair, ResponseGroup, Rollout, TokenSequence, TrainingExample
 
 Build: TypeAlias = Callable[[Sequence[tuple[PreferencePair, float]]], list[TrainingExample]]
@@ -13,7 +13,7 @@ Build: TypeAlias = Callable[[Sequence[tuple[PreferencePair, float]]], list[Train
 
 def training_examples(
     outcomes: Sequence[PairingOutcome],
-    objective: ObjectiveConfig,
+    objective: ObjectivePart,
     *,
     first: int,
     num_prompts: int,
@@ -37,7 +37,7 @@ def training_examples(
 
 def _placed(
     outcomes: Sequence[PairingOutcome],
-    objective: ObjectiveConfig,
+    objective: ObjectivePart,
     first: int,
     num_prompts: int,
     epoch: int,
@@ -47,16 +47,16 @@ def _placed(
     placed = [(outcome, (epoch + (first + offset) / num_prompts) / epochs) for offset, outcome in enumerate(outcomes)]
     pairs = [(outcome.pair, progress) for outcome, progress in placed if outcome.pair is not None]
     groups = [(outcome.group, progress) for outcome, progress in placed if outcome.group is not None]
-    if isinstance(objective, SftObjective):
+    if objective.examples == "demonstrations":
         conditioned = [example for outcome, progress in placed for example in _conditioned(outcome, progress)]
         return conditioned or _demonstrations(pairs, groups)
-    if objective.kind == "attribute_regression":
+    if objective.examples == "described":
         return [_described(group, progress) for group, progress in groups]
-    if objective.kind == "cut":
+    if objective.examples == "critiqued":
         return [example for group, progress in groups for example in _critiqued(group, progress)]
     if groups:
         return [_group(group, progress, objective) for group, progress in groups]
-    return _BUILDERS.get(objective.kind, _preferences)(pairs)
+    return _OF_PAIRS[objective.examples](pairs)
 
 
 def _conditioned(outcome: PairingOutcome, progress: float) -> list[TrainingExample]:
@@ -85,7 +85,7 @@ def _preferences(pairs: Sequence[tuple[PreferencePair, float]]) -> list[Training
 
 
 def _contests(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
-    """SPPO's: (chosen, rejected) with their win probabilities."""
+    """(chosen, rejected) with their win probabilities: SPPO's."""
     return [
         replace(example, scores=pair.win_probabilities or ())
         for example, (pair, _) in zip(_preferences(pairs), pairs, strict=True)
@@ -93,7 +93,7 @@ def _contests(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExa
 
 
 def _sourced(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
-    """WRPO's: (source, chosen, rejected)."""
+    """(source, chosen, rejected): WRPO's."""
     examples = []
     for example, (pair, _) in zip(_preferences(pairs), pairs, strict=True):
         assert pair.source is not None, "pairing puts a source's response beside WRPO's pairs"
@@ -102,7 +102,7 @@ def _sourced(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExam
 
 
 def _labelled(pairs: Sequence[tuple[PreferencePair, float]]) -> list[TrainingExample]:
-    """KTO's: chosen responses are desirable, rejected ones are not. Each comes with the response to another prompt of
+    """Chosen responses are desirable, rejected ones are not: KTO's. Each comes with the response to another prompt of
     the shard, which measures the step's KL; the only pair of a shard has no other, and leaves that to the rest."""
     examples = []
     for index, (pair, progress) in enumerate(pairs):
@@ -138,17 +138,13 @@ def _demonstrations(
     ]
 
 
-def _group(group: ResponseGroup, progress: float, objective: ObjectiveConfig) -> TrainingExample:
-    """All responses to a prompt with their scores; a policy gradient has its own for some (see there)."""
-    scores = group.scores
-    if isinstance(objective, PolicyGradientObjective):
-        scores = tuple(
-            _reward(rollout, score, objective) for rollout, score in zip(group.responses, scores, strict=True)
-        )
+def _group(group: ResponseGroup, progress: float, objective: ObjectivePart) -> TrainingExample:
+    """All responses to a prompt with what they count as; those of a ranking have no scores."""
+    scored = zip(group.responses, group.scores, strict=True) if group.scores else ()
     return TrainingExample(
         id=group.prompt.id,
         sequences=tuple(_sequence(rollout) for rollout in group.responses),
-        scores=scores,
+        scores=tuple(objective.reward(rollout, score) for rollout, score in scored),
         progress=progress,
     )
 
@@ -165,8 +161,8 @@ def _described(group: ResponseGroup, progress: float) -> TrainingExample:
 
 
 def _critiqued(group: ResponseGroup, progress: float) -> list[TrainingExample]:
-    """CUT's: every response under the plain prompt, and the same response after its judgment. A good response stands
-    after the plain prompt twice: no token is inappropriate then, and the loss is its NLL."""
+    """Every response under the plain prompt, and the same response after its judgment. A good response stands
+    after the plain prompt twice: no token is inappropriate to CUT then, and the loss is its NLL."""
     return [
         TrainingExample(
             id=f"{group.prompt.id}/{rollout.sample}",
@@ -180,13 +176,6 @@ def _critiqued(group: ResponseGroup, progress: float) -> list[TrainingExample]:
     ]
 
 
-def _reward(rollout: Rollout, score: float, objective: PolicyGradientObjective) -> float:
-    """The score, but for a response without an end, or, to AlpacaFarm's rule, one that says nothing before it."""
-    if objective.missing_eos_reward is not None:
-        return objective.missing_eos_reward if rollout.truncated or not rollout.text.strip() else score
-    return score - objective.missing_eos_penalty if rollout.truncated else score
-
-
 def _sequence(rollout: Rollout) -> TokenSequence:
     return TokenSequence(
         prompt_token_ids=rollout.prompt_token_ids,
@@ -195,4 +184,8 @@ def _sequence(rollout: Rollout) -> TokenSequence:
     )
 
 
-_BUILDERS: dict[str, Build] = {"kto": _labelled, "sppo": _contests, "wrpo": _sourced}
+# A list of two, as a pair has it, is one of preferences.
+_OF_PAIRS: dict[Examples, Build] = {
+    "preferences": _preferences, "groups": _preferences, "labelled": _labelled, "contests": _contests,
+    "sourced": _sourced,
+}  # fmt: skip

@@ -3,11 +3,7 @@ run."""
 
 from .config import Config
 from .errors import ConfigError
-from .objective_config import NoObjective, PolicyGradientObjective, trains_reward_model
 from .sampling_config import EARLIER_ROUND, POLICY
-
-# Objectives whose metrics hold no accuracy.
-WITHOUT_ACCURACY = ("sft", "kto", "cut", "attribute_regression")
 
 
 def check_phases(config: Config) -> None:
@@ -96,7 +92,7 @@ def _check_pairing(config: Config) -> None:
             f"set generation.samplers=[{', '.join(pairing.samplers)}]",
         )
     sourced = pairing.beside == "source"
-    if sourced != (config.objective.kind == "wrpo"):
+    if sourced != (config.objective.examples == "sourced"):
         raise ConfigError(
             f"pairing.kind={pairing.kind} with objective.kind={config.objective.kind}: a source's responses and WRPO "
             "belong together",
@@ -124,7 +120,7 @@ def _check_on_policy(config: Config) -> None:
         (f"learner.data={learner.data}", "learner.data=this_round", learner.data != "this_round"),
     ]
     for what, remedy, differs in other:
-        if differs and isinstance(objective, PolicyGradientObjective):
+        if differs and objective.policy_gradient:
             raise ConfigError(
                 f"objective.kind={objective.kind} with {what}: a policy gradient learns from the responses of the "
                 "policy that the update starts from",
@@ -160,12 +156,12 @@ def _check_publishing(config: Config) -> None:
             f"learner.optimizer=carried with {field}: the optimizer has other weights than the published policy",
             "set learner.optimizer=fresh",
         )
-    if trains_reward_model(config.objective):
+    if config.objective.trains == "reward_model":
         raise ConfigError(
             f"{field} with objective.kind={config.objective.kind}, which leaves the policy as it is",
             f"set {field}=null",
         )
-    if isinstance(config.objective, PolicyGradientObjective) and extrapolation and len(extrapolation.alphas) > 1:
+    if config.objective.policy_gradient and extrapolation and len(extrapolation.alphas) > 1:
         raise ConfigError(
             f"learner.extrapolation.alphas are compared on held-out pairs, which objective.kind="
             f"{config.objective.kind} does not take",
@@ -175,7 +171,7 @@ def _check_publishing(config: Config) -> None:
 
 def _check_nothing_learnt(config: Config) -> None:
     learner = config.learner
-    if not isinstance(config.objective, NoObjective):
+    if config.objective.trains != "nothing":
         return
     changes = {
         "start": learner.start != "previous",

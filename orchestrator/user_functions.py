@@ -17,14 +17,15 @@ ModuleName: TypeAlias = Annotated[str, Field(pattern=MODULE_NAME)]
 FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
-def load_function(name: str, field: str) -> Callable[..., Any]:
-    """The function that "package.module:name" names. Its module is imported, and runs with that.
+def load_function(name: str, field: str, package: str | None = None) -> Callable[..., Any]:
+    """The function that "package.module:name" names. Its module is imported, and runs with that. One that begins with a
+    dot is of `package`.
 
     Raises:
         ConfigError: there is no such module or function, or the module cannot be imported.
     """
     module_name, _, attribute = name.partition(":")
-    module = load_module(module_name, f"{field}={name}", "name it as package.module:function")
+    module = load_module(module_name, f"{field}={name}", "name it as package.module:function", package)
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ConfigError(
@@ -34,18 +35,21 @@ def load_function(name: str, field: str) -> Callable[..., Any]:
     return function
 
 
-def load_module(name: str, where: str, how_to_name: str = "name it as package.module") -> ModuleType:
+def load_module(
+    name: str, where: str, how_to_name: str = "name it as package.module", package: str | None = None
+) -> ModuleType:
     """A module of the user's, imported: it runs with that.
 
     Args:
         where: the field and its value, for errors.
+        package: what a name that begins with a dot is of.
 
     Raises:
         ConfigError: there is no such module, or it cannot be imported (whatever it raises, or writes that is no
             Python).
     """
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(name, package)
     except ConfigError:  # of a part that it registers
         raise
     except ImportError as error:

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from . import conditioning, filters, generation, judges, pairing
+from . import conditioning, filters, generation, judges, objectives, pairing
 
-ROOMS = (generation, judges, pairing, filters, conditioning)
+ROOMS = (generation, judges, pairing, filters, conditioning, objectives)
 
 for room in ROOMS:
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):

@@ -23,7 +23,6 @@ from torch import Tensor
 from ..orchestrator.checksums import Hashes, hashes_of
 from ..orchestrator.config import Config, LearnerConfig
 from ..orchestrator.model_files import directory_for, verified_copy
-from ..orchestrator.objective_config import AttributeRegressionObjective, PpoObjective, RewardModelObjective
 from ..orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
 from ..orchestrator.seeds import derive_seed
 from ..orchestrator.step_report import StepReport
@@ -161,13 +160,12 @@ class Learner:
 
     def _loaded_of(self, start: UpdateStart) -> "_Loaded":
         plain = _Loaded(policy=start.policy, learner=self.config.learner, optimizer=start.optimizer)
-        match self.config.objective:
-            case RewardModelObjective():
-                return replace(plain, scores=1)
-            case AttributeRegressionObjective():
-                return replace(plain, scores=len(self.config.prompts.seed.attributes))
-            case PpoObjective(critic=critic):
-                return replace(plain, critic=critic, critic_from=start.critic)
+        objective = self.config.objective
+        if objective.trains == "reward_model":
+            scores = len(self.config.prompts.seed.attributes) if objective.scores_attributes else 1
+            return replace(plain, scores=scores)
+        if (critic := objective.value_model()) is not None:
+            return replace(plain, critic=critic, critic_from=start.critic)
         return plain
 
     def _measure_against(self, start: UpdateStart) -> None:
@@ -262,7 +260,7 @@ class Learner:
 
     def _as_read(self, examples: Sequence[TrainingExample]) -> Sequence[TrainingExample]:
         """A reward model reads a response at its end-of-turn token, as the scorer does."""
-        if not isinstance(self.config.objective, RewardModelObjective | AttributeRegressionObjective):
+        if self.config.objective.trains != "reward_model":
             return examples
         return [replace(one, sequences=tuple(map(self.encoder.ended, one.sequences))) for one in examples]
 

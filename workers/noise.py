@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from ..orchestrator.objective_config import ObjectiveConfig, SpaObjective
+from ..orchestrator.parts.objective import NoiseRule
 from ..recipes.losses.self_labelled import bottom_threshold
 
 
@@ -15,11 +15,11 @@ class NoiseWindow:
     margins: deque[float]
 
     @classmethod
-    def of(cls, objective: ObjectiveConfig) -> "NoiseWindow":
-        """Empty; without use for other objectives."""
-        if isinstance(objective, SpaObjective):
-            return cls(fraction=objective.noisy_fraction, margins=deque(maxlen=objective.window))
-        return cls(fraction=0.0, margins=deque(maxlen=0))
+    def of(cls, noise: NoiseRule | None) -> "NoiseWindow":
+        """Empty; without use where no label counts as noisy."""
+        if noise is None:
+            return cls(fraction=0.0, margins=deque(maxlen=0))
+        return cls(fraction=noise.fraction, margins=deque(maxlen=noise.window))
 
     def add(self, margin: float) -> None:
         self.margins.append(margin)

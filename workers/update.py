@@ -11,27 +11,21 @@ from torch import Tensor
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import NonFiniteError, RunError
-from ..orchestrator.objective_config import (
-    AttributeRegressionObjective,
-    KtoObjective,
-    ObjectiveConfig,
-    PolicyGradientObjective,
-    PpoObjective,
-    RewardModelObjective,
-    SpaObjective,
-)
+from ..orchestrator.parts.objective import NoiseRule, ObjectivePart
 from ..orchestrator.records import TokenSequence, TrainingExample
 from ..orchestrator.step_report import StepReport
 from ..recipes.losses.batches import Loss, Metrics, TokenBatch
+from ..recipes.losses.micro_batches import MicroBatch
+from ..recipes.losses.policy_batches import Measured
 from ..recipes.losses.self_labelled import global_quantile_threshold
-from ..recipes.losses.unpaired import kto_kl
 from ..recipes.schedules import learning_rate_factor
 from .completion_model import extrapolated_logps
-from .losses import MicroBatch, denominator, extras_of, losses, score_losses, trained_sequences
+from .formulas import formula
+from .losses import denominator, extras_of, losses, score_losses, trained_sequences
 from .noise import NoiseWindow
 from .packing import PackedBatch, micro_batches, packed_length
 from .policy_losses import policy_losses
-from .prepared import Measured, with_advantages
+from .prepared import with_advantages
 from .steps import optimizer_step
 
 
@@ -52,7 +46,7 @@ class Update:
         self.pending: list[TrainingExample] = []
         self.round: list[TrainingExample] = []  # a policy gradient's, as far as they are prepared
         self.prepared: dict[str, Measured] = {}  # by example
-        self.noise = NoiseWindow.of(config.objective)
+        self.noise = NoiseWindow.of(config.objective.noise())
         self.steps = 0
 
     def measure_against(self, reference: Any, *, is_start: bool) -> None:
@@ -104,12 +98,12 @@ class Update:
     def prepare(self, examples: Sequence[TrainingExample], last: bool) -> None:
         """Measure a policy gradient's examples under the policy as it is; after the `last` ones, their advantages."""
         objective = self.config.objective
-        assert isinstance(objective, PolicyGradientObjective) and self.steps == 0
+        assert objective.policy_gradient and self.steps == 0
         self.round.extend(examples)
         mine: dict[str, Measured] = {}
         for micro in self._plan(examples) if examples else []:
             batch = self._pack([example.sequences for example in micro or examples[:1]])
-            extras = ("values",) if isinstance(objective, PpoObjective) else ()
+            extras = ("values",) if objective.value_model() else ()
             with torch.no_grad():
                 outputs = self.engine(batch, extras)
                 old_N = outputs["logps"]
@@ -224,9 +218,9 @@ class Update:
         objective = self.config.objective
         batch = self._pack([trained_sequences(objective, example) for example in examples])
         outputs = self.engine(batch, extras_of(objective))
-        if isinstance(objective, RewardModelObjective | AttributeRegressionObjective):
+        if objective.trains == "reward_model":
             return score_losses(objective, examples, outputs["scores"])
-        if isinstance(objective, PolicyGradientObjective):
+        if objective.policy_gradient:
             tokens = _token_batch(examples, batch, outputs["logps"], objective)
             prepared = _joined([self.prepared[example.id] for example in examples])
             max_tokens = self.config.generation.sampled_with().max_tokens
@@ -238,8 +232,8 @@ class Update:
             extras=outputs,
             step=statistics,
         )
-        if isinstance(objective, SpaObjective):
-            margins_E = self._denoised_margins(objective, batch, micro)
+        if (noise := objective.noise()) is not None:
+            margins_E = self._denoised_margins(noise, batch, micro)
             threshold = statistics.get("threshold", self.noise.threshold())
             micro = replace(micro, extras={"denoised_margins": margins_E}, step={"threshold": threshold})
         return losses(objective, micro)
@@ -250,15 +244,16 @@ class Update:
         """What losses need to know of their whole step, over all ranks: KTO's KL, SPA's quantile of margins."""
         objective = self.config.objective
         values: list[float] = []
-        if isinstance(objective, KtoObjective):
+        if objective.kl_of_step is not None:
             for micro in plan:
-                unrelated = [example.sequences[1:] for example in micro if len(example.sequences) > 1]
+                others = [example.sequences[objective.trained_sequences :] for example in micro]
+                unrelated = [sequences for sequences in others if sequences]
                 batch = self._pack(unrelated or [step[0].sequences[:1]])  # every rank makes as many passes
                 with torch.no_grad():
                     ratios_N = self.engine(batch)["logps"] - self.reference(batch)["logps"]
                 values.extend(float(part.sum()) for part in batch.split(ratios_N) if unrelated)
-            return {"kl": float(kto_kl(torch.tensor(self._over_ranks(values))))}
-        if isinstance(objective, SpaObjective) and objective.threshold == "global_quantile":
+            return {"kl": float(formula(objective.kl_of_step)(torch.tensor(self._over_ranks(values))))}
+        if (noise := objective.noise()) is not None and noise.whole_step:
             for micro in plan:
                 examples = micro or step[:1]
                 batch = self._pack([example.sequences for example in examples])
@@ -271,9 +266,9 @@ class Update:
                     extras=outputs,
                     step={},
                 )
-                values.extend(self._denoised_margins(objective, batch, seen).tolist() if micro else [])
+                values.extend(self._denoised_margins(noise, batch, seen).tolist() if micro else [])
             margins = torch.tensor(self._over_ranks(values))
-            return {"threshold": global_quantile_threshold(margins, objective.noisy_fraction)}
+            return {"threshold": global_quantile_threshold(margins, noise.fraction)}
         return {}
 
     def _over_ranks(self, values: Sequence[float]) -> list[float]:
@@ -284,17 +279,17 @@ class Update:
         torch.distributed.all_gather_object(gathered, value)
         return gathered
 
-    def _denoised_margins(self, objective: SpaObjective, batch: PackedBatch, micro: MicroBatch) -> Tensor:
+    def _denoised_margins(self, noise: NoiseRule, batch: PackedBatch, micro: MicroBatch) -> Tensor:
         """SPA's m̃ = β[(L̃_w − L̃_l) − (R_w − R_l)] with L̃ from extrapolated logits, without gradient, shape (E,)."""
         logps_N = micro.tokens.logps_N.detach()
-        if objective.extrapolation > 0:
+        if noise.extrapolation > 0:
             with torch.no_grad():
                 frozen = self.reference(batch, ("hidden",))["hidden"]
                 logps_N = extrapolated_logps(
-                    self.engine.module, micro.extras["hidden"], self.reference, frozen, batch, objective.extrapolation
+                    self.engine.module, micro.extras["hidden"], self.reference, frozen, batch, noise.extrapolation
                 )
         ratios = micro.tokens.sums(logps_N - micro.reference_N).view(-1, 2)
-        return objective.beta * (ratios[:, 0] - ratios[:, 1])
+        return noise.beta * (ratios[:, 0] - ratios[:, 1])
 
     def _reference_logps(self, examples: Sequence[TrainingExample], batch: PackedBatch, policy_N: Tensor) -> Tensor:
         """The reference's log-probs of a batch's response tokens, shape (N,); zeros without a reference."""
@@ -362,7 +357,7 @@ def _sampler_logps(examples: Sequence[TrainingExample], device: torch.device) ->
 
 
 def _token_batch(
-    examples: Sequence[TrainingExample], batch: PackedBatch, logps_N: Tensor, objective: ObjectiveConfig
+    examples: Sequence[TrainingExample], batch: PackedBatch, logps_N: Tensor, objective: ObjectivePart
 ) -> TokenBatch:
     weights: list[float] = []
     for example in examples:

@@ -29,16 +29,7 @@ from roundelay.orchestrator.new_prompts_config import (
     SelfInstructPrompts,
     SkillMixPrompts,
 )
-from roundelay.orchestrator.objective_config import (
-    CreamObjective,
-    CutObjective,
-    DpoObjective,
-    GrpoObjective,
-    PpoObjective,
-    ReferenceConfig,
-    RewardModelObjective,
-    RlooObjective,
-)
+from roundelay.orchestrator.parts.objective import ReferenceConfig
 from roundelay.orchestrator.parts.pairing import PairingPart
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.sampling_config import SamplingConfig
@@ -78,6 +69,13 @@ from roundelay.recipes.judges.panel import PanelJudge
 from roundelay.recipes.judges.rating import RatingJudge
 from roundelay.recipes.judges.reward_model import RewardModelJudge
 from roundelay.recipes.judges.validator import ValidatorJudge
+from roundelay.recipes.objectives.cream import CreamObjective
+from roundelay.recipes.objectives.cut import CutObjective
+from roundelay.recipes.objectives.dpo import DpoObjective
+from roundelay.recipes.objectives.grpo import GrpoObjective
+from roundelay.recipes.objectives.ppo import PpoObjective
+from roundelay.recipes.objectives.reward_model import RewardModelObjective
+from roundelay.recipes.objectives.rloo import RlooObjective
 from roundelay.recipes.pairing.agreement import AgreementPairing
 from roundelay.recipes.pairing.annotated import AnnotatedPairing
 from roundelay.recipes.pairing.best_worst import BestWorstPairing

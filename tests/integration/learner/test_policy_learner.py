@@ -30,8 +30,8 @@ from support.updates import (
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from roundelay.orchestrator.objective_config import PpoObjective
 from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.recipes.objectives.ppo import PpoObjective
 
 pytestmark = pytest.mark.slow
 

@@ -34,10 +34,10 @@ from support.scripted_engine import Engine, prompts, said
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.orchestrator.protocols import Generate, Judge
 from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout, Shard
 from roundelay.orchestrator.stages import ShardResult, Stages
+from roundelay.recipes.objectives.sft import SftObjective
 
 SHARD = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees", "cats")), split="train")
 REVISE_IT, FINE = "Vague.\nNeeds revision: 1", "Needs revision: 0"

@@ -25,27 +25,28 @@ from support.configs import (
 )
 
 from roundelay.launch.config_loading import CONFIG_ROOT
-from roundelay.launch.objective_words import learnt
 from roundelay.launch.words import taught, written
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
 from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
-from roundelay.orchestrator.objective_config import (
-    HingeObjective,
-    ObjectiveConfig,
-    ReferenceConfig,
-    RewardModelObjective,
-    SftObjective,
-    Term,
-)
 from roundelay.orchestrator.parts.conditioning import AnyConditioning
 from roundelay.orchestrator.parts.generation import AnyGeneration
 from roundelay.orchestrator.parts.judge import AnyJudge
+from roundelay.orchestrator.parts.objective import AnyObjective, ObjectivePart, ReferenceConfig, Term
 from roundelay.orchestrator.parts.pairing import AnyPairing
+from roundelay.recipes.objectives.hinge import HingeObjective
+from roundelay.recipes.objectives.reward_model import RewardModelObjective
+from roundelay.recipes.objectives.sft import SftObjective
 from roundelay.recipes.pairing.contrast import ContrastPairing
 from roundelay.recipes.pairing.length_controlled import LengthControlledPairing
 
 SENTENCE = methodcaller("sentence")
+
+
+def learnt(objective: ObjectivePart) -> str:
+    """As `roundelay recipes NAME` has it."""
+    return f"{objective.sentence()} {objective.reference.sentence()}"
+
 
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "new_prompts": (NewPromptsConfig, written),
@@ -53,7 +54,7 @@ GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
     "judge": (AnyJudge, SENTENCE),
     "pairing": (AnyPairing, SENTENCE),
     "conditioning": (AnyConditioning, SENTENCE),
-    "objective": (ObjectiveConfig, learnt),
+    "objective": (AnyObjective, learnt),
 }
 
 

@@ -29,8 +29,8 @@ from support.configs import (
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.recipes.generation.given import GivenGeneration
+from roundelay.recipes.objectives.sft import SftObjective
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 SFT = SftObjective(kind="sft")

@@ -79,33 +79,28 @@ from roundelay.orchestrator.config import Config, LoraConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.objective_config import (
-    LISTWISE,
-    REFERENCE_BOUND,
-    REFERENCE_FREE,
-    AttributeRegressionObjective,
-    DpoObjective,
-    KtoObjective,
-    MipoObjective,
-    NoObjective,
-    ObjectiveConfig,
-    OrpoObjective,
-    PairLoss,
-    ProObjective,
-    ReferenceConfig,
-    RrhfObjective,
-    SftObjective,
-    SimpoObjective,
-    SlicObjective,
-    SpaObjective,
-    SppoObjective,
-    Term,
-    WrpoObjective,
-)
+from roundelay.orchestrator.parts.objective import ObjectivePart, ReferenceConfig, Term
+from roundelay.orchestrator.parts.registry import kinds
+from roundelay.recipes import shipped  # noqa: F401 - registers all kinds
 from roundelay.recipes.generation.contrast import AffixPair
 from roundelay.recipes.generation.given import GivenGeneration
 from roundelay.recipes.generation.mixture import MixtureWindow
 from roundelay.recipes.judges.attribute_model import AttributeModelJudge
+from roundelay.recipes.objectives.attribute_regression import AttributeRegressionObjective
+from roundelay.recipes.objectives.dpo import DpoObjective
+from roundelay.recipes.objectives.kto import KtoObjective
+from roundelay.recipes.objectives.mipo import MipoObjective
+from roundelay.recipes.objectives.none import NoObjective
+from roundelay.recipes.objectives.orpo import OrpoObjective
+from roundelay.recipes.objectives.paired import PairObjective
+from roundelay.recipes.objectives.pro import ProObjective
+from roundelay.recipes.objectives.rrhf import RrhfObjective
+from roundelay.recipes.objectives.sft import SftObjective
+from roundelay.recipes.objectives.simpo import SimpoObjective
+from roundelay.recipes.objectives.slic import SlicObjective
+from roundelay.recipes.objectives.spa import SpaObjective
+from roundelay.recipes.objectives.sppo import SppoObjective
+from roundelay.recipes.objectives.wrpo import WrpoObjective
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing
 
 ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
@@ -119,7 +114,7 @@ SPA = SpaObjective(
 RRHF = RrhfObjective(kind="rrhf", length_exponent=1.0, weight=1.0)
 PRO = ProObjective(kind="pro", sft_weight=0.05)
 ATTRIBUTE_REGRESSION = AttributeRegressionObjective(kind="attribute_regression")
-FREE: list[ObjectiveConfig] = [
+FREE: list[ObjectivePart] = [
     SimpoObjective(kind="simpo", beta=2.0, gamma=1.0),
     OrpoObjective(kind="orpo", weight=0.1),
     SlicObjective(kind="slic", delta=1.0, weight=0.1),
@@ -131,7 +126,7 @@ FREE: list[ObjectiveConfig] = [
     ATTRIBUTE_REGRESSION,
     NoObjective(kind="none"),
 ]
-BOUND: list[ObjectiveConfig] = [
+BOUND: list[ObjectivePart] = [
     SPA,
     KTO,
     MipoObjective(kind="mipo", beta=10.0, reference=PREVIOUS),
@@ -1118,8 +1113,9 @@ def test_what_would_fail_later_or_learn_from_other_numbers_is_refused(config: Co
 
 
 def test_every_kind_that_has_no_reference_or_needs_one_is_covered_here() -> None:
-    assert {objective.kind for objective in FREE} == set(REFERENCE_FREE)
-    assert {objective.kind for objective in BOUND} == set(REFERENCE_BOUND)
+    needs = {kind: cls.needs_reference for kind, cls in kinds("objective").items()}
+    assert {objective.kind for objective in FREE} == {kind for kind in needs if needs[kind] == "never"}
+    assert {objective.kind for objective in BOUND} == {kind for kind in needs if needs[kind] == "always"}
 
 
 @pytest.mark.parametrize(
@@ -1182,8 +1178,8 @@ def test_ppos_critic_cannot_start_as_an_attribute_model() -> None:
         check_combinations(changed(config, **DESCRIBED))
 
 
-@pytest.mark.parametrize("objective", [one for one in FREE if one.kind in LISTWISE], ids=lambda one: one.kind)
-def test_ranking_losses_need_scores(objective: ObjectiveConfig) -> None:
+@pytest.mark.parametrize("objective", [RRHF, PRO], ids=lambda one: one.kind)
+def test_ranking_losses_need_scores(objective: ObjectivePart) -> None:
     contrast = changed(base(), generation=CONTRAST, judge=NO_JUDGE, objective=objective)
     with pytest.raises(ConfigError, match="ranks by score"):
         check_combinations(changed(contrast, pairing=BY_CONSTRUCTION))
@@ -1221,7 +1217,7 @@ def test_the_zero_stage_is_not_hidden_among_deepspeeds_keys() -> None:
 
 @pytest.mark.parametrize("policy", ["previous", "initial"])
 @pytest.mark.parametrize("objective", FREE, ids=lambda objective: objective.kind)
-def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig, policy: str) -> None:
+def test_an_objective_without_a_reference_takes_none(objective: ObjectivePart, policy: str) -> None:
     """A reference would be loaded and computed for nothing, and believed to matter."""
     needed = CRITIQUES if objective is CUT else DESCRIBED if objective is ATTRIBUTE_REGRESSION else {}
     check_combinations(changed(base(), objective=objective, **needed))
@@ -1233,7 +1229,7 @@ def test_an_objective_without_a_reference_takes_none(objective: ObjectiveConfig,
 
 
 @pytest.mark.parametrize("objective", BOUND, ids=lambda objective: objective.kind)
-def test_an_objective_that_its_reference_defines_is_refused_without_one(objective: ObjectiveConfig) -> None:
+def test_an_objective_that_its_reference_defines_is_refused_without_one(objective: ObjectivePart) -> None:
     parts = ALL_CREAM if objective == CREAM else {"objective": objective}
     needed = SOURCED if objective.kind == "wrpo" else {}
     for policy in ("previous", "initial"):
@@ -1264,7 +1260,7 @@ def test_an_objective_that_its_reference_defines_is_refused_without_one(objectiv
     ],
 )
 def test_a_further_loss_that_would_be_computed_otherwise_than_written_is_refused(
-    loss: PairLoss, reference: ReferenceConfig, field: str, remedy: str
+    loss: PairObjective, reference: ReferenceConfig, field: str, remedy: str
 ) -> None:
     """It has the main loss's reference and no terms of its own: what says otherwise is named, with its place."""
     terms = (SFT_TERM, Term(weight=0.5, loss=loss))

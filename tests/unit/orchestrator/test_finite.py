@@ -11,7 +11,6 @@ import pytest
 from roundelay.orchestrator.config import SelectionConfig
 from roundelay.orchestrator.config_types import FrozenMapping
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.objective_config import FunctionObjective
 from roundelay.orchestrator.records import (
     Generation,
     Judgment,
@@ -29,6 +28,7 @@ from roundelay.orchestrator.selection import Selection, goodness
 from roundelay.orchestrator.tables import from_table, to_table
 from roundelay.orchestrator.verification import verify_scores, verify_sync
 from roundelay.recipes.evaluation.comparisons import Comparison
+from roundelay.recipes.objectives.function import FunctionObjective
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 PROMPT = Prompt(id="maths-1", messages=(Message(role="user", content="7?"),))

@@ -31,12 +31,13 @@ from support.configs import (
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.objective_config import NoObjective, SftObjective
 from roundelay.recipes.filters.balanced_verdicts import BalancedVerdictsFilter
 from roundelay.recipes.filters.both_orders import BothOrdersFilter
 from roundelay.recipes.filters.ranking_agreement import RankingAgreementFilter
 from roundelay.recipes.generation.judgments import JudgmentsGeneration
 from roundelay.recipes.judges.truth import TruthJudge
+from roundelay.recipes.objectives.none import NoObjective
+from roundelay.recipes.objectives.sft import SftObjective
 from roundelay.recipes.pairing.right import RightPairing
 from roundelay.recipes.pairing.right_over_wrong import RightOverWrongPairing
 

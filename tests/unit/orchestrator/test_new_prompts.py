@@ -37,7 +37,6 @@ from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import RunError
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
-from roundelay.orchestrator.objective_config import SftObjective
 from roundelay.orchestrator.parts.filter import FilterPart
 from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
 from roundelay.orchestrator.prompts_config import PromptSource
@@ -57,6 +56,7 @@ from roundelay.orchestrator.records import (
 from roundelay.orchestrator.shards import train_shards
 from roundelay.orchestrator.stages import Stages
 from roundelay.recipes.judges.verdicts import scored
+from roundelay.recipes.objectives.sft import SftObjective
 
 FILE = [f"Tell me what number {number} is good for" for number in range(20)]
 

@@ -7,8 +7,8 @@ from support.configs import PAIRS_JUDGED, base, changed, phase
 from support.scripted_run import ScriptedRun, Stopped
 
 from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.objective_config import NoObjective
 from roundelay.orchestrator.records import PairingOutcome, PromptCandidate, pairs_of
+from roundelay.recipes.objectives.none import NoObjective
 
 NOTHING = NoObjective(kind="none")
 

@@ -10,7 +10,7 @@ from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.model_files import local_copy, publish
-from roundelay.orchestrator.objective_config import ReferenceConfig
+from roundelay.orchestrator.parts.objective import ReferenceConfig
 from roundelay.orchestrator.policies import (
     critic_of,
     initial_policy,

@@ -9,7 +9,7 @@ from support.configs import base, changed
 from support.scripted_run import ScriptedRun
 
 from roundelay.orchestrator.config import Config, ExtrapolationConfig
-from roundelay.orchestrator.objective_config import ReferenceConfig
+from roundelay.orchestrator.parts.objective import ReferenceConfig
 
 
 def publishing(**changes: Any) -> Config:

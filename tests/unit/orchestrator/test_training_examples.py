@@ -7,17 +7,7 @@ from typing import Any
 import pytest
 from support.configs import CUT, GRPO, PPO, REWARD_MODEL, RLOO
 
-from roundelay.orchestrator.objective_config import (
-    DpoObjective,
-    KtoObjective,
-    ObjectiveConfig,
-    ProObjective,
-    ReferenceConfig,
-    RrhfObjective,
-    SftObjective,
-    SppoObjective,
-    WrpoObjective,
-)
+from roundelay.orchestrator.parts.objective import ObjectivePart, ReferenceConfig
 from roundelay.orchestrator.records import (
     Dropped,
     FinishReason,
@@ -31,6 +21,13 @@ from roundelay.orchestrator.records import (
     TrainingExample,
 )
 from roundelay.orchestrator.training_examples import training_examples
+from roundelay.recipes.objectives.dpo import DpoObjective
+from roundelay.recipes.objectives.kto import KtoObjective
+from roundelay.recipes.objectives.pro import ProObjective
+from roundelay.recipes.objectives.rrhf import RrhfObjective
+from roundelay.recipes.objectives.sft import SftObjective
+from roundelay.recipes.objectives.sppo import SppoObjective
+from roundelay.recipes.objectives.wrpo import WrpoObjective
 
 PREVIOUS = ReferenceConfig(policy="previous", logps="recompute")
 DPO = DpoObjective(kind="dpo", beta=0.1, reference=PREVIOUS)
@@ -100,7 +97,7 @@ def lost(prompt_id: str) -> PairingOutcome:
 
 def taken(
     outcomes: Sequence[PairingOutcome],
-    objective: ObjectiveConfig = DPO,
+    objective: ObjectivePart = DPO,
     *,
     first: int = 0,
     num_prompts: int = 4,
@@ -200,7 +197,7 @@ def test_sft_takes_the_chosen_responses_alone() -> None:
 
 
 @pytest.mark.parametrize("objective", [DPO, KTO, SFT, RRHF, PPO, REWARD_MODEL], ids=lambda objective: objective.kind)
-def test_a_shard_without_pairs_gives_no_examples(objective: ObjectiveConfig) -> None:
+def test_a_shard_without_pairs_gives_no_examples(objective: ObjectivePart) -> None:
     assert taken([], objective) == taken([lost("a"), lost("b")], objective) == []
 
 
@@ -219,7 +216,7 @@ GROUPS = [
 
 
 @pytest.mark.parametrize("objective", [RRHF, PRO, PPO, GRPO, RLOO], ids=lambda objective: objective.kind)
-def test_a_group_is_one_example_of_all_its_responses_with_their_scores(objective: ObjectiveConfig) -> None:
+def test_a_group_is_one_example_of_all_its_responses_with_their_scores(objective: ObjectivePart) -> None:
     """Best first, under the prompt as it is, at the prompt's own progress; a response cut by the token limit has the
     score that it was given, unless the objective says otherwise."""
     assert taken(GROUPS, objective) == [

@@ -21,7 +21,9 @@ from support.configs import (
 from roundelay.orchestrator.config import ExtrapolationConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.objective_config import ReferenceConfig, SftObjective, WrpoObjective
+from roundelay.orchestrator.parts.objective import ReferenceConfig
+from roundelay.recipes.objectives.sft import SftObjective
+from roundelay.recipes.objectives.wrpo import WrpoObjective
 from roundelay.recipes.pairing.anchored import AnchoredPairing
 
 ONE = ExtrapolationConfig(alphas=(0.5,), origin="start", metric="loss")

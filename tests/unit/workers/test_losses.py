@@ -7,43 +7,43 @@ forgotten weight shows: all sums, lengths and labels are different.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from roundelay.orchestrator.config_types import FrozenMapping
-from roundelay.orchestrator.objective_config import (
-    CdpoObjective,
-    CreamObjective,
-    CutObjective,
-    DpoObjective,
-    DpopObjective,
-    FunctionObjective,
-    HingeObjective,
-    IpoObjective,
-    KtoObjective,
-    MipoObjective,
-    ObjectiveConfig,
-    OrpoObjective,
-    PairLoss,
-    ProObjective,
-    RDpoObjective,
-    RdpoObjective,
-    RrhfObjective,
-    SftObjective,
-    SimpoObjective,
-    SlicObjective,
-    SpaObjective,
-    SppoObjective,
-    Term,
-    WrpoObjective,
-)
+from roundelay.orchestrator.parts.objective import ObjectivePart, Term
+from roundelay.orchestrator.parts.registry import kinds as registered
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
+from roundelay.recipes import shipped  # noqa: F401 - registers all kinds
 from roundelay.recipes.losses import listwise, multi_source, pairwise, reference_free, self_labelled, unpaired
 from roundelay.recipes.losses.batches import PairBatch, TokenBatch
-from roundelay.workers.losses import MicroBatch, denominator, extras_of, losses, trained_sequences
+from roundelay.recipes.losses.micro_batches import MicroBatch
+from roundelay.recipes.objectives.cdpo import CdpoObjective
+from roundelay.recipes.objectives.cream import CreamObjective
+from roundelay.recipes.objectives.cut import CutObjective
+from roundelay.recipes.objectives.dpo import DpoObjective
+from roundelay.recipes.objectives.dpop import DpopObjective
+from roundelay.recipes.objectives.function import FunctionObjective
+from roundelay.recipes.objectives.hinge import HingeObjective
+from roundelay.recipes.objectives.ipo import IpoObjective
+from roundelay.recipes.objectives.kto import KtoObjective
+from roundelay.recipes.objectives.mipo import MipoObjective
+from roundelay.recipes.objectives.orpo import OrpoObjective
+from roundelay.recipes.objectives.paired import PairObjective
+from roundelay.recipes.objectives.pro import ProObjective
+from roundelay.recipes.objectives.r_dpo import RDpoObjective
+from roundelay.recipes.objectives.rdpo import RdpoObjective
+from roundelay.recipes.objectives.rrhf import RrhfObjective
+from roundelay.recipes.objectives.sft import SftObjective
+from roundelay.recipes.objectives.simpo import SimpoObjective
+from roundelay.recipes.objectives.slic import SlicObjective
+from roundelay.recipes.objectives.spa import SpaObjective
+from roundelay.recipes.objectives.sppo import SppoObjective
+from roundelay.recipes.objectives.wrpo import WrpoObjective
+from roundelay.workers.losses import denominator, extras_of, losses, trained_sequences
 
 SPA = SpaObjective(
     kind="spa", beta=0.3, label_smoothing=0.1, threshold="official_code", noisy_fraction=0.1, window=50, start=0.2,
@@ -98,7 +98,7 @@ PAIRS = PairBatch(
     rejected_lengths_B=torch.tensor([3.0, 1.0]),
 )
 EXAMPLES = [example((2, 3)), example((3, 1))]
-PAIR_LOSSES: list[tuple[PairLoss, Any]] = [
+PAIR_LOSSES: list[tuple[PairObjective, Any]] = [
     (DPO, lambda pairs: pairwise.dpo(pairs, beta=0.3)),
     (CdpoObjective(kind="cdpo", beta=0.3, label_smoothing=0.2),
      lambda pairs: pairwise.cdpo(pairs, beta=0.3, label_smoothing=0.2)),
@@ -133,7 +133,7 @@ def same(found: tuple[Tensor, dict[str, Tensor]], expected: tuple[Tensor, dict[s
 
 
 def test_every_kind_of_pair_loss_is_here() -> None:
-    kinds = {get_args(get_type_hints(cls)["kind"])[0] for cls in get_args(PairLoss)}
+    kinds = {kind for kind, cls in registered("objective").items() if issubclass(cls, PairObjective)}
     assert {objective.kind for objective, _ in PAIR_LOSSES} == kinds
 
 
@@ -141,7 +141,7 @@ def test_every_kind_of_pair_loss_is_here() -> None:
 
 
 @pytest.mark.parametrize(("objective", "loss"), PAIR_LOSSES, ids=PAIR_IDS)
-def test_a_pair_loss_is_computed_from_sums_references_and_lengths(objective: PairLoss, loss: Any) -> None:
+def test_a_pair_loss_is_computed_from_sums_references_and_lengths(objective: PairObjective, loss: Any) -> None:
     same(losses(objective, micro(EXAMPLES, POLICY, REFERENCE)), loss(PAIRS))
 
 
@@ -171,7 +171,7 @@ def test_dpos_losses_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("objective", "loss"), PAIR_LOSSES, ids=PAIR_IDS)
-def test_soft_labels_mix_both_orders_pair_by_pair(objective: PairLoss, loss: Any) -> None:
+def test_soft_labels_mix_both_orders_pair_by_pair(objective: PairObjective, loss: Any) -> None:
     """p = 1 for the first pair, 3/4 for the second; metrics are those of the pairs as labelled."""
     examples = [EXAMPLES[0], replace(EXAMPLES[1], label_probability=0.75)]
     expected = pairwise.soft_labels(loss, PAIRS, torch.tensor([1.0, 0.75]))
@@ -323,7 +323,7 @@ def test_only_ktos_first_sequence_is_trained() -> None:
     ],
     ids=["rrhf", "pro"],
 )  # fmt: skip
-def test_ranked_lists_of_different_length_are_computed_one_by_one(objective: ObjectiveConfig, loss: Any) -> None:
+def test_ranked_lists_of_different_length_are_computed_one_by_one(objective: ObjectivePart, loss: Any) -> None:
     """A list of three and one of two, each with its own scores."""
     examples = [example((2, 3, 3), scores=(3.0, 1.5, 1.0)), example((1, 2), scores=(5.0, -1.0))]
     found, metrics = losses(objective, micro(examples, [*POLICY, [-0.5, -0.125]]))

@@ -2,7 +2,9 @@
 
 import pytest
 
-from roundelay.orchestrator.objective_config import ReferenceConfig, SftObjective, SpaObjective
+from roundelay.orchestrator.parts.objective import ReferenceConfig
+from roundelay.recipes.objectives.sft import SftObjective
+from roundelay.recipes.objectives.spa import SpaObjective
 from roundelay.workers.noise import NoiseWindow
 
 
@@ -18,7 +20,7 @@ def window_of(*, window: int, fraction: float) -> NoiseWindow:
             start=0.2,
             extrapolation=0.5,
             reference=ReferenceConfig(policy="previous", logps="recompute"),
-        )
+        ).noise()
     )
 
 
@@ -59,7 +61,7 @@ def test_every_round_starts_with_an_empty_window() -> None:
 
 
 def test_other_objectives_remember_nothing() -> None:
-    noise = NoiseWindow.of(SftObjective(kind="sft"))
+    noise = NoiseWindow.of(SftObjective(kind="sft").noise())
     assert thresholds(noise, [1.0, 2.0]) == [0.0, 0.0]
     assert not noise.margins
 

@@ -14,10 +14,13 @@ import torch
 from support.configs import GRPO, INITIAL, NO_REFERENCE, PPO, RLOO
 from torch import Tensor
 
-from roundelay.orchestrator.objective_config import GrpoObjective, PolicyGradientObjective, PpoObjective
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
 from roundelay.recipes.losses.batches import Loss, TokenBatch
-from roundelay.workers.policy_losses import policy_denominator, policy_losses
+from roundelay.recipes.objectives.grpo import GrpoObjective
+from roundelay.recipes.objectives.policy_gradients import PolicyGradientObjective
+from roundelay.recipes.objectives.ppo import PpoObjective
+from roundelay.workers.losses import denominator
+from roundelay.workers.policy_losses import policy_losses
 
 MAX_TOKENS = 12
 GRPO_KL = replace(GRPO, kl_coefficient=0.3, reference=INITIAL)
@@ -119,8 +122,8 @@ def computed(objective: PolicyGradientObjective, groups: Sequence[Sequence[Respo
     return Computed(loss=loss, logps_N=logps_N, values_N=values_N)
 
 
-def denominator(objective: PolicyGradientObjective) -> float:
-    return policy_denominator(objective, [example(str(index), group) for index, group in enumerate(STEP)])
+def divisor(objective: PolicyGradientObjective) -> float:
+    return denominator(objective, [example(str(index), group) for index, group in enumerate(STEP)])
 
 
 # ------------------------------------------------------------------------------------------- the equations by hand
@@ -165,7 +168,7 @@ def test_a_steps_losses_over_its_denominator_are_the_papers_objective(name: str)
     """PPO 1707.06347 with TRL's value loss; GRPO 2402.03300, Dr. GRPO 2503.20783, DAPO 2503.14476; RLOO 2402.14740."""
     losses_E, metrics = computed(OBJECTIVES[name], STEP).loss
     assert losses_E.shape == (2,)
-    assert float(losses_E.detach().sum()) / denominator(OBJECTIVES[name]) == pytest.approx(EQUATIONS[name](), abs=1e-6)
+    assert float(losses_E.detach().sum()) / divisor(OBJECTIVES[name]) == pytest.approx(EQUATIONS[name](), abs=1e-6)
     assert all(values.shape == (2,) and not values.requires_grad for values in metrics.values())
 
 
@@ -204,7 +207,7 @@ def test_the_first_step_is_the_plain_policy_gradient(name: str, shares: list[flo
     if isinstance(objective, GrpoObjective):
         objective = replace(objective, kl_coefficient=0.0)
     found = computed(objective, AT_THE_START)
-    (found.loss[0].sum() / denominator(objective)).backward()
+    (found.loss[0].sum() / divisor(objective)).backward()
     assert found.logps_N.grad is not None
     expected = [
         -(one.advantages[t] if name == "ppo" else one.advantage) * share

@@ -18,9 +18,10 @@ import torch
 from support.configs import GRPO, PPO, RLOO
 from torch import Tensor
 
-from roundelay.orchestrator.objective_config import PolicyGradientObjective
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
-from roundelay.workers.prepared import Measured, with_advantages
+from roundelay.recipes.losses.policy_batches import Measured
+from roundelay.recipes.objectives.policy_gradients import PolicyGradientObjective
+from roundelay.workers.prepared import with_advantages
 
 PLAIN_PPO = replace(PPO, kl_coefficient=0.4, kl_clamp_min=None, whiten_rewards=False)
 

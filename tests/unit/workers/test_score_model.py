@@ -22,8 +22,8 @@ from transformers import (
 from roundelay.launch.config_loading import load_config
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.objective_config import AttributeRegressionObjective
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
+from roundelay.recipes.objectives.attribute_regression import AttributeRegressionObjective
 from roundelay.workers.completion_model import CompletionModel, ScoreModel
 from roundelay.workers.losses import score_losses
 from roundelay.workers.packing import PackedBatch

@@ -1,0 +1,26 @@
+"""DPO on both labels, by how consistent rankings are."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.objective import Needed, ObjectivePart
+from ...orchestrator.parts.registry import part
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CreamObjective(ObjectivePart):
+    """CREAM (arXiv 2410.12735)."""
+
+    kind: Literal["cream"]
+    beta: PositiveFloat
+    loss: ClassVar[str] = ".micro_batches:cream"
+    needs_reference: ClassVar[Needed] = "always"
+
+    def pairs_with(self) -> Literal["consistency"]:
+        return "consistency"
+
+    def sentence(self) -> str:
+        return f"CREAM, beta {self.beta:g}: DPO on both labels, by how far this policy and the last rank alike."

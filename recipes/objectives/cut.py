@@ -1,0 +1,26 @@
+"""Contrastive Unlikelihood Training."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, AboveOne, PositiveFloat
+from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
+from ...orchestrator.parts.registry import part
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CutObjective(ObjectivePart):
+    """CUT (arXiv 2312.14591)."""
+
+    kind: Literal["cut"]
+    threshold: AboveOne  # of p(token|judgment) / p(token); what is as probable with the judgment as without is no fault
+    weight: PositiveFloat
+    loss: ClassVar[str] = ".micro_batches:cut"
+    examples: ClassVar[Examples] = "critiqued"
+    needs_reference: ClassVar[Needed] = "never"
+    has_accuracy: ClassVar[bool] = False
+
+    def sentence(self) -> str:
+        return "CUT: likelihood of the response under its judgment; unlikelihood of the tokens that it blames."

@@ -1,0 +1,22 @@
+"""Direct Preference Optimization."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DpoObjective(PairObjective):
+    """DPO (arXiv 2305.18290)."""
+
+    kind: Literal["dpo"]
+    beta: PositiveFloat
+    loss: ClassVar[str] = ".pairwise:dpo"
+
+    def phrase(self) -> str:
+        return f"DPO, beta {self.beta:g}"

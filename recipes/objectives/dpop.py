@@ -1,0 +1,23 @@
+"""DPO that keeps chosen responses likely."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class DpopObjective(PairObjective):
+    """DPO-Positive (arXiv 2402.13228)."""
+
+    kind: Literal["dpop"]
+    beta: PositiveFloat
+    penalty: PositiveFloat
+    loss: ClassVar[str] = ".pairwise:dpop"
+
+    def phrase(self) -> str:
+        return f"DPO-Positive, beta {self.beta:g}, penalty {self.penalty:g} where the chosen response gets unlikelier"

@@ -1,0 +1,22 @@
+"""A hinge on DPO's margin."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class HingeObjective(PairObjective):
+    """The hinge of RSO (arXiv 2309.06657)."""
+
+    kind: Literal["hinge"]
+    beta: PositiveFloat
+    loss: ClassVar[str] = ".pairwise:hinge"
+
+    def phrase(self) -> str:
+        return f"a hinge on DPO's margin, beta {self.beta:g}"

@@ -1,0 +1,23 @@
+"""Identity Preference Optimization."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class IpoObjective(PairObjective):
+    """IPO (arXiv 2310.12036)."""
+
+    kind: Literal["ipo"]
+    beta: PositiveFloat
+    tokens: Literal["sum", "mean"]
+    loss: ClassVar[str] = ".pairwise:ipo"
+
+    def phrase(self) -> str:
+        return f"IPO, beta {self.beta:g}: the log-ratios ({self.tokens} over tokens) are to differ by 1/(2 beta)"

@@ -1,0 +1,24 @@
+"""Modulated Intervention Preference Optimization."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.objective import Needed
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MipoObjective(PairObjective):
+    """MIPO (arXiv 2409.17545)."""
+
+    kind: Literal["mipo"]
+    beta: PositiveFloat
+    loss: ClassVar[str] = ".pairwise:mipo"
+    needs_reference: ClassVar[Needed] = "always"
+
+    def phrase(self) -> str:
+        return f"MIPO, beta {self.beta:g}: the less the reference tells a pair apart, the more is asked"

@@ -1,0 +1,23 @@
+"""DPO that takes lengths into account."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RDpoObjective(PairObjective):
+    """Length-regularised DPO (arXiv 2403.19159)."""
+
+    kind: Literal["r_dpo"]
+    beta: PositiveFloat
+    alpha: PositiveFloat
+    loss: ClassVar[str] = ".pairwise:r_dpo"
+
+    def phrase(self) -> str:
+        return f"length-regularised DPO, beta {self.beta:g}: each further token of the chosen one counts {self.alpha:g}"

@@ -1,0 +1,27 @@
+"""Ranking by sequence likelihood."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart, Taken
+from ...orchestrator.parts.registry import part
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RrhfObjective(ObjectivePart):
+    """RRHF (arXiv 2304.05302)."""
+
+    kind: Literal["rrhf"]
+    length_exponent: NonNegativeFloat
+    weight: PositiveFloat
+    loss: ClassVar[str] = ".listwise:rrhf"
+    takes: ClassVar[Taken] = "group"
+    examples: ClassVar[Examples] = "groups"
+    needs_reference: ClassVar[Needed] = "never"
+    ranks: ClassVar[bool] = True
+
+    def sentence(self) -> str:
+        return "RRHF: a better response is to be likelier a token than any worse one; NLL of the best."

@@ -1,0 +1,34 @@
+"""Likelihood of what is to be imitated."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT
+from ...orchestrator.parts.objective import Averaged, Examples, Needed, ObjectivePart
+from ...orchestrator.parts.registry import part
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SftObjective(ObjectivePart):
+    """The mean over the tokens of a step, by their weights; beside a loss on pairs, over those of a chosen response."""
+
+    kind: Literal["sft"]
+    loss: ClassVar[str] = ".micro_batches:sft"
+    examples: ClassVar[Examples] = "demonstrations"
+    needs_reference: ClassVar[Needed] = "never"
+    has_accuracy: ClassVar[bool] = False
+    may_be_added: ClassVar[bool] = True
+
+    def added_formula(self) -> str:
+        return ".micro_batches:chosen_nll"
+
+    def averaged_over(self) -> Averaged:
+        return "weights"
+
+    def phrase(self) -> str:
+        return "NLL of the chosen response"
+
+    def sentence(self) -> str:
+        return "Supervised: NLL of what is to be imitated (of a pair, the chosen response)."

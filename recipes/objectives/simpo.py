@@ -1,0 +1,25 @@
+"""Simple Preference Optimization."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.parts.objective import Needed
+from ...orchestrator.parts.registry import part
+from .paired import PairObjective
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SimpoObjective(PairObjective):
+    """SimPO (arXiv 2405.14734)."""
+
+    kind: Literal["simpo"]
+    beta: PositiveFloat
+    gamma: NonNegativeFloat  # the margin itself, not divided by beta
+    loss: ClassVar[str] = ".reference_free:simpo"
+    needs_reference: ClassVar[Needed] = "never"
+
+    def phrase(self) -> str:
+        return f"SimPO, beta {self.beta:g}: mean log-probs a token, apart by a margin of {self.gamma:g}"

@@ -1,0 +1,31 @@
+"""Self-Play Preference Optimization."""
+
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
+from ...orchestrator.parts.registry import part
+
+
+@part("objective")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SppoObjective(ObjectivePart):
+    """SPPO (arXiv 2405.00675)."""
+
+    kind: Literal["sppo"]
+    beta: PositiveFloat
+    probabilities: Literal["hard", "soft"]  # 1 and 0, or the pair's own win probabilities
+    loss: ClassVar[str] = ".micro_batches:sppo"
+    examples: ClassVar[Examples] = "contests"
+    needs_reference: ClassVar[Needed] = "always"
+
+    def pairs_with(self) -> Literal["win_probabilities"] | None:
+        return "win_probabilities" if self.probabilities == "soft" else None
+
+    def sentence(self) -> str:
+        return (
+            f"SPPO: a response's log-ratio to the reference moves towards its {self.probabilities} win probability "
+            f"minus a half, over beta {self.beta:g}."
+        )
