@@ -160,7 +160,7 @@ class JudgePart:
         return ()
 
     def voting(self) -> str:
-        """Whose rankings it gives, where the policy before votes, too, or could."""
+        """Whose rankings it gives: "policy", "policy_and_previous", or "none" in particular."""
         return "none"
 
     def models(self, *, own_logps: bool) -> tuple[str, ...]:
