@@ -19,7 +19,6 @@ from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.canaries import judge_canaries
 from ..recipes.pairing.candidates import dropped, remark_of
 from .judges import build_canary_judge, build_judge, build_moving_judge, build_opinions
-from .new_prompts import prompt_maker
 
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
@@ -27,7 +26,7 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     evaluation = config.evaluation
     canary_judge = build_canary_judge(config, scorers)
     return Phase(
-        make_prompts=prompt_maker(config),
+        make_prompts=config.new_prompts.build(config),
         samplers=config.generation.sampled_by(),
         gathers=config.generation.gathers,
         again=config.generation.is_again(),

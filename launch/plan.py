@@ -9,7 +9,6 @@ from rich.table import Table
 
 from ..orchestrator.cluster import bundles_of
 from ..orchestrator.config import Config
-from ..orchestrator.new_prompts_config import JudgePrompts, NoNewPrompts
 from ..orchestrator.parts.filter import FilterPart
 from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.objective import ObjectivePart
@@ -58,14 +57,14 @@ def phases_of(config: Config) -> Iterator[tuple[str | None, int, int]]:
 
 
 def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
-    run, generation, pairing = config.run, config.generation, config.pairing
+    run, new, generation, pairing = config.run, config.new_prompts, config.generation, config.pairing
     judgments = judgments_of_round(config)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
     result = "pairs" if pairing.gives() == "pairs" else "groups of responses"
     trains = "reward model" if config.objective.trains == "reward_model" else "policy"
     rows = [
-        *([] if isinstance(config.new_prompts, NoNewPrompts) else [("prompts", _new_prompts(config))]),
+        *([("prompts", new.planned(config.new_prompts_per_round))] if new.makes else []),
         ("sample", f"{_sampled(generation, run.prompts_per_round)}, in {shards} shards"),
         ("judge", f"{judgments} judgments ({config.judge.kind})" if judgments.number
                   else "nothing: pairs are labelled by construction"),
@@ -94,16 +93,6 @@ def _print_phase(console: Console, config: Config, name: str | None, rounds: int
 def _fresh(config: Config) -> str:
     fresh = config.evaluation.fresh_prompts
     return "" if fresh is None else f" and {fresh} fresh ones"
-
-
-def _new_prompts(config: Config) -> str:
-    if isinstance(config.new_prompts, JudgePrompts):
-        what = {
-            "disputed": "that the judge is at odds with itself about",
-            "scored": "that it scored, with their scores",
-        }.get(config.new_prompts.of, "whose order is known")
-        return f"at most {config.new_prompts_per_round} judging prompts, over responses {what}"
-    return f"{config.new_prompts_per_round} new ones ({config.new_prompts.kind}), by the policy"
 
 
 def _filter(filter: FilterPart) -> str:

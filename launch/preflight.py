@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.new_prompts_config import EvolvePrompts, JudgePrompts, NewPromptsConfig, SelfInstructPrompts
 from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.registry import Place
 from ..orchestrator.prompts import PromptStore
 from ..orchestrator.records import JudgingForm, Prompt
 from ..recipes.generation.asked import asked_ways
 from ..recipes.prompts.asking import is_single
-from ..recipes.prompts.evolve import COMPARISON_PREFIX, SAME_OR_MORE
 from .model_checks import check_divisible, check_loads
 
 if TYPE_CHECKING:
@@ -92,31 +90,16 @@ def check_prompts(config: Config, model_path: str, training: Mapping[str, Prompt
     for phase in phases:
         phase.pairing.check_available(Place(field="pairing", config=phase))
         phase.objective.check_available(Place(field="objective", config=phase))
-        if isinstance(phase.new_prompts, JudgePrompts):
-            _check_verdict(phase.new_prompts.form, phase.generation, encoder)
-    if any(isinstance(made, EvolvePrompts) and made.review for made in _all_new_prompts(config)):
-        try:
-            encoder.choice_ids(COMPARISON_PREFIX, SAME_OR_MORE)
-        except ConfigError as error:
-            raise ConfigError(
-                f"new_prompts.review=true asks for (A) or (B), which are no single tokens of {model_path}'s tokenizer",
-                "set new_prompts.review=false",
-            ) from error
-
-
-def _all_new_prompts(config: Config) -> list[NewPromptsConfig]:
-    return [config.in_phase(name).new_prompts for name in config.phases or (None,)]
+        _check_verdict(phase.new_prompts.judging_form(), phase.generation, encoder)
+    for phase in map(config.in_phase, config.phases or (None,)):
+        phase.new_prompts.check_needs(Place(field="new_prompts", config=phase), encoder)
 
 
 def _check_seeds(config: Config, train: PromptStore) -> None:
     """The training file has what new prompts are made of."""
-    settings = config.new_prompts
-    if isinstance(settings, SelfInstructPrompts):
-        field, needed = "new_prompts.seed_shots + made_shots", settings.seed_shots + settings.made_shots
-    elif isinstance(settings, EvolvePrompts):
-        field, needed = "prompts that new_prompts.kind=evolve rewrites", 1
-    else:
+    if (examples := config.new_prompts.examples()) is None:
         return
+    field, needed = examples
     if (single := sum(is_single(prompt) for prompt in train)) < needed:
         raise ConfigError(
             f"{field}={needed}, but prompts.train holds {single} prompts of one message",
@@ -124,8 +107,8 @@ def _check_seeds(config: Config, train: PromptStore) -> None:
         )
 
 
-def _check_verdict(form: JudgingForm, generation: GenerationPart, encoder: "ChatEncoder") -> None:
-    if (decoded := generation.decoded().get(form)) is None:
+def _check_verdict(form: JudgingForm | None, generation: GenerationPart, encoder: "ChatEncoder") -> None:
+    if form is None or (decoded := generation.decoded().get(form)) is None:
         return
     try:
         encoder.choice_ids(*decoded)

@@ -12,12 +12,11 @@ from rich.text import Text
 from ..orchestrator.conditions import asked_under
 from ..orchestrator.config import Config
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.new_prompts_config import NoNewPrompts
 from .config_groups import file_values, group_members, nearest
 from .config_loading import compose_dict, config_values, flatten, parse_config, with_parts
 from .plan import phases_of
 from .reports import plain
-from .words import taught, written
+from .words import taught
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")
@@ -140,7 +139,7 @@ def _heading(config: Config, phase: str | None, first: int, last: int) -> str:
 def _stages(config: Config) -> list[tuple[str, str]]:
     keeps = config.objective.trains != "policy"
     return [
-        *([("prompts", written(config.new_prompts))] if not isinstance(config.new_prompts, NoNewPrompts) else []),
+        *([("prompts", config.new_prompts.sentence())] if config.new_prompts.makes else []),
         ("sample", config.generation.sentence()),
         ("judge", config.judge.sentence()),
         ("pair", config.pairing.sentence()),

@@ -1,50 +1,8 @@
-"""What a phase does, in sentences: one function a config group, one sentence a kind.
-
-A kind without a sentence is an error of types (`assert_never`), not a gap in what is printed.
-"""
-
-from typing import assert_never
+"""How a round is learnt, in sentences; what a part does, it says itself."""
 
 from ..orchestrator.config import LearnerConfig
-from ..orchestrator.new_prompts_config import (
-    EvolvePrompts,
-    FromKeptPrompts,
-    JudgePrompts,
-    NewPromptsConfig,
-    NoNewPrompts,
-    SelfInstructPrompts,
-    SkillMixPrompts,
-)
 from ..orchestrator.parts.pairing import PairingPart
 from ..orchestrator.wording import counted
-
-
-def written(made: NewPromptsConfig) -> str:
-    """Where a round's prompts come from, where that is not the training file alone."""
-    match made:
-        case NoNewPrompts():
-            return "All are the training file's."
-        case JudgePrompts(of=of, form=form):
-            what = {
-                "given": "the responses of prompts.seed, whose order is known",
-                "pairs": "the pairs of the newest round before, whose order is known",
-                "disputed": "the response to each prompt of the newest round before whose judgments differ most",
-                "scored": "the responses of the newest round before, each answered with its expected score",
-            }[of]
-            return f"Questions to a judge about {what}, in the form of {form}."
-        case SelfInstructPrompts(seed_shots=seeds, made_shots=new):
-            how = f"continues lists of {counted(seeds, 'prompt')} of the training file and {counted(new, 'new one')}"
-        case FromKeptPrompts(shots=shots):
-            how = f"continues lists of {counted(shots, 'prompt')} that were learnt from in earlier rounds"
-        case EvolvePrompts(operations=operations, review=review):
-            reviewed = " and reviews what comes of it" if review else ""
-            how = f"rewrites a prompt by one of {counted(len(operations), 'operation')} drawn by seed{reviewed}"
-        case SkillMixPrompts(skills=skills, skills_per_prompt=mixed):
-            how = f"is asked for prompts that need {counted(mixed, 'skill')} at once, drawn by seed from {len(skills)}"
-        case _:
-            assert_never(made)
-    many = "All are" if made.per_round is None else f"{made.per_round} of them are"
-    return f"{many} written by the policy, which {how}; {made.sampling.words()}."
 
 
 def taught(learner: LearnerConfig, pairing: PairingPart) -> str:

@@ -27,11 +27,11 @@ from .config_types import (
     Text,
 )
 from .errors import ConfigError
-from .new_prompts_config import JudgePrompts, NewPromptsConfig, NoNewPrompts
 from .parts.conditioning import AnyConditioning
 from .parts.filter import AnyFilter
 from .parts.generation import AnyGeneration
 from .parts.judge import AnyJudge, JudgePart, judges_in
+from .parts.new_prompts import AnyNewPrompts
 from .parts.objective import AnyObjective
 from .parts.pairing import AnyPairing
 from .parts.registry import kinds
@@ -155,7 +155,7 @@ class PhaseConfig:
 
     rounds: PositiveInt | None  # null: all that are left, for the last phase
     prompts_per_round: PositiveInt | None  # null: run.prompts_per_round
-    new_prompts: NewPromptsConfig
+    new_prompts: AnyNewPrompts
     generation: AnyGeneration
     judge: AnyJudge
     pairing: AnyPairing
@@ -269,7 +269,7 @@ class Config:
     run: RunConfig
     prompts: PromptsConfig
     model: ModelConfig
-    new_prompts: NewPromptsConfig
+    new_prompts: AnyNewPrompts
     generation: AnyGeneration
     judge: AnyJudge
     pairing: AnyPairing
@@ -331,9 +331,7 @@ class Config:
     def prompt_set(self) -> Literal["train", "seed"]:
         """Which prompts a phase's rounds take: those with given responses, where it learns from given ones or learns
         to judge them."""
-        if isinstance(self.new_prompts, JudgePrompts):
-            return "seed" if self.new_prompts.of == "given" else "train"
-        return "seed" if self.generation.takes_given else "train"
+        return self.new_prompts.prompt_set() or ("seed" if self.generation.takes_given else "train")
 
     @property
     def prompt_sets(self) -> set[Literal["train", "seed"]]:
@@ -343,11 +341,7 @@ class Config:
     @property
     def new_prompts_per_round(self) -> int:
         """How many of a round's prompts are new; the training file gives the rest. Of a single phase."""
-        if isinstance(self.new_prompts, NoNewPrompts):
-            return 0
-        if isinstance(self.new_prompts, JudgePrompts):
-            return self.run.prompts_per_round
-        return self.new_prompts.per_round or self.run.prompts_per_round
+        return self.new_prompts.number(self.run.prompts_per_round)
 
     @property
     def judges(self) -> dict[str, JudgePart]:

@@ -17,7 +17,6 @@ from .imitation_checks import check_agreement, check_imitation
 from .judge_checks import SCORES, check_budget, check_compared, check_judge
 from .judge_training_checks import check_judge_training, check_judged_pairs
 from .model_judge_checks import check_consistency, check_judge_models, check_voters
-from .new_prompts_config import FromKeptPrompts, JudgePrompts, NoNewPrompts, check_new_prompts
 from .objective_checks import check_objective
 from .parts.judge import JudgePart, judges_in
 from .parts.objective import ObjectivePart
@@ -59,15 +58,16 @@ def check_combinations(config: Config) -> None:
 
 def _check_phase(config: Config) -> None:
     check_judge_training(config)
-    if not isinstance(config.new_prompts, NoNewPrompts | JudgePrompts):
-        if not config.generation.samples:
-            raise ConfigError(
-                f"new_prompts.kind={config.new_prompts.kind} with generation.kind="
-                f"{config.generation.kind}: new prompts come without responses",
-                "set new_prompts=none, or sample responses with generation=plain",
-            )
-        check_new_prompts(config.new_prompts, config.run.prompts_per_round)
-        check_budget("new_prompts.sampling.max_tokens", config.new_prompts.sampling.max_tokens, config)
+    writing = config.new_prompts.sampled_with()
+    if writing is not None and not config.generation.samples:
+        raise ConfigError(
+            f"new_prompts.kind={config.new_prompts.kind} with generation.kind={config.generation.kind}: new prompts "
+            "come without responses",
+            "set new_prompts=none, or sample responses with generation=plain",
+        )
+    config.new_prompts.check(Place(field="new_prompts", config=config))
+    if writing is not None:
+        check_budget("new_prompts.sampling.max_tokens", writing.max_tokens, config)
     _check_data(config)
     check_judge("judge", config, config.judge)
     _check_generation(config)
@@ -98,10 +98,10 @@ def _check_order(config: Config) -> None:
                 f"phases.{name}.rounds=null, but {names[-1]} comes after it", f"give phases.{name} its number of rounds"
             )
     config.phase_name(config.run.rounds)
-    if isinstance(config.at(1).new_prompts, FromKeptPrompts):
+    if (first := config.at(1).new_prompts).from_learnt:
         raise ConfigError(
-            f"{f'phases.{names[0]}.' if names else ''}new_prompts.kind=from_kept in round 1: no prompt has given a "
-            "pair yet",
+            f"{f'phases.{names[0]}.' if names else ''}new_prompts.kind={first.kind} in round 1: no prompt has "
+            "given a pair yet",
             "put a phase before it whose prompts are the training file's",
         )
     objectives = [config.in_phase(name).objective for name in names or (None,)]

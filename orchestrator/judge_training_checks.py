@@ -2,7 +2,6 @@
 
 from .config import Config
 from .errors import ConfigError
-from .new_prompts_config import JudgePrompts
 from .records import SCORING, JudgingForm
 
 
@@ -16,12 +15,11 @@ def check_judged_pairs(config: Config) -> None:
     before: tuple[str | None, Config] | None = None  # the newest phase whose prompts are no judging prompts
     for name in config.phases or (None,):
         phase, field = config.in_phase(name), f"phases.{name}.new_prompts.of" if name else "new_prompts.of"
-        if not isinstance(phase.new_prompts, JudgePrompts):
+        if (of := phase.new_prompts.judged()) is None:
             before = name, phase
             continue
-        if phase.new_prompts.of == "given":
+        if of == "given":
             continue
-        of = phase.new_prompts.of
         if before is None:
             what = "pairs that could be judged" if of == "pairs" else "judged responses"
             raise ConfigError(
@@ -69,57 +67,56 @@ def check_judge_training(config: Config) -> None:
         ConfigError: naming the fields, their values and the remedy.
     """
     made, generation, judge = config.new_prompts, config.generation, config.judge
-    judging = isinstance(made, JudgePrompts)
-    if isinstance(made, JudgePrompts) and made.of == "scored":
-        return _check_distillation(config, made)
+    of, form = made.judged(), made.judging_form()
+    if of == "scored":
+        return _check_distillation(config, form)
     as_asked = generation.samples and generation.paired_by is None
-    if judging and (not as_asked or generation.is_again()):
+    if of is not None and (not as_asked or generation.is_again()):
         raise ConfigError(
-            f"new_prompts.kind=judgments with generation.kind={generation.kind}: what is sampled must be judgments, as "
-            "the judging prompt asks for them",
+            f"new_prompts.kind={made.kind} with generation.kind={generation.kind}: what is sampled must be judgments, "
+            "as the judging prompt asks for them",
             "set generation=plain (and generation.again=false), or generation=judgments",
         )
     decoded = generation.decoded()
-    if decoded and not (isinstance(made, JudgePrompts) and made.form in decoded):
+    if decoded and form not in decoded:
         raise ConfigError(
             f"generation.kind={generation.kind} with new_prompts.kind={made.kind}"
-            f"{f', new_prompts.form={made.form}' if isinstance(made, JudgePrompts) else ''}: there is no verdict to "
+            f"{f', new_prompts.form={form}' if form else ''}: there is no verdict to "
             "decode as a single token",
             f"set new_prompts=judgments and new_prompts.form to one of {', '.join(decoded)}, or generation=plain",
         )
-    rubric = isinstance(made, JudgePrompts) and made.form == "additive"
-    if isinstance(made, JudgePrompts) and made.of == "disputed" and not rubric:
+    if of == "disputed" and form != "additive":
         raise ConfigError(
-            f"new_prompts.of=disputed with new_prompts.form={made.form}: one response is judged, not two",
+            f"new_prompts.of=disputed with new_prompts.form={form}: one response is judged, not two",
             "set new_prompts.form=additive",
         )
-    if judge.of_form is not None and not (isinstance(made, JudgePrompts) and made.form == judge.of_form):
+    if judge.of_form is not None and form != judge.of_form:
         raise ConfigError(
             f"judge.kind={judge.kind} with new_prompts.kind={made.kind}: it judges judgments by the {judge.of_form} "
             "rubric",
             f"set new_prompts=judgments with new_prompts.form={judge.of_form}, or choose another judge",
         )
-    if judge.knows_truth and isinstance(made, JudgePrompts) and made.of == "disputed":
+    if judge.knows_truth and of == "disputed":
         raise ConfigError(
             f"judge.kind={judge.kind} with new_prompts.of=disputed: nothing is known of those responses",
             "choose judge=meta, or another new_prompts.of",
         )
-    if judge.knows_truth and not judging:
+    if judge.knows_truth and of is None:
         raise ConfigError(
             f"judge.kind={judge.kind} with new_prompts.kind={made.kind}: something is known of judging prompts alone",
             "set new_prompts=judgments, or choose another judge",
         )
-    form = made.form if isinstance(made, JudgePrompts) and judge.knows_truth else None
-    _check_verdicts(config, form)
-    _check_ranking(config, form)
+    known = form if judge.knows_truth else None
+    _check_verdicts(config, known)
+    _check_ranking(config, known)
 
 
-def _check_distillation(config: Config, made: JudgePrompts) -> None:
+def _check_distillation(config: Config, form: JudgingForm | None) -> None:
     """A judge's own scores are answers that its judging prompts come with, and are imitated."""
     generation, judge, pairing = config.generation, config.judge, config.pairing
-    if made.form != "expected_score":
+    if form != "expected_score":
         raise ConfigError(
-            f"new_prompts.of=scored with new_prompts.form={made.form}: the scores are judge=expected_score's",
+            f"new_prompts.of=scored with new_prompts.form={form}: the scores are judge=expected_score's",
             "set new_prompts.form=expected_score",
         )
     fits = not generation.samples and not judge.judges

@@ -16,7 +16,6 @@ from .config import Config
 from .errors import RunError
 from .layout import JUDGMENTS, PAIRS, PROMPTS, ROLLOUTS, SELECTED, sampled_by
 from .ledger import Ledger, round_name
-from .new_prompts_config import JudgePrompts, NoNewPrompts
 from .prompts import PromptStore
 from .protocols import Generate, PromptSources
 from .records import (
@@ -44,15 +43,14 @@ async def new_prompts(
     """
     of_round, ledger = config.at(round), stages.ledger
     wanted, settings = of_round.new_prompts_per_round, of_round.new_prompts
-    if isinstance(settings, NoNewPrompts):
+    if not settings.makes:
         return ()
     assert stages.phase.make_prompts is not None
     maker = stages.phase.make_prompts(_sources(round, stores, config, stages))
     generate = partial(_spread, generate=stages.rollouts.generate, engines=config.cluster.rollout.actors)
     made: list[Prompt] = []
     counts: Counter[str] = Counter()
-    batches = 1 if isinstance(settings, JudgePrompts) else settings.max_batches
-    for number in range(batches):
+    for number in range(settings.batches()):
         stages.observer.stage(round, PROMPTS, len(made), wanted, 0)
         shard = Shard(round=round, index=number, prompts=(), split="train")
         batch = ledger.read_shard(PROMPTS.name, shard, PromptCandidate)
@@ -65,24 +63,18 @@ async def new_prompts(
         if len(made) == wanted:
             stages.observer.stage(round, PROMPTS, wanted, wanted, 0)
             return made
-    if isinstance(settings, JudgePrompts):
+    if settings.judged() is not None:
         if made:
             return made
         raise RunError(
             f"round {round} has no judging prompt: there is nothing to judge that fits its {wanted} prompts and the "
-            f"model (new_prompts.of={settings.of}); dropped, by reason: {dict(sorted(counts.items()))}",
-            "start a run with more run.prompts_per_round or model.max_model_len, or with "
-            + {
-                "given": "two different responses a row in prompts.seed",
-                "pairs": "more pairs to judge",
-                "disputed": "two or more judgments a response that can be read",
-                "scored": "responses that have a score",
-            }[settings.of],
+            f"model (new_prompts.of={settings.judged()}); dropped, by reason: {dict(sorted(counts.items()))}",
+            "start a run with more run.prompts_per_round or model.max_model_len, or with " + settings.too_little(),
         )
     name = config.phase_name(round)
     field = f"phases.{name}.new_prompts" if name else "new_prompts"
     raise RunError(
-        f"round {round} has {len(made)} of {wanted} new prompts after {settings.max_batches} batches "
+        f"round {round} has {len(made)} of {wanted} new prompts after {settings.batches()} batches "
         f"({field}.max_batches); dropped, by reason: {dict(sorted(counts.items()))}",
         f"read {ledger.path(round_name(round), PROMPTS.name)}; resume with a larger {field}.max_batches, or start a "
         f"run with other {field}.sampling or {field}.rules",
@@ -171,7 +163,7 @@ def _judged_before(
 def _last_without_judging_prompts(before: int, config: Config) -> int | None:
     """The newest round before `before` whose prompts were no judging prompts."""
     earlier = range(before - 1, 0, -1)
-    return next((round for round in earlier if not isinstance(config.at(round).new_prompts, JudgePrompts)), None)
+    return next((round for round in earlier if config.at(round).new_prompts.judged() is None), None)
 
 
 def _learnt(ledger: Ledger, round: int, config: Config) -> Iterator[PairingOutcome]:

@@ -52,7 +52,7 @@ class PromptSources:
     rounds, and `survivors` the prompts of earlier rounds that gave a pair or a group which the filter left, each
     once; none of these two are judging prompts, which are `judged`. Those are made of `given`, the prompts with given
     responses, `pairs`, or `judged_responses`, each a prompt with its responses and their judgments by `judge` (see
-    `JudgePrompts`).
+    `parts.new_prompts.Judged`).
     """
 
     round: int
@@ -70,6 +70,8 @@ class PromptSources:
 
 class Encoder(Protocol):
     """A tokenizer with its chat template. What it cannot write, it refuses by `ConfigError`."""
+
+    path: str  # of the model that it is of
 
     def encode(self, messages: Sequence[Message], assistant_prefix: str = "") -> tuple[int, ...]:
         """Token ids of a conversation with the assistant's turn opened, and `assistant_prefix` in it."""

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from . import conditioning, filters, generation, judges, objectives, pairing
+from . import conditioning, filters, generation, judges, objectives, pairing, prompts
 
-ROOMS = (generation, judges, pairing, filters, conditioning, objectives)
+ROOMS = (prompts, generation, judges, pairing, filters, conditioning, objectives)
 
 for room in ROOMS:
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):

@@ -2,15 +2,69 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Literal, TypeAlias
 
-from ...orchestrator.new_prompts_config import EvolvePrompts, Operation
-from ...orchestrator.protocols import Generate
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.protocols import Encoder, Generate
 from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt
 from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
+from ...orchestrator.wording import counted
 from ..generation.requests import request_for
-from .asking import Asked, Pool, ask_one, shown_prompt
+from .asking import Ask, Asked, Pool, Read, ask_one, read_one, shown_prompt
+from .filters import PromptRules
+from .maker import Review
+from .written import WrittenPrompts
+
+# How one prompt is made of another: the first five change it in depth, the last one in breadth.
+Operation: TypeAlias = Literal["constrain", "deepen", "concretise", "add_reasoning", "add_input", "broaden"]
+
+
+@part("new_prompts")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class EvolvePrompts(WrittenPrompts):
+    """A prompt (of the training file, or a new one) is rewritten by an operation drawn by seed."""
+
+    kind: Literal["evolve"]
+    per_round: PositiveInt | None
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1)]
+    review: bool  # ask the policy for a comparison with the origin and for an answer, and drop by them
+    sampling: SamplingConfig
+    requests_per_batch: PositiveInt
+    max_batches: PositiveInt
+    rules: PromptRules
+
+    def check_needs(self, at: Place, encoder: Encoder) -> None:
+        if not self.review:
+            return
+        try:
+            encoder.choice_ids(COMPARISON_PREFIX, SAME_OR_MORE)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{at / 'review'}=true asks for (A) or (B), which are no single tokens of {encoder.path}'s tokenizer",
+                f"set {at / 'review'}=false",
+            ) from error
+
+    def examples(self) -> tuple[str, int]:
+        return "prompts that new_prompts.kind=evolve rewrites", 1
+
+    def how(self) -> str:
+        reviewed = " and reviews what comes of it" if self.review else ""
+        return f"rewrites a prompt by one of {counted(len(self.operations), 'operation')} drawn by seed{reviewed}"
+
+    def asking(self) -> tuple[Ask, Read]:
+        return partial(ask_evolved, config=self), read_one
+
+    def eliminating(self) -> tuple[Callable[[str], bool], Review | None]:
+        return leaks, partial(review, sampling=self.sampling) if self.review else None
+
 
 _IN_DEPTH = (
     "Rewrite the prompt below so that it is somewhat harder to answer well, yet stays sensible and clear to a person. "

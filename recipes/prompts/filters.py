@@ -9,9 +9,22 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from ...orchestrator.new_prompts_config import PromptRules
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, Fraction, PositiveInt
 from .contamination import HeldoutText
 from .similarity import RougeIndex, words_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class PromptRules:
+    """What drops a new prompt: Self-Instruct's filters (arXiv 2212.10560), and overlap with held-out prompts."""
+
+    min_words: PositiveInt
+    max_words: PositiveInt
+    banned: tuple[str, ...]  # whole words or phrases, in any case: what a language model cannot do
+    max_rouge_l: Fraction  # F-measure, against every prompt there is, held-out ones too; above it one is too similar
+    contamination_words: PositiveInt  # an n-gram this long that a held-out prompt has too
 
 
 class KnownPrompts:

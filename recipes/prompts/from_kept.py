@@ -1,7 +1,57 @@
 """New prompts by the example of good ones: a list of prompts that survived earlier rounds is continued."""
 
-from ...orchestrator.new_prompts_config import FromKeptPrompts
-from .asking import Asked, Pool, ask_list, drawn
+from functools import partial
+from typing import ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.errors import RunError
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import PromptSources
+from ...orchestrator.records import Prompt
+from ...orchestrator.sampling_config import SamplingConfig
+from ...orchestrator.wording import counted
+from .asking import Ask, Asked, Pool, Read, ask_list, drawn, is_single, read_list
+from .filters import PromptRules
+from .written import WrittenPrompts
+
+
+@part("new_prompts")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class FromKeptPrompts(WrittenPrompts):
+    """A list of prompts is continued, all of them from earlier rounds that learnt from them, after the filter."""
+
+    kind: Literal["from_kept"]
+    per_round: PositiveInt | None
+    shots: PositiveInt
+    asked: PositiveInt  # prompts asked for in one answer
+    sampling: SamplingConfig
+    requests_per_batch: PositiveInt
+    max_batches: PositiveInt
+    rules: PromptRules
+    from_learnt: ClassVar[bool] = True
+
+    def how(self) -> str:
+        return f"continues lists of {counted(self.shots, 'prompt')} that were learnt from in earlier rounds"
+
+    def asking(self) -> tuple[Ask, Read]:
+        return partial(ask_from_kept, config=self), read_list
+
+    def seeds(self, sources: PromptSources, single: list[Prompt]) -> list[Prompt]:
+        """The survivors of earlier rounds.
+
+        Raises:
+            RunError: there are too few.
+        """
+        survivors = [prompt for prompt in sources.survivors if is_single(prompt)]
+        if len(survivors) < self.shots:
+            raise RunError(
+                f"round {sources.round} makes its prompts from {self.shots} that were learnt from in earlier "
+                f"rounds (new_prompts.shots), and only {len(survivors)} of one message were",
+                "start a run with more prompts in the rounds before it, or with fewer new_prompts.shots",
+            )
+        return survivors
 
 
 def ask_from_kept(pool: Pool, seed: int, *, config: FromKeptPrompts) -> Asked:

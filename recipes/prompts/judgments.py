@@ -1,14 +1,22 @@
 """Judging prompts with their truth: what a policy that is trained as a judge is asked, over ranked responses."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from heapq import nsmallest
 from itertools import permutations
+from typing import Literal
 
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config import Config
+from ...orchestrator.config_types import STRICT
 from ...orchestrator.parts.judge import JudgePart
-from ...orchestrator.protocols import Generate
+from ...orchestrator.parts.new_prompts import Judged, NewPromptsPart
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, PromptSources
 from ...orchestrator.records import (
     SCORING,
     JudgingForm,
@@ -30,7 +38,55 @@ from .disputed import most_disputed
 from .fitting import fitting
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@part("new_prompts")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class JudgePrompts(NewPromptsPart):
+    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known, on
+    which the judge is at odds with itself, or whose scores it is to learn.
+    There are at most as many as the round's prompts; those over a prompt's responses come together or not at all."""
+
+    kind: Literal["judgments"]
+    of: Judged
+    form: JudgingForm  # of the judge: one response and a score, with reasons or without; or two in a pairwise form
+
+    def judged(self) -> Judged:
+        return self.of
+
+    def judging_form(self) -> JudgingForm:
+        return self.form
+
+    def prompt_set(self) -> Literal["train", "seed"]:
+        return "seed" if self.of == "given" else "train"
+
+    def too_little(self) -> str:
+        return {
+            "given": "two different responses a row in prompts.seed",
+            "pairs": "more pairs to judge",
+            "disputed": "two or more judgments a response that can be read",
+            "scored": "responses that have a score",
+        }[self.of]
+
+    def planned(self, number: int) -> str:
+        what = {
+            "disputed": "that the judge is at odds with itself about",
+            "scored": "that it scored, with their scores",
+        }.get(self.of, "whose order is known")
+        return f"at most {number} judging prompts, over responses {what}"
+
+    def sentence(self) -> str:
+        what = {
+            "given": "the responses of prompts.seed, whose order is known",
+            "pairs": "the pairs of the newest round before, whose order is known",
+            "disputed": "the response to each prompt of the newest round before whose judgments differ most",
+            "scored": "the responses of the newest round before, each answered with its expected score",
+        }[self.of]
+        return f"Questions to a judge about {what}, in the form of {self.form}."
+
+    def build(self, config: Config) -> Callable[[PromptSources], "JudgingMaker"]:
+        return partial(_maker, settings=self, config=config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
     """A prompt and different responses to it by rank, 0 the best; or by sample, where no order is `known`.
 
@@ -119,7 +175,7 @@ def _prompt(ranked: Ranked, form: JudgingForm, ranks: tuple[int, ...], messages:
     )
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class JudgingMaker:
     """Makes a round's judging prompts, all in one batch. Nothing is written for them, so there is nothing to filter but
     their length."""
@@ -169,3 +225,27 @@ class JudgingMaker:
                 break
             first += group
         return first
+
+
+def _maker(sources: PromptSources, *, settings: JudgePrompts, config: Config) -> JudgingMaker:
+    match settings.of:
+        case "given":
+            groups = (judging_prompts(one, settings.form) for one in map(ranked_responses, sources.given) if one)
+        case "pairs":
+            groups = (judging_prompts(ranked_pair(pair), settings.form) for pair in sources.pairs)
+        case "disputed":
+            seed = derive_seed(config.run.seed, "disputed", sources.round)
+            disputed = (disputed_response(*judged, seed=seed) for judged in sources.judged_responses)
+            groups = (judging_prompts(one, settings.form) for one in disputed if one)
+        case "scored":
+            assert sources.judge is not None
+            groups = (scored_responses(*judged, judge=sources.judge) for judged in sources.judged_responses)
+    # A score is part of its prompt's length already: only the end of turn comes after it.
+    answer = 1 if settings.of == "scored" else config.generation.sampled_with().max_tokens
+    return JudgingMaker(
+        groups=groups,
+        judged=sources.judged,
+        max_tokens=config.model.max_model_len - answer,
+        policy_version=sources.policy_version,
+        seed=config.run.seed,
+    )

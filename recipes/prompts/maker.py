@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ...orchestrator.data.rows import hashed_prompt
-from ...orchestrator.new_prompts_config import PromptRules
 from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.protocols import Generate
@@ -13,7 +12,7 @@ from ...orchestrator.seeds import derive_seed
 from ..generation.asked import asked_ways
 from .asking import Ask, Asked, Pool, Read, text_of
 from .contamination import HeldoutText
-from .filters import KnownPrompts, overlap_reason, text_reason
+from .filters import KnownPrompts, PromptRules, overlap_reason, text_reason
 from .fitting import fitting
 
 Review = Callable[[Sequence[tuple[Asked, Prompt]], Generate], Awaitable[list[str | None]]]

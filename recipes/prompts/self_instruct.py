@@ -1,8 +1,44 @@
 """New prompts by example: a list of prompts, most of them from the data, is continued."""
 
-from ...orchestrator.new_prompts_config import SelfInstructPrompts
+from functools import partial
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, NonNegativeInt, PositiveInt
+from ...orchestrator.parts.registry import part
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
-from .asking import Asked, Pool, ask_list, drawn
+from ...orchestrator.wording import counted
+from .asking import Ask, Asked, Pool, Read, ask_list, drawn, read_list
+from .filters import PromptRules
+from .written import WrittenPrompts
+
+
+@part("new_prompts")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SelfInstructPrompts(WrittenPrompts):
+    """A list of prompts is continued, most of them from the training file, some of them new ones."""
+
+    kind: Literal["self_instruct"]
+    per_round: PositiveInt | None
+    seed_shots: PositiveInt
+    made_shots: NonNegativeInt  # as long as there are fewer new prompts, the training file gives the rest
+    asked: PositiveInt  # prompts asked for in one answer
+    sampling: SamplingConfig
+    requests_per_batch: PositiveInt
+    max_batches: PositiveInt
+    rules: PromptRules
+
+    def examples(self) -> tuple[str, int]:
+        return "new_prompts.seed_shots + made_shots", self.seed_shots + self.made_shots
+
+    def how(self) -> str:
+        seeds, new = counted(self.seed_shots, "prompt"), counted(self.made_shots, "new one")
+        return f"continues lists of {seeds} of the training file and {new}"
+
+    def asking(self) -> tuple[Ask, Read]:
+        return partial(ask_self_instruct, config=self), read_list
 
 
 def ask_self_instruct(pool: Pool, seed: int, *, config: SelfInstructPrompts) -> Asked:

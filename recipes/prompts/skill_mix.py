@@ -1,8 +1,52 @@
 """New prompts by what they need: several skills at once."""
 
-from ...orchestrator.new_prompts_config import SkillMixPrompts
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.sampling_config import SamplingConfig
 from ...orchestrator.seeds import derive_seed
-from .asking import Asked, Pool, ask_one
+from ...orchestrator.wording import counted
+from .asking import Ask, Asked, Pool, Read, ask_one, read_one
+from .filters import PromptRules
+from .written import WrittenPrompts
+
+
+@part("new_prompts")
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SkillMixPrompts(WrittenPrompts):
+    """A prompt is asked for that needs several skills at once, drawn by seed with a type of query."""
+
+    kind: Literal["skill_mix"]
+    per_round: PositiveInt | None
+    skills: Annotated[tuple[str, ...], Field(min_length=1)]
+    query_types: Annotated[tuple[str, ...], Field(min_length=1)]
+    skills_per_prompt: PositiveInt
+    sampling: SamplingConfig
+    requests_per_batch: PositiveInt
+    max_batches: PositiveInt
+    rules: PromptRules
+
+    def check(self, at: Place) -> None:
+        WrittenPrompts.check(self, at)
+        if self.skills_per_prompt > len(set(self.skills)):
+            raise ConfigError(
+                f"{at / 'skills_per_prompt'}={self.skills_per_prompt}, but {at / 'skills'} names "
+                f"{len(set(self.skills))}",
+                "name more skills, or mix fewer",
+            )
+
+    def how(self) -> str:
+        mixed = counted(self.skills_per_prompt, "skill")
+        return f"is asked for prompts that need {mixed} at once, drawn by seed from {len(self.skills)}"
+
+    def asking(self) -> tuple[Ask, Read]:
+        return partial(ask_skill_mix, config=self), read_one
 
 
 def ask_skill_mix(pool: Pool, seed: int, *, config: SkillMixPrompts) -> Asked:

@@ -20,15 +20,6 @@ from roundelay.orchestrator.config import (
     SelectionConfig,
     TrackingConfig,
 )
-from roundelay.orchestrator.new_prompts_config import (
-    EvolvePrompts,
-    FromKeptPrompts,
-    JudgePrompts,
-    NoNewPrompts,
-    PromptRules,
-    SelfInstructPrompts,
-    SkillMixPrompts,
-)
 from roundelay.orchestrator.parts.objective import ReferenceConfig
 from roundelay.orchestrator.parts.pairing import PairingPart
 from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
@@ -94,6 +85,13 @@ from roundelay.recipes.pairing.sweet_spot import SweetSpotPairing
 from roundelay.recipes.pairing.with_source import WithSourcePairing
 from roundelay.recipes.pairing.worst_of_few import WorstOfFewPairing
 from roundelay.recipes.pairing.wpo_ties import WpoTiesPairing
+from roundelay.recipes.prompts.evolve import EvolvePrompts
+from roundelay.recipes.prompts.filters import PromptRules
+from roundelay.recipes.prompts.from_kept import FromKeptPrompts
+from roundelay.recipes.prompts.judgments import JudgePrompts
+from roundelay.recipes.prompts.none import NoNewPrompts
+from roundelay.recipes.prompts.self_instruct import SelfInstructPrompts
+from roundelay.recipes.prompts.skill_mix import SkillMixPrompts
 
 SAMPLING = SamplingConfig(temperature=0.7, top_p=0.9, max_tokens=48)
 ON_POLICY = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=48)

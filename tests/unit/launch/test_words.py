@@ -25,13 +25,13 @@ from support.configs import (
 )
 
 from roundelay.launch.config_loading import CONFIG_ROOT
-from roundelay.launch.words import taught, written
+from roundelay.launch.words import taught
 from roundelay.orchestrator.conditions import Condition
 from roundelay.orchestrator.config import LoraConfig
-from roundelay.orchestrator.new_prompts_config import NewPromptsConfig
 from roundelay.orchestrator.parts.conditioning import AnyConditioning
 from roundelay.orchestrator.parts.generation import AnyGeneration
 from roundelay.orchestrator.parts.judge import AnyJudge
+from roundelay.orchestrator.parts.new_prompts import AnyNewPrompts
 from roundelay.orchestrator.parts.objective import AnyObjective, ObjectivePart, ReferenceConfig, Term
 from roundelay.orchestrator.parts.pairing import AnyPairing
 from roundelay.recipes.objectives.hinge import HingeObjective
@@ -49,7 +49,7 @@ def learnt(objective: ObjectivePart) -> str:
 
 
 GROUPS: dict[str, tuple[Any, Callable[[Any], str]]] = {
-    "new_prompts": (NewPromptsConfig, written),
+    "new_prompts": (AnyNewPrompts, SENTENCE),
     "generation": (AnyGeneration, SENTENCE),
     "judge": (AnyJudge, SENTENCE),
     "pairing": (AnyPairing, SENTENCE),

@@ -31,7 +31,6 @@ from support.judging import rollout
 from support.observers import Notes
 from support.scripted_rollouts import ScriptedRollouts, said
 
-from roundelay.launch.new_prompts import prompt_maker
 from roundelay.launch.phases import build_phase
 from roundelay.orchestrator.config import Config
 from roundelay.orchestrator.errors import RunError
@@ -106,7 +105,7 @@ def test_a_round_without_new_prompts_asks_for_none(tmp_path: Path) -> None:
     plain = config(tmp_path, new_prompts=NO_NEW_PROMPTS)
     rollouts = ScriptedRollouts(inventive)
     ledger = ledger_of(plain, tmp_path)
-    assert prompt_maker(plain) is None
+    assert plain.new_prompts.build(plain) is None
     assert make(plain, ledger, rollouts=rollouts) == [] == rollouts.asked
     assert counted_candidates(ledger, 1) is None
 
