@@ -10,7 +10,7 @@ PARTS := orchestrator workers recipes launch configs
 # So that the processes of a run need not compile the sources again, each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-fast test-long faults lint types clean
+.PHONY: setup demo test test-fast test-long faults lint types site clean
 
 setup: $(STAMP) $(MODEL)/config.json
 
@@ -61,6 +61,10 @@ types: $(STAMP)
 	mkdir -p $(VENV)/src/roundelay
 	for part in $(PARTS); do ln -sfn "$(CURDIR)/$$part" $(VENV)/src/roundelay/$$part; done
 	$(BIN)/pyright
+
+# The documentation, in build/site. Building it needs no network, and no page loads anything from elsewhere.
+site: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 clean:
 	rm -rf $(VENV) build *.egg-info
