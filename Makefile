@@ -10,7 +10,7 @@ PARTS := orchestrator workers recipes launch configs
 # So that the processes of a run need not compile the sources again, each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-fast test-long faults lint types site clean
+.PHONY: setup demo test test-fast test-long faults docs lint types site clean
 
 setup: $(STAMP) $(MODEL)/config.json
 
@@ -51,6 +51,10 @@ test-fast: setup
 # Every fault on every file and at every operation, with a table of what came of it: hours on one core.
 faults: setup
 	$(BIN)/python tests/faults/campaign.py --out docs/reliability.md
+
+# What the documentation says of parts, keys and files, written anew from the sources; a unit test holds it to them.
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
