@@ -52,8 +52,9 @@ def names_by_kind(group: str) -> dict[str, list[str]]:
 
 
 def said_of(cls: type) -> str:
-    """A class's docstring in one line, papers as links."""
-    return ARXIV.sub(r"[\1](https://arxiv.org/abs/\1)", " ".join(inspect.getdoc(cls).split())).replace("|", r"\|")
+    """The first paragraph of a class's docstring, papers as links."""
+    first, _, _ = (inspect.getdoc(cls) or "").partition("\n\n")
+    return ARXIV.sub(r"[\1](https://arxiv.org/abs/\1)", " ".join(first.split())).replace("|", r"\|")
 
 
 def parts_table(group: str) -> str:

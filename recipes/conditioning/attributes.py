@@ -17,9 +17,10 @@ from .encoding import Lesson, learnt
 @part("conditioning")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributesConditioning(ConditioningPart):
-    """SteerLM (arXiv 2310.05344): responses after a line of their values, such as "helpfulness:4,verbosity:2".
+    """Every annotated response after a line of its values, such as "helpfulness:4,verbosity:2", which opens the
+    assistant's turn (SteerLM, arXiv 2310.05344).
 
-    The line opens the assistant's turn. Policies trained so are asked with the line of the values that are wanted.
+    Policies trained so are asked with the line of the values that are wanted.
     """
 
     kind: Literal["attributes"]

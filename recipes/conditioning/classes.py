@@ -20,9 +20,10 @@ from .encoding import Lesson, learnt
 @part("conditioning")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ClassesConditioning(ConditioningPart):
-    """Conditioned behaviour cloning (OpenChat's C-RLFT, arXiv 2309.11235): responses under words that name their class.
+    """The chosen response of a pair, or the best of a group, under the words of an expert; the others under other
+    words, with another weight (OpenChat's C-RLFT, arXiv 2309.11235).
 
-    The chosen response of a pair, or the best of a group, is the expert's. Policies trained so are asked as an expert.
+    Policies trained so are asked as an expert.
     """
 
     kind: Literal["classes"]

@@ -32,7 +32,8 @@ Link: TypeAlias = tuple[str, Rollout]  # a marker and the response after it
 @part("conditioning")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class HindsightConditioning(ConditioningPart):
-    """Chain of Hindsight (arXiv 2302.02676): the two responses of a pair in one turn, each after a marker.
+    """The two responses of a pair in one turn, each after a marker of its worth, in an order drawn by seed; only
+    responses are learnt (Chain of Hindsight, arXiv 2302.02676).
 
     Policies trained so are asked with the helpful marker.
     """

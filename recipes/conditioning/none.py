@@ -12,7 +12,7 @@ from ...orchestrator.parts.registry import part
 @part("conditioning")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class NoConditioning(ConditioningPart):
-    """Responses are learnt under their own prompts."""
+    """Responses are learnt under the prompts that they answer."""
 
     kind: Literal["none"]
     says_nothing: ClassVar[bool] = True

@@ -16,8 +16,8 @@ from .judgments import drawn
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BalancedVerdictsFilter(FilterPart):
-    """As many right verdicts for the response that is shown first as for the second (Self-Taught Evaluator,
-    arXiv 2408.02666)."""
+    """As many right verdicts for the response that is shown first as for the second (Self-Taught Evaluator, arXiv
+    2408.02666). Drop reason: `common_verdict`."""
 
     kind: Literal["balanced_verdicts"]
     whole_round: ClassVar[bool] = True

@@ -15,7 +15,8 @@ from .judgments import grouped
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BothOrdersFilter(FilterPart):
-    """Right verdicts on two responses that are there in both orders (as PandaLM's labels, arXiv 2306.05087)."""
+    """Right verdicts on two responses that are there in both orders (as PandaLM's labels, arXiv 2306.05087). Drop
+    reason: `one_order`."""
 
     kind: Literal["both_orders"]
     whole_round: ClassVar[bool] = True

@@ -16,7 +16,7 @@ from .measured import Unit, drop_where
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LengthMarginFilter(FilterPart):
-    """Pairs whose chosen response is at most `max_excess` longer than the rejected one."""
+    """Pairs whose chosen response is at most `max_excess` longer than the rejected one. Drop reason: `long_chosen`."""
 
     kind: Literal["length_margin"]
     max_excess: NonNegativeInt

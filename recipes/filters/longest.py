@@ -16,7 +16,7 @@ from .measured import Unit, keep_highest
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LongestFilter(FilterPart):
-    """The round's `count` longest responses: Long-is-more's rule (arXiv 2402.04833)."""
+    """The round's `count` longest responses (Long-is-more, arXiv 2402.04833). Drop reason: `not_longest`."""
 
     kind: Literal["longest"]
     count: PositiveInt

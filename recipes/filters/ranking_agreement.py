@@ -20,7 +20,7 @@ from .judgments import drawn, grouped
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RankingAgreementFilter(FilterPart):
     """Scores by the additive rubric that order the responses to a prompt as they are ranked (EFT of Self-Rewarding,
-    arXiv 2401.10020)."""
+    arXiv 2401.10020). Drop reasons: `alone`, `disagrees`, `common_score`."""
 
     kind: Literal["ranking_agreement"]
     max_share: Annotated[float, Field(gt=0, le=1)] | None  # of what agrees, with one and the same score; null: no limit

@@ -27,7 +27,8 @@ class Threshold:
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RipFilter(FilterPart):
-    """RIP (arXiv 2501.18578): pairs whose rejected response is good and long, and whose margin is small."""
+    """Pairs whose rejected response is good and long, and whose margin is small (RIP, arXiv 2501.18578). Drop reasons:
+    `low_rejected_score`, `short_rejected`, `wide_margin`."""
 
     kind: Literal["rip"]
     rejected_score: Threshold  # at least

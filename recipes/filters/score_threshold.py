@@ -17,7 +17,7 @@ from .measured import drop_where
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScoreThresholdFilter(FilterPart):
-    """Responses with a score of `min_score` or more: AlpaGasus's rule (arXiv 2307.08701)."""
+    """Responses with a score of `min_score` or more (AlpaGasus, arXiv 2307.08701). Drop reason: `low_score`."""
 
     kind: Literal["score_threshold"]
     min_score: Annotated[float, Field(allow_inf_nan=False)]

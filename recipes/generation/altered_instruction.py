@@ -30,7 +30,7 @@ _ASK = "Write the other instruction alone, without a comment and without an answ
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AlteredInstructionGeneration(SampledGeneration):
     """An answer to the prompt, and one to another instruction that the policy makes of it, which is the worse answer
-    to the prompt (Self-Taught Evaluator, arXiv 2408.02666)."""
+    (Self-Taught Evaluator, arXiv 2408.02666). For pairing=contrast."""
 
     kind: Literal["altered_instruction"]
     sampling: SamplingConfig  # of answers and instructions

@@ -33,7 +33,8 @@ class AffixPair:
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ContrastGeneration(SampledGeneration):
-    """RLCD (arXiv 2307.12950): one response under a positive and one under a negative affix of the same prompt."""
+    """One response under a positive and one under a negative description of the answer, both trained under the prompt
+    (RLCD, arXiv 2307.12950). For pairing=contrast, or pairing=soft with judge=ab."""
 
     kind: Literal["contrast"]
     placement: Literal["system", "in_turn"]

@@ -17,7 +17,8 @@ from .requests import rollout_of
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenGeneration(GenerationPart):
-    """Nothing is sampled: the responses are those that the prompts of `prompts.seed` come with, best first."""
+    """Nothing is sampled: the responses that the prompts of `prompts.seed` come with, best first. For
+    pairing=demonstrations, pairing=ranked, or a judge."""
 
     kind: Literal["given"]
     version: ClassVar[int] = 2  # a given response ends as the chat template ends a turn

@@ -22,7 +22,8 @@ VARIANTS: tuple[Variant, ...] = ("positive", "negative")
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenAndSampledGeneration(SampledGeneration):
-    """SPIN (arXiv 2401.01335): the best given response of a prompt of `prompts.seed`, and one of the policy's own."""
+    """The best given response of a prompt of `prompts.seed`, and one of the policy's own (SPIN, arXiv 2401.01335). For
+    pairing=contrast."""
 
     kind: Literal["given_and_sampled"]
     sampling: SamplingConfig

@@ -53,9 +53,11 @@ VERDICTS: dict[JudgingForm, Verdict] = {
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class JudgmentsGeneration(SampledGeneration):
-    """Judgments of judging prompts, with a verdict (or score) that is decoded among its forms: for models that seldom
-    keep to them. Other prompts get plain responses. The sampler's log-probs are not kept: the verdict is not its own
-    next word."""
+    """`samples_per_prompt` judgments of a judging prompt, with a verdict (or score) that is decoded among its forms:
+    for models that seldom keep to them. For judge=truth.
+
+    Other prompts get plain responses. The sampler's log-probs are not kept: the verdict is not its own next word.
+    """
 
     kind: Literal["judgments"]
     samples_per_prompt: PositiveInt

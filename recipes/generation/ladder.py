@@ -22,7 +22,8 @@ from .requests import by_policy, request_for, rollout_of
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LadderGeneration(SampledGeneration):
-    """One response a described level of quality, best first (inspired by AutoPM, EMNLP 2023, main.570)."""
+    """One response a described level of quality, best first, trained under the prompt (inspired by AutoPM, EMNLP 2023
+    main.570). For pairing=ranked."""
 
     kind: Literal["ladder"]
     placement: Literal["system", "in_turn"]

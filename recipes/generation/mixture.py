@@ -39,10 +39,11 @@ class MixtureWindow:
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MixtureGeneration(SampledGeneration):
-    """Proposals to a prompt, and one response that the policy makes of them (Self-MoA, arXiv 2502.00674).
+    """Proposals to a prompt, of the policy or of several `samplers`, and one response that the policy makes of them
+    (Self-MoA, arXiv 2502.00674; MoA, arXiv 2406.04692; AFT, arXiv 2501.11877). For pairing=demonstrations.
 
-    The proposals are the policy's own, or those of several `samplers`, as plain generation has them. Every layer but
-    the last makes `proposals` new ones of those of the layer before (MoA, arXiv 2406.04692).
+    The policy alone aggregates. Every layer but the last makes `proposals` new ones of those of the layer before. What
+    is learnt stands under the prompt, or under the request that shows the proposals.
     """
 
     kind: Literal["mixture"]

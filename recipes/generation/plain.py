@@ -24,7 +24,8 @@ from .samplers import from_samplers, samples_of
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PlainGeneration(SampledGeneration):
-    """`samples_per_prompt` responses to the prompt as it is, from each of `samplers`.
+    """`samples_per_prompt` responses to the prompt as it is, from each of `samplers`. For any judge, and any pairing of
+    scored responses.
 
     A sampler is the `policy` that the round begins with; the `initial` one; the `latest`, which is that too unless the
     round goes back (`learner.start`); the `previous` one, which is before the latest (in the first round the initial

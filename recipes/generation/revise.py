@@ -39,8 +39,8 @@ _VERDICT = re.compile(r"[ \t*_]*needs revision[ \t*_]*:[ \t*_]*(?P<verdict>[01])
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ReviseGeneration(SampledGeneration):
-    """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more
-    (SelFee)."""
+    """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more (in the
+    style of SelFee). For pairing=contrast or demonstrations."""
 
     kind: Literal["revise"]
     revisions: PositiveInt  # at most

@@ -24,8 +24,8 @@ VARIANTS: tuple[Variant, ...] = ("positive", "negative")
 @part("generation")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SystemMessagesGeneration(SampledGeneration):
-    """Janus (arXiv 2405.17977): one response under a system message and one under another, both trained under the
-    first."""
+    """One response under a system message and one under another, both trained under the first (Janus, arXiv
+    2405.17977). For pairing=contrast."""
 
     kind: Literal["system_messages"]
     system_messages: Annotated[tuple[Text, ...], Field(min_length=2)]

@@ -28,7 +28,8 @@ from .verdicts import SCORE_DECIMALS, compared
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AbJudge(JudgePart):
-    """The policy as judge of two responses: the probabilities of the options (A) and (B), as RLAIF in the RLCD paper.
+    """The policy, on which of two responses is better: the probabilities of the options (A) and (B), as RLAIF in RLCD's
+    paper (arXiv 2307.12950). A probability, for pairing=soft.
 
     A prompt's instruction is drawn by seed with the index of its contrast affix: as many instructions as affixes ask of
     a pair what it was made to differ in.

@@ -23,7 +23,8 @@ from .single_tokens import check_last_line
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AdditiveJudge(JudgePart):
-    """The policy as judge: Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020), `votes` answers averaged."""
+    """The policy, in free text, by Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020): the mean of the parsed
+    scores of `votes` answers."""
 
     kind: Literal["additive"]
     votes: PositiveInt

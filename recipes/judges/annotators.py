@@ -26,8 +26,8 @@ from ...orchestrator.wording import counted
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnnotatorsJudge(JudgePart):
-    """Simulated annotators, inspired by AlpacaFarm (arXiv 2305.14387): every prompt's two responses are compared by one
-    of several judges, drawn by seed, and training learns the opposite of some prompts' labels."""
+    """One of several comparing judges, drawn by seed for each prompt; `flipped_fraction` of the labels are turned round
+    for training (inspired by AlpacaFarm, arXiv 2305.14387). A probability, for pairing=soft."""
 
     kind: Literal["annotators"]
     members: Annotated[

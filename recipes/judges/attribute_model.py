@@ -22,7 +22,7 @@ from .verdicts import scored
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributeModelJudge(JudgePart):
     """The run's newest reward model of several attributes, which an earlier phase has trained on what people say
-    (SteerLM, arXiv 2310.05344), gives every response their values; the score is their weighted sum."""
+    (objective=attribute_regression; SteerLM, arXiv 2310.05344). The score is their sum by `weights`."""
 
     kind: Literal["attribute_model"]
     weights: Annotated[Frozen[float], Field(min_length=1)]  # as `prompts.seed.attributes` names and orders them

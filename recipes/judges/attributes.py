@@ -39,8 +39,9 @@ from .verdicts import SCORE_DECIMALS, scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributesJudge(JudgePart):
-    """The policy as judge of several attributes from 0 to 4 (HelpSteer, arXiv 2311.09528); the score is their weighted
-    sum."""
+    """The policy, on HelpSteer's attributes, each from 0 to 4 (arXiv 2311.09528): in one answer, or by next-token
+    probabilities one at a time. The score is their sum by `weights` (HelpSteer2's; verbosity's minus is not
+    verified)."""
 
     kind: Literal["attributes"]
     weights: Annotated[Frozen[float], Field(min_length=1)]  # of the attributes in the score, by name and in order

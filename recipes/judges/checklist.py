@@ -39,7 +39,8 @@ from .verdicts import scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ChecklistJudge(JudgePart):
-    """The policy as judge: it writes a checklist for the prompt and scores responses by it (WildBench, 2406.04770)."""
+    """The policy writes a checklist for the prompt and scores responses by it, from 1 to 10 (WildBench, arXiv
+    2406.04770). The score is (s − 5)·2, from −8 to 10."""
 
     kind: Literal["checklist"]
     votes: PositiveInt

@@ -22,7 +22,8 @@ from .single_tokens import check_last_line
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CritiqueJudge(JudgePart):
-    """The policy as judge: a judgment in words and a score from 1 to 10, for CUT (arXiv 2312.14591)."""
+    """The policy, in words: what is to be mended, and a score from 1 to 10. For pairing=critiqued with objective=cut
+    (CUT, arXiv 2312.14591)."""
 
     kind: Literal["critique"]
     sampling: SamplingConfig

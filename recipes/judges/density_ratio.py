@@ -22,10 +22,8 @@ from .verdicts import SCORE_DECIMALS, scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DensityRatioJudge(JudgePart):
-    """log π_strong − log π_weak of every response (Dr.SoW, arXiv 2411.02481).
-
-    Each is a model directory (or hub name) whose tokens are the policy's, or `initial`, `previous` or `policy`.
-    """
+    """log π_strong − log π_weak of every response (Dr.SoW, arXiv 2411.02481). Each is a model of yours with the
+    policy's tokens, or `policy`, `previous` or `initial`; `instruction` is put before the prompt."""
 
     kind: Literal["density_ratio"]
     strong: Annotated[str, Field(min_length=1)]

@@ -27,7 +27,8 @@ from .chat_api import LENGTH, NEWER_LENGTH, answer_of, is_too_long, payload_of, 
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EndpointJudge(JudgePart):
-    """A judge in words whose questions another model answers, behind an OpenAI-compatible HTTP endpoint.
+    """A judge in words (`judge@judge.judge=rating`, say) whose questions another model answers, behind an
+    OpenAI-compatible HTTP endpoint.
 
     It can be asked for text, and for nothing of next-token probabilities or token ids. The key is read from an
     environment variable; it is in no configuration, ledger or log.

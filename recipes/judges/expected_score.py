@@ -23,7 +23,8 @@ from .verdicts import SCORE_DECIMALS, scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ExpectedScoreJudge(JudgePart):
-    """The policy as judge: Σ s·p(s) over the next-token probabilities of the scores, renormalised."""
+    """The policy, asked for a score: Σ s·p(s) over its next-token probabilities of the scores, renormalised (as ALMA,
+    arXiv 2412.04305). It also gives how much probability the scores had together."""
 
     kind: Literal["expected_score"]
     scores: Annotated[tuple[str, ...], Field(min_length=2)]

@@ -20,9 +20,7 @@ from .verdicts import SCORE_DECIMALS, scored
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ImplicitRewardJudge(JudgePart):
     """What the policy has learnt says what is good: β·(log π − log π_ref) of every response (SPA, arXiv 2406.04412).
-
-    With the policy before it as a second voter it says how far both agree (CREAM, arXiv 2410.12735; pairing=cream).
-    """
+    With two `voters` the policy before it ranks them too (CREAM, arXiv 2410.12735; pairing=cream)."""
 
     kind: Literal["implicit_reward"]
     beta: PositiveFloat

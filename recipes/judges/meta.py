@@ -45,8 +45,8 @@ from .verdicts import SCORE_DECIMALS, by_prompt, compared, scored, summed_up
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MetaJudge(JudgePart):
-    """The policy as judge of judgments: of every two to a judging prompt it says, in words and in both orders, which is
-    the better one (Meta-Rewarding, arXiv 2407.19594)."""
+    """The policy as judge of judgments: of every two to a judging prompt, in words and in both orders, which is better
+    (Meta-Rewarding, arXiv 2407.19594). A judgment's score is its strength by what it won (Bradley-Terry)."""
 
     kind: Literal["meta"]
     sampling: SamplingConfig

@@ -43,8 +43,8 @@ VerdictFormat: TypeAlias = Literal["pandalm", "mt_bench", "wildbench", "arena"]
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PairwiseJudge(JudgePart):
-    """The policy as judge of two responses, in words: a verdict in the form of PandaLM, MT-bench, WildBench or
-    Arena-Hard v2."""
+    """The policy, in words, on which of two responses is better, in the form of PandaLM, MT-bench, WildBench or
+    Arena-Hard v2. A probability: 1, ½ or 0, and ¾ or ¼ for “slightly” where a form has it."""
 
     kind: Literal["pairwise"]
     format: VerdictFormat

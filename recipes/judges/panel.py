@@ -28,7 +28,8 @@ Aggregate: TypeAlias = Literal["mean", "median", "majority"]
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PanelJudge(JudgePart):
-    """Several judges by name. Each scores every response; mean, median or majority makes one score of theirs."""
+    """Several judges by name (`members`). Each scores every response; mean, median or majority makes one score of
+    theirs."""
 
     kind: Literal["panel"]
     members: Annotated[

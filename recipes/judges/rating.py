@@ -23,7 +23,8 @@ from .single_tokens import check_last_line
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RatingJudge(JudgePart):
-    """The policy as judge: MT-bench's single rating from 1 to 10 (arXiv 2306.05685), `votes` answers averaged."""
+    """The policy, in words: reasons and MT-bench's single rating from 1 to 10 (arXiv 2306.05685), the mean of `votes`
+    answers."""
 
     kind: Literal["rating"]
     votes: PositiveInt

@@ -23,7 +23,8 @@ from .verdicts import scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class TruthJudge(JudgePart):
-    """What is known of the judged responses, where the prompts are judging prompts and the responses judgments."""
+    """What is known of the responses that a judgment judges: 1 or 0 for a verdict; the score that it gives, for
+    filter=ranking_agreement."""
 
     kind: Literal["truth"]
     version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read

@@ -20,8 +20,8 @@ from .verdicts import scored
 @part("judge")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ValidatorJudge(JudgePart):
-    """The policy as validator of its own responses, by the probability of yes against no (as GV-consistency,
-    arXiv 2310.01846)."""
+    """The policy as validator of its own responses: the probability of yes against no, and whether generator and
+    validator agree (inspired by GV-consistency, arXiv 2310.01846)."""
 
     kind: Literal["validator"]
     answers: tuple[str, str]  # yes and no, each a single token after the prefix

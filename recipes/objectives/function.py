@@ -14,8 +14,8 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionObjective(PairObjective):
-    """A Python function of yours, called in the learner as those of `recipes.losses.pairwise` are:
-    `(pairs: PairBatch, **parameters) -> (losses, metrics)`."""
+    """A Python function of yours, called in the learner as those of `recipes.losses.pairwise` are: `(pairs: PairBatch,
+    **parameters) -> (losses, metrics)`."""
 
     kind: Literal["function"]
     function: FunctionName

@@ -17,8 +17,8 @@ from .candidates import dropped, kept, lacking
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AgreementPairing(PairingPart):
-    """Responses that the validator agrees with, each with the validation itself (as GV-consistency,
-    arXiv 2310.01846)."""
+    """Responses that the validator says yes to, each with the validation itself: both are imitated (objective=sft;
+    inspired by GV-consistency, arXiv 2310.01846)."""
 
     kind: Literal["agreement"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

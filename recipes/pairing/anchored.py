@@ -17,7 +17,8 @@ from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnchoredPairing(PairingPart):
-    """The policy's best over the worst of its own and the initial policy's (Temporal SR, arXiv 2508.06026)."""
+    """The policy's best over the worst of its own and the initial policy's, with generation.samplers=[policy, initial]
+    (Temporal Self-Rewarding, phase 1, arXiv 2508.06026)."""
 
     kind: Literal["anchored"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

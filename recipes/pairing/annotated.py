@@ -17,7 +17,8 @@ from .candidates import MEAN_DECIMALS, dropped, kept, lacking, mean_scores
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnnotatedPairing(PairingPart):
-    """Every response with the values of its attributes, for conditioning=attributes (SteerLM, arXiv 2310.05344)."""
+    """No pairs: every response with the values that its judge gave it, clamped to 0–4 and rounded, for
+    conditioning=attributes (SteerLM, arXiv 2310.05344)."""
 
     kind: Literal["annotated"]
     takes: ClassVar[Takes] = "attributes"

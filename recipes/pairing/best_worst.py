@@ -16,7 +16,8 @@ from .candidates import Scored, best_of, paired, worst_of
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BestWorstPairing(PairingPart):
-    """The best-scored response against the worst; ties, identical texts and unscored candidates give no pair."""
+    """The best-scored response over the worst (Self-Rewarding, arXiv 2401.10020); ties, identical texts and unscored
+    candidates give no pair."""
 
     kind: Literal["best_worst"]
     min_margin: NonNegativeFloat  # scores; a margin at or under it is a tie

@@ -18,7 +18,8 @@ Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_m
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ByChoicePairing(PairingPart):
-    """Two responses by RLHFlow's `choose_type` (arXiv 2405.07863)."""
+    """Two responses by RLHFlow's `choose_type` (arXiv 2405.07863): random, max_random, max_min, max_max or
+    max_min_p."""
 
     kind: Literal["by_choice"]
     choice: Choice

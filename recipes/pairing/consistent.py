@@ -17,7 +17,8 @@ from .candidates import MEAN_DECIMALS, dropped, pair_of, same_text, unusable
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ConsistentPairing(PairingPart):
-    """Two responses of which the judge prefers the same one both ways round; else there is no pair."""
+    """The response that the judge prefers both ways round, as a hard label (MT-bench, arXiv 2306.05685);
+    `contradictory` orders and ties give no pair."""
 
     kind: Literal["consistent"]
     takes: ClassVar[Takes] = "comparisons"

@@ -16,7 +16,8 @@ from .candidates import dropped, pair_of, remark_of, same_text, unusable
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ContrastPairing(PairingPart):
-    """The positive variant over the negative one, by construction. `shuffle_labels` is the control experiment."""
+    """The response to the positive prompt over that to the negative one, by construction (RLCD, arXiv 2307.12950).
+    `shuffle_labels` is the control experiment."""
 
     kind: Literal["contrast"]
     shuffle_labels: bool

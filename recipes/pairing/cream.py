@@ -18,8 +18,12 @@ from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CreamPairing(PairingPart):
-    """Best over worst, with how far the policy before agrees with the ranking as the label's probability (CREAM,
-    arXiv 2410.12735). For a judge of two voters, and objective=cream."""
+    """Best over worst by the policy, with the share of response pairs that the policy before puts in the same order as
+    the label's probability (CREAM, arXiv 2410.12735). For objective=cream.
+
+    For a judge of two voters. Each prompt has its own probability, of which filter=mean_label_probability makes the
+    round's mean.
+    """
 
     kind: Literal["cream"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

@@ -17,7 +17,8 @@ from .candidates import dropped, kept, lacking
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CritiquedPairing(PairingPart):
-    """Every response with the judgment in words on it, for CUT (arXiv 2312.14591)."""
+    """Every response with the judgment in words on it, for objective=cut (CUT, arXiv 2312.14591); good ones as they
+    are, thinned out to `keep_good`."""
 
     kind: Literal["critiqued"]
     good_score: float  # from here on a response is good, and imitated as it is

@@ -15,7 +15,8 @@ from .candidates import dropped, kept, lacking
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DemonstrationsPairing(PairingPart):
-    """Responses to imitate, without any to compare them with: of given ones the best, of sampled ones all."""
+    """No pairs: responses to imitate (objective=sft). Of given or ranked ones the best, of sampled ones all but
+    negative ones."""
 
     kind: Literal["demonstrations"]
     takes: ClassVar[Takes] = "responses"

@@ -19,7 +19,10 @@ from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text,
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionPairing(PairingPart):
     """A Python function of yours takes the pair: `(prompt, rollouts, scores) -> (chosen, rejected)`, two of the
-    rollouts, or the reason to drop the prompt. `scores` are the mean votes by sample; it is called on the driver."""
+    rollouts, or the reason to drop the prompt.
+
+    `scores` are the mean votes by sample; it is called on the driver.
+    """
 
     kind: Literal["function"]
     function: FunctionName

@@ -17,7 +17,8 @@ from .candidates import best_of, dropped, kept, scored_candidates, scored_pair
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FutureGuidedPairing(PairingPart):
-    """The pair of the round before, its chosen response replaced by a better one (Temporal SR, arXiv 2508.06026)."""
+    """The pair of the round before, its chosen response replaced where a new one scores higher; a tie or an inverted
+    pair is none (Temporal Self-Rewarding, phase 2, arXiv 2508.06026)."""
 
     kind: Literal["future_guided"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

@@ -16,7 +16,8 @@ from .candidates import dropped, kept, lacking, scored_candidates
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GroupPairing(PairingPart):
-    """All scored responses to a prompt, best first: for objectives on ranked lists, and for policy gradients."""
+    """No pairs: all scored responses to a prompt, best first. For objective=ppo, grpo and rloo; with `ties: drop` and
+    two or more, for rrhf and pro."""
 
     kind: Literal["group"]
     min_responses: PositiveInt  # a prompt with fewer scored responses is dropped

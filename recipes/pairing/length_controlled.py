@@ -17,7 +17,8 @@ from .candidates import MEAN_DECIMALS, Scored, best_of, dropped, paired, worst_o
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LengthControlledPairing(PairingPart):
-    """The shortest good response over the longest bad one: Meta-Rewarding's length control (arXiv 2407.19594)."""
+    """The shortest good response over the longest bad one, where good and bad are shares `rho` of the score range
+    (Meta-Rewarding, arXiv 2407.19594)."""
 
     kind: Literal["length_controlled"]
     rho: Annotated[float, Field(ge=0, le=0.5)]  # share of the score range that counts as good, and as bad

@@ -18,8 +18,9 @@ RankedChoice: TypeAlias = Literal["best_worst", "adjacent", "all"]
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RankedPairing(PairingPart):
-    """Responses that are ranked by construction or by a data set: the best over the worst, a rank drawn by seed over
-    the next one, or all of them, best first, with minus their ranks as scores."""
+    """Responses that are ranked by construction or by their data set: the best over the worst, a rank drawn by seed
+    over the next one, or all of them, best first, with minus their ranks as scores (inspired by AutoPM, EMNLP 2023
+    main.570)."""
 
     kind: Literal["ranked"]
     take: RankedChoice

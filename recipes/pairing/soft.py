@@ -16,7 +16,8 @@ from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SoftPairing(PairingPart):
-    """Two responses with the judge's probability that the chosen one is better; an even one gives no pair."""
+    """The more probable of two responses over the other, with its probability as the label (RLAIF in RLCD's paper,
+    arXiv 2307.12950); an even one gives no pair."""
 
     kind: Literal["soft"]
     takes: ClassVar[Takes] = "comparisons"

@@ -18,7 +18,8 @@ from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SppoPairing(PairingPart):
-    """Best over worst, with their win probabilities against the whole group (SPPO, arXiv 2405.00675)."""
+    """Best over worst, with their win probabilities against the whole group (SPPO, arXiv 2405.00675;
+    objective.probabilities=soft)."""
 
     kind: Literal["sppo"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

@@ -31,7 +31,8 @@ _IN_WORDS: dict[Anchor, str] = {
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SweetSpotPairing(PairingPart):
-    """The responses nearest to two points of the prompt's score distribution (arXiv 2502.16825)."""
+    """The responses nearest to two points of the prompt's score distribution: by default the best, and the one nearest
+    to μ−2σ (arXiv 2502.16825)."""
 
     kind: Literal["sweet_spot"]
     chosen_at: Anchor

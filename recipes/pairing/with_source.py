@@ -19,7 +19,8 @@ from .candidates import best_of, dropped, kept, mean_scores, same_text, scored_c
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WithSourcePairing(PairingPart):
-    """The policy's best over its worst, with the best of another model beside them (WRPO, arXiv 2412.03187)."""
+    """The policy's best over its worst, with the best of another model of its architecture and tokenizer beside them,
+    for objective=wrpo (WRPO, arXiv 2412.03187)."""
 
     kind: Literal["with_source"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

@@ -16,7 +16,8 @@ from .candidates import Scored, best_of, paired, worst_of
 @part("pairing")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WpoTiesPairing(PairingPart):
-    """Best over worst, ties broken by length (WPO's later data)."""
+    """Best over worst; of several best the shortest, of several worst the nearest in length (WPO's later data, arXiv
+    2406.11827)."""
 
     kind: Literal["wpo_ties"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group

@@ -1,6 +1,7 @@
 """What the documentation says of parts, configuration keys and files is what the sources say (`make docs`)."""
 
 import importlib.util
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def test_every_kind_has_a_row_a_file_and_a_sentence_of_its_own(group: str) -> No
     assert {*kinds(group)} == {*files}, "a kind without a YAML file, or a file of no kind"
     for kind, cls in kinds(group).items():
         assert f"`{kind}`" in page and GENERATE.said_of(cls) in page
-        assert "sentence" in vars(cls) and "build" in vars(cls), f"{kind} says nothing of itself, or builds nothing"
+        base = [one for one in cls.__mro__ if is_dataclass(one)][-1]
+        for trait in ("sentence", "build"):
+            assert getattr(cls, trait, None) is not getattr(base, trait, None), f"{kind} has no {trait} of its own"
 
 
 def test_no_path_of_a_machine_is_written() -> None:
