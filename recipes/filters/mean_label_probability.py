@@ -15,7 +15,8 @@ from ..pairing.candidates import MEAN_DECIMALS
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MeanLabelFilter(FilterPart):
-    """Everything, each pair with the round's mean label probability as its own (CREAM's consistency, arXiv 2410.12735)."""
+    """Everything, each pair with the round's mean label probability as its own (CREAM's consistency, arXiv
+    2410.12735)."""
 
     kind: Literal["mean_label_probability"]
     whole_round: ClassVar[bool] = True

@@ -19,7 +19,8 @@ from .measured import keep_highest
 @part("filter")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class TopFractionFilter(FilterPart):
-    """The best-scored share of the round's responses (RAFT's global ranking, arXiv 2304.06767). Drop reason: `not_top`."""
+    """The best-scored share of the round's responses (RAFT's global ranking, arXiv 2304.06767). Drop reason:
+    `not_top`."""
 
     kind: Literal["top_fraction"]
     fraction: Annotated[float, Field(gt=0, le=1)]

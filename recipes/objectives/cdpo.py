@@ -12,7 +12,8 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CdpoObjective(PairObjective):
-    """Conservative DPO (a note by an author of arXiv 2305.18290)."""
+    """Conservative DPO: a label is wrong with probability `label_smoothing` (a note by an author of arXiv
+    2305.18290)."""
 
     kind: Literal["cdpo"]
     beta: PositiveFloat

@@ -12,7 +12,7 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CreamObjective(ObjectivePart):
-    """CREAM (arXiv 2410.12735)."""
+    """CREAM (arXiv 2410.12735): DPO on both labels, by how far this policy and the one before rank alike."""
 
     kind: Literal["cream"]
     beta: PositiveFloat

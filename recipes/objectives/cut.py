@@ -12,7 +12,8 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CutObjective(ObjectivePart):
-    """CUT (arXiv 2312.14591)."""
+    """CUT (arXiv 2312.14591): likelihood of a response under its judgment, unlikelihood of the tokens that it
+    blames. With judge=critique pairing=critiqued."""
 
     kind: Literal["cut"]
     threshold: AboveOne  # of p(token|judgment) / p(token); what is as probable with the judgment as without is no fault

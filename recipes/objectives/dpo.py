@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DpoObjective(PairObjective):
-    """DPO (arXiv 2305.18290)."""
+    """DPO (arXiv 2305.18290): −log σ of β times the difference of the two log-ratios to the reference."""
 
     kind: Literal["dpo"]
     beta: PositiveFloat

@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DpopObjective(PairObjective):
-    """DPO-Positive (arXiv 2402.13228)."""
+    """DPO-Positive (arXiv 2402.13228): DPO, with a penalty where the chosen response gets unlikelier."""
 
     kind: Literal["dpop"]
     beta: PositiveFloat

@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class HingeObjective(PairObjective):
-    """The hinge of RSO (arXiv 2309.06657)."""
+    """A hinge on DPO's margin (RSO, arXiv 2309.06657)."""
 
     kind: Literal["hinge"]
     beta: PositiveFloat

@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class IpoObjective(PairObjective):
-    """IPO (arXiv 2310.12036)."""
+    """IPO (arXiv 2310.12036): the log-ratios are to differ by 1/(2β)."""
 
     kind: Literal["ipo"]
     beta: PositiveFloat

@@ -13,7 +13,10 @@ from ...orchestrator.parts.registry import Place, part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class KtoObjective(ObjectivePart):
-    """KTO (arXiv 2402.01306). The second sequence of an example only measures the KL of a step."""
+    """KTO (arXiv 2402.01306): each response by itself, as desirable or not.
+
+    The second sequence of an example only measures the KL of a step.
+    """
 
     kind: Literal["kto"]
     beta: PositiveFloat

@@ -13,7 +13,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MipoObjective(PairObjective):
-    """MIPO (arXiv 2409.17545)."""
+    """MIPO (arXiv 2409.17545): the less the reference tells a pair apart, the more is asked."""
 
     kind: Literal["mipo"]
     beta: PositiveFloat

@@ -13,7 +13,8 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class OrpoObjective(PairObjective):
-    """ORPO (arXiv 2403.07691)."""
+    """ORPO (arXiv 2403.07691): NLL of the chosen response, and the odds against the rejected one times `weight`. No
+    reference."""
 
     kind: Literal["orpo"]
     weight: PositiveFloat

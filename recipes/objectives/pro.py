@@ -12,7 +12,7 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ProObjective(ObjectivePart):
-    """PRO (arXiv 2306.17492)."""
+    """PRO (arXiv 2306.17492): a chain of choices, each the best of what is left, and NLL of the best."""
 
     kind: Literal["pro"]
     sft_weight: NonNegativeFloat  # times (responses − 1)²

@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RDpoObjective(PairObjective):
-    """Length-regularised DPO (arXiv 2403.19159)."""
+    """Length-regularised DPO (arXiv 2403.19159): each further token of the chosen response counts `alpha`."""
 
     kind: Literal["r_dpo"]
     beta: PositiveFloat

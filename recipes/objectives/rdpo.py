@@ -12,7 +12,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RdpoObjective(PairObjective):
-    """Robust DPO (arXiv 2403.00409)."""
+    """Robust DPO (arXiv 2403.00409): unbiased where a label is wrong with probability `label_smoothing`."""
 
     kind: Literal["rdpo"]
     beta: PositiveFloat

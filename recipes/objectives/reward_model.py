@@ -12,7 +12,8 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RewardModelObjective(ObjectivePart):
-    """A scalar head on the policy's backbone, trained on pairs. The policy itself stays as it is in such a round."""
+    """A scalar head on the policy's backbone, trained on pairs (Bradley-Terry). The policy itself stays as it is in
+    such a round."""
 
     kind: Literal["reward_model"]
     centring: NonNegativeFloat

@@ -12,7 +12,7 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RrhfObjective(ObjectivePart):
-    """RRHF (arXiv 2304.05302)."""
+    """RRHF (arXiv 2304.05302): a better response is to be likelier a token than any worse one, and NLL of the best."""
 
     kind: Literal["rrhf"]
     length_exponent: NonNegativeFloat

@@ -12,7 +12,8 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SftObjective(ObjectivePart):
-    """The mean over the tokens of a step, by their weights; beside a loss on pairs, over those of a chosen response."""
+    """Supervised: the NLL of what is to be imitated, a mean over the tokens of a step, by their weights (RAFT, arXiv
+    2304.06767; Chain of Hindsight, arXiv 2302.02676). Beside a loss on pairs, of a chosen response."""
 
     kind: Literal["sft"]
     loss: ClassVar[str] = ".micro_batches:sft"

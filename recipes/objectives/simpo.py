@@ -13,7 +13,7 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SimpoObjective(PairObjective):
-    """SimPO (arXiv 2405.14734)."""
+    """SimPO (arXiv 2405.14734): mean log-probs a token, apart by a margin of `gamma`. No reference."""
 
     kind: Literal["simpo"]
     beta: PositiveFloat

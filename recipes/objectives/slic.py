@@ -13,7 +13,8 @@ from .paired import PairObjective
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SlicObjective(PairObjective):
-    """SLiC-HF (arXiv 2305.10425)."""
+    """SLiC-HF (arXiv 2305.10425): log-probs apart by `delta`, and NLL of the chosen response times `weight`. No
+    reference."""
 
     kind: Literal["slic"]
     delta: PositiveFloat

@@ -13,7 +13,7 @@ from ...orchestrator.parts.registry import Place, part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SpaObjective(ObjectivePart):
-    """SPA (arXiv 2406.04412)."""
+    """SPA (arXiv 2406.04412): DPO whose least certain labels are smoothed."""
 
     kind: Literal["spa"]
     beta: PositiveFloat

@@ -12,7 +12,8 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SppoObjective(ObjectivePart):
-    """SPPO (arXiv 2405.00675)."""
+    """SPPO (arXiv 2405.00675): a response's log-ratio to the reference moves towards its win probability minus a
+    half, over β."""
 
     kind: Literal["sppo"]
     beta: PositiveFloat

@@ -12,7 +12,7 @@ from ...orchestrator.parts.registry import part
 @part("objective")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WrpoObjective(ObjectivePart):
-    """WRPO (arXiv 2412.03187)."""
+    """WRPO (arXiv 2412.03187): DPO whose chosen side moves from the policy's response to a source model's."""
 
     kind: Literal["wrpo"]
     beta: PositiveFloat

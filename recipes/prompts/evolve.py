@@ -30,7 +30,8 @@ Operation: TypeAlias = Literal["constrain", "deepen", "concretise", "add_reasoni
 @part("new_prompts")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvolvePrompts(WrittenPrompts):
-    """A prompt (of the training file, or a new one) is rewritten by an operation drawn by seed."""
+    """The policy rewrites a prompt (of the training file, or a new one) by an operation drawn by seed, in depth or
+    in breadth (Evol-Instruct, arXiv 2304.12244)."""
 
     kind: Literal["evolve"]
     per_round: PositiveInt | None

@@ -20,7 +20,8 @@ from .written import WrittenPrompts
 @part("new_prompts")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FromKeptPrompts(WrittenPrompts):
-    """A list of prompts is continued, all of them from earlier rounds that learnt from them, after the filter."""
+    """The policy continues a list of prompts that earlier rounds learnt from, after their filter; not in round 1
+    (Self-RIP, arXiv 2501.18578)."""
 
     kind: Literal["from_kept"]
     per_round: PositiveInt | None

@@ -41,9 +41,11 @@ from .fitting import fitting
 @part("new_prompts")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class JudgePrompts(NewPromptsPart):
-    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known, on
-    which the judge is at odds with itself, or whose scores it is to learn.
-    There are at most as many as the round's prompts; those over a prompt's responses come together or not at all."""
+    """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known,
+    on which the judge is at odds with itself, or whose scores it is to learn.
+
+    There are at most as many as the round's prompts; those over a prompt's responses come together or not at all.
+    """
 
     kind: Literal["judgments"]
     of: Judged

@@ -18,7 +18,8 @@ from .written import WrittenPrompts
 @part("new_prompts")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SelfInstructPrompts(WrittenPrompts):
-    """A list of prompts is continued, most of them from the training file, some of them new ones."""
+    """The policy continues a list of prompts, most of them of the training file, some of them new ones
+    (Self-Instruct, arXiv 2212.10560; shots and sampling of arXiv 2401.10020)."""
 
     kind: Literal["self_instruct"]
     per_round: PositiveInt | None

@@ -20,7 +20,8 @@ from .written import WrittenPrompts
 @part("new_prompts")
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SkillMixPrompts(WrittenPrompts):
-    """A prompt is asked for that needs several skills at once, drawn by seed with a type of query."""
+    """The policy writes a prompt of a given type that needs several skills of a list at once, drawn by seed
+    (Instruct-SkillMix, arXiv 2408.14774)."""
 
     kind: Literal["skill_mix"]
     per_round: PositiveInt | None
