@@ -1,17 +1,15 @@
 """What the core asks of an objective: what it learns from, by which loss, and against which reference."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, assert_never
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, assert_never
 
 from pydantic.dataclasses import dataclass
 
 from ..config_types import STRICT, BelowOne, PositiveFloat
 from ..records import Rollout
 from .registry import AnyKind, Place
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # What an example holds (see `training_examples`): the two responses of a pair, with its margin and label probability,
 # with their win probabilities, or with a source's response before them; one response as desirable or not; what is
@@ -126,7 +124,7 @@ class ObjectivePart:
         """The name of its loss where it is added to one on pairs, and is computed from their batch."""
         return self.formula()
 
-    def hyperparameters(self) -> "Mapping[str, Any]":
+    def hyperparameters(self) -> Mapping[str, Any]:
         """The arguments of a loss on pairs or lists: its own fields."""
         return own_fields(self, ObjectivePart)
 

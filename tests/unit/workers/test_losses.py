@@ -4,16 +4,19 @@ The formulas have tests of their own (`tests/unit/recipes/losses`). Here a wrong
 forgotten weight shows: all sums, lengths and labels are different.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from roundelay.orchestrator.config_types import FrozenMapping
+from roundelay.orchestrator.config_types import STRICT, FrozenMapping, PositiveFloat
 from roundelay.orchestrator.parts.objective import ObjectivePart, Term
 from roundelay.orchestrator.parts.registry import kinds as registered
 from roundelay.orchestrator.records import TokenSequence, TrainingExample
@@ -43,6 +46,7 @@ from roundelay.recipes.objectives.slic import SlicObjective
 from roundelay.recipes.objectives.spa import SpaObjective
 from roundelay.recipes.objectives.sppo import SppoObjective
 from roundelay.recipes.objectives.wrpo import WrpoObjective
+from roundelay.workers.formulas import formula
 from roundelay.workers.losses import denominator, extras_of, losses, trained_sequences
 
 SPA = SpaObjective(
@@ -399,3 +403,38 @@ def test_a_forward_pass_gives_what_some_loss_of_the_objective_needs() -> None:
     assert extras_of(wpo) == extras_of(replace(DPO, weighting="wpo_unclipped")) == ("log_collision",)
     assert extras_of(replace(DPO, plus=(Term(weight=1.0, loss=wpo),))) == ("log_collision",)
     assert extras_of(replace(SPA, extrapolation=0.5)) == ("hidden",)
+
+
+# ------------------------------------------------------------------------------------------------ the names of formulas
+
+
+@pytest.mark.parametrize("kind", sorted(registered("objective")))
+def test_what_an_objective_names_is_there(kind: str) -> None:
+    cls = registered("objective")[kind]
+    for name in (cls.loss, cls.advantages, cls.kl_of_step):
+        assert not name or callable(formula(name))
+
+
+def test_a_kind_of_the_users_own_names_a_function_of_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On pairs, with its own fields as arguments, soft labels and further losses; or on the micro-batch as it is."""
+
+    @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+    class OwnPairs(PairObjective):
+        kind: Literal["own_pairs"]
+        beta: PositiveFloat
+        loss: ClassVar[str] = "my_losses:on_pairs"
+
+    @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+    class Own(ObjectivePart):
+        kind: Literal["own"]
+        scale: PositiveFloat
+        loss: ClassVar[str] = "my_losses:on_batch"
+
+    module: Any = ModuleType("my_losses")
+    module.on_pairs = pairwise.hinge
+    module.on_batch = lambda objective, batch: (objective.scale * batch.pairs().margins_B, {})
+    monkeypatch.setitem(sys.modules, "my_losses", module)
+    batch = micro([EXAMPLES[0], replace(EXAMPLES[1], label_probability=0.75)], POLICY, REFERENCE)
+    hinge = HingeObjective(kind="hinge", beta=0.3, plus=(SFT_TERM,))
+    same(losses(OwnPairs(kind="own_pairs", beta=0.3, plus=(SFT_TERM,)), batch), losses(hinge, batch))
+    assert losses(Own(kind="own", scale=2.0), batch)[0].tolist() == pytest.approx([1.5, 2.5])
