@@ -13,7 +13,6 @@ from ..orchestrator.parts.filter import FilterPart
 from ..orchestrator.parts.generation import GenerationPart
 from ..orchestrator.parts.objective import ObjectivePart
 from ..orchestrator.sampling_config import POLICY
-from .plan_counts import judgments_of_round
 from .reports import plain
 
 
@@ -58,7 +57,7 @@ def phases_of(config: Config) -> Iterator[tuple[str | None, int, int]]:
 
 def _print_phase(console: Console, config: Config, name: str | None, rounds: int) -> None:
     run, new, generation, pairing = config.run, config.new_prompts, config.generation, config.pairing
-    judgments = judgments_of_round(config)
+    judgments = config.judge.judgments_of(generation.responses()).times(run.prompts_per_round)
     shards = -(-run.prompts_per_round // run.prompts_per_shard)
     reference = config.objective.reference
     result = "pairs" if pairing.gives() == "pairs" else "groups of responses"

@@ -11,25 +11,22 @@ from .config import Config
 from .errors import ConfigError
 from .parts.registry import Group
 
-# By "GROUP.KIND". A part that is not listed has version 1, and so has every part of a run that recorded none.
-VERSIONS: Mapping[str, int] = {
-    # 2: the warm-up counts a step by its end, so that no step has rate 0.
-    "learner.warmup": 2,
-}  # fmt: skip
+# 2: the warm-up counts a step by its end, so that no step has rate 0.
+WARMUP = 2
 
 
 def part_versions(config: Config) -> dict[str, int]:
-    """The version of every part that a run uses, by "GROUP.KIND".
+    """The version of every part that a run uses, by "GROUP.KIND". (A run that recorded none began with the first ones.)
 
     Example: {"generation.plain": 1, "judge.additive": 2, "learner.warmup": 2}
     """
     phases = [config, *(config.in_phase(name) for name in config.phases)]
     parts = [(group, getattr(phase, group)) for phase in phases for group in get_args(Group) if group != "judge"]
     parts += [("judge", judge) for judge in config.judges.values()]
-    versions = {f"{group}.{part.kind}": getattr(part, "version", 1) for group, part in parts}
+    versions = {f"{group}.{part.kind}": part.version for group, part in parts}
     if any(phase.learner.warmup_fraction for phase in phases):
-        versions["learner.warmup"] = 1
-    return {part: VERSIONS.get(part, version) for part, version in sorted(versions.items())}
+        versions["learner.warmup"] = WARMUP
+    return dict(sorted(versions.items()))
 
 
 def check_part_versions(config: Config, recorded: Mapping[str, int], began_with: str) -> None:
