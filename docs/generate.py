@@ -205,7 +205,7 @@ def configuration() -> str:
         "# Configuration",
         "",
         "Every key, with its type and its default: that of `roundelay run` without any override (the recipe",
-        "`self_rewarding` on `smollm2_135m`). `roundelay run --cfg …` prints what a run would have. Written by",
+        "`self_rewarding` on `smollm2_135m`). `roundelay run --cfg` prints what a run would have. Written by",
         "`make docs` from the schema.",
         "",
     ]
