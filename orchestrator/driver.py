@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from .choosing import choosing_prompts
 from .commit import commit_round
 from .config import Config
 from .errors import located
 from .evaluation import evaluate
-from .heldout_split import choosing_prompts
 from .judge_alarms import heed_alarms
 from .learning import LearningRound, learn_round, update_start
 from .learning_data import rounds_learnt

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .filtering import Filter
-from .layout import Activity, Stage
 from .records import (
     CanaryJudgment,
     Generation,
@@ -26,6 +25,7 @@ from .records import (
 )
 
 if TYPE_CHECKING:
+    from .layout import Activity, Stage
     from .parts.judge import JudgePart
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]
@@ -255,7 +255,7 @@ class Learner(Protocol):
 class Observer(Protocol):
     """Who watches a run: progress on a terminal, a tracker."""
 
-    def stage(self, round: int, stage: Stage[Any] | Activity, done: int, total: int, tokens: int) -> None:
+    def stage(self, round: int, stage: "Stage[Any] | Activity", done: int, total: int, tokens: int) -> None:
         """`done` of `total` shards (or steps) of a stage are finished; `tokens` were handled in the last one."""
         ...
 

@@ -14,10 +14,10 @@ from support.scripted_run import ScriptedLearner, ScriptedRun
 
 from roundelay.launch.config_loading import config_values, parse_config
 from roundelay.launch.runs import as_it_began
+from roundelay.orchestrator.choosing import parted
 from roundelay.orchestrator.config import Config, ExtrapolationConfig, SelectionConfig
 from roundelay.orchestrator.config_checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.heldout_split import parted
 from roundelay.orchestrator.ledger import Ledger
 from roundelay.orchestrator.publishing import published
 from roundelay.orchestrator.records import PairLogps, PolicyRef, TokenSequence, TrainingExample, UpdateStart
