@@ -1,4 +1,4 @@
-"""What chooses among policies by held-out pairs, and that either part of the held-out prompts is large enough for it."""
+"""What chooses among policies by held-out pairs, and whether each part of the held-out prompts is large enough."""
 
 from .config import Config, LearnerConfig
 from .errors import ConfigError
