@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 $(MODEL)/config.json: | $(STAMP)
-	$(BIN)/python -m roundelay.launch.models smollm2_135m
+	$(BIN)/python -m roundelay.launch.run.models smollm2_135m
 
 # An interrupted demo is resumed; after a finished one the next starts anew beside it.
 demo: setup

@@ -17,12 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch.config_loading import config_values, load_config
+from roundelay.launch.config.loading import config_values, load_config
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.driver import RoundDriver
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
     PolicyRef,
@@ -30,7 +27,10 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.driver import RoundDriver
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts
+from roundelay.orchestrator.round.stages import Stages
 
 RESPONSE = tuple(range(100, 132))
 

@@ -24,9 +24,10 @@ from unittest.mock import patch
 
 from driver_memory import run_round
 
-from roundelay.orchestrator import durable, ledger, prompts
-from roundelay.orchestrator.checksums import file_hash
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger import durable, ledger
+from roundelay.orchestrator.ledger.checksums import file_hash
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts import store as prompts
 
 TOKENS = 4 * 300  # a prompt: four samples of 300 tokens
 RATES = {"SmolLM2-135M on two CPU cores": 150, "a GPU": 5_000, "a node of eight GPUs": 40_000}  # tokens a second

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from roundelay.launch.composition import KEEP_MEMORY
+from roundelay.launch.run.composition import KEEP_MEMORY
 
 os.environ.update(DS_ACCELERATOR="cpu", TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
 
@@ -65,8 +65,8 @@ def make_pairs(shape: str) -> list[dict[str, list[int]]]:
 
 def measure_roundelay(model: str, shape: str) -> dict[str, Any]:
     """Seconds of the measured steps and their losses."""
-    from roundelay.launch.config_loading import load_config
-    from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
+    from roundelay.launch.config.loading import load_config
+    from roundelay.orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
     from roundelay.workers.learner import Learner
 
     overrides = (

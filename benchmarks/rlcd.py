@@ -17,13 +17,13 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.table import Table
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.evaluation import sequences_of
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.metrics import DistinctN
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.data.records import PairingOutcome, PreferencePair, Rollout, TokenSequence, pairs_of
+from roundelay.orchestrator.evaluate.evaluation import sequences_of
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.policies import reward_model_of
+from roundelay.orchestrator.measure.metrics import DistinctN
 from roundelay.orchestrator.parts.judge import REWARD_MODEL
-from roundelay.orchestrator.policies import reward_model_of
-from roundelay.orchestrator.records import PairingOutcome, PreferencePair, Rollout, TokenSequence, pairs_of
 from roundelay.workers.scorer import Scorer
 
 RECIPES = ("rlcd", "rlcd_rescore", "rlaif", "context_distillation")

@@ -26,17 +26,17 @@ os.environ.update(
     VLLM_LOGGING_LEVEL="ERROR", DS_ACCELERATOR="cpu", TOKENIZERS_PARALLELISM="false",
 )  # fmt: skip
 
-from roundelay.launch.composition import KEEP_MEMORY
-from roundelay.launch.config_loading import parse_config
+from roundelay.launch.config.loading import parse_config
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.learning import update_start
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import policy_of
-from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import Generation, GenerationRequest, PairingOutcome, PolicyRef, Rollout
-from roundelay.orchestrator.shards import train_shards
-from roundelay.orchestrator.training_examples import training_examples
+from roundelay.launch.run.composition import KEEP_MEMORY
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, PairingOutcome, PolicyRef, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.policies import policy_of
+from roundelay.orchestrator.prompts.shards import train_shards
+from roundelay.orchestrator.prompts.store import PromptStore
+from roundelay.orchestrator.round.examples import training_examples
+from roundelay.orchestrator.round.learn import update_start
 
 # A tiny model ends few responses by itself.
 TINY = ("learner.pairs_per_step=8", "generation.truncated=keep")

@@ -40,13 +40,13 @@ from sandbox_model import expected_scores, write_model
 from sandbox_pairs import Paired, compared, pairs_table
 from sandbox_tasks import RIGHT, WRONG, demonstrations, is_right, solution, tasks, with_filler, wrong_answer
 
-from roundelay.launch.composition import usable_cores
-from roundelay.launch.config_loading import config_values, load_config
-from roundelay.launch.runs import is_finished
-from roundelay.orchestrator.layout import EVAL_ROLLOUTS, LEARN, Activity, Stage
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import policy_of
-from roundelay.orchestrator.records import PairingOutcome, Rollout
+from roundelay.launch.config.loading import config_values, load_config
+from roundelay.launch.run.composition import usable_cores
+from roundelay.launch.run.runs import is_finished
+from roundelay.orchestrator.data.records import PairingOutcome, Rollout
+from roundelay.orchestrator.ledger.layout import EVAL_ROLLOUTS, LEARN, Activity, Stage
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.policies import policy_of
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.one_engine import OneEngine

@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from roundelay.orchestrator.records import Message, Prompt, Rollout
-from roundelay.orchestrator.seeds import derive_seed
+from roundelay.orchestrator.data.records import Message, Prompt, Rollout
+from roundelay.orchestrator.data.seeds import derive_seed
 from roundelay.recipes.judges.expected_score import RUBRIC_SCORES, expected_score_case
 from roundelay.recipes.judges.rendering import shown_response
 

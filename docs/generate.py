@@ -17,10 +17,11 @@ from typing import Any, get_args
 
 import yaml
 
-from roundelay.launch.config_loading import compose_dict, flatten
-from roundelay.orchestrator import config as schema
-from roundelay.orchestrator import prompts_config, records
-from roundelay.orchestrator.layout import STAGES
+from roundelay.launch.config.loading import compose_dict, flatten
+from roundelay.orchestrator.config import schema
+from roundelay.orchestrator.data import records
+from roundelay.orchestrator.data import sources as prompts_config
+from roundelay.orchestrator.ledger.layout import STAGES
 from roundelay.orchestrator.parts.registry import Group, kinds
 from roundelay.recipes import shipped  # noqa: F401 - registers the parts
 

@@ -16,25 +16,25 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..orchestrator.config import Config
+from ..orchestrator.config.schema import Config
 from ..orchestrator.errors import ConfigError, RunError, UserError
-from ..orchestrator.ledger import Ledger
-from .checking import check as check_files
-from .comparing import compare as compare_policies
-from .config_loading import config_values, load_config, with_parts
+from ..orchestrator.ledger.ledger import Ledger
+from .compare.comparing import compare as compare_policies
+from .compare.judge_labels import judge_labels
+from .config.loading import config_values, load_config, with_parts
+from .config.paths import at_home, path_at_home
+from .config.plan import print_plan
+from .config.recipes import print_recipe, print_recipes
 from .error_log import explained
-from .harness import run_harness
-from .inputs import inputs_notes
-from .judge_labels import judge_labels
-from .paths import at_home, path_at_home
-from .plan import print_plan
-from .progress import TerminalProgress
-from .recipe_pages import print_recipe, print_recipes
 from .reports import plain
-from .runs import create_run, execute, format_notes, is_finished, resume_notes, resume_run
-from .sweeps import run_sweep
-from .table import print_run
-from .tracking import Observers, WandbTracker
+from .run.inputs import inputs_notes
+from .run.progress import TerminalProgress
+from .run.runs import create_run, execute, format_notes, is_finished, resume_notes, resume_run
+from .run.sweeps import run_sweep
+from .run.tracking import Observers, WandbTracker
+from .show.checking import check as check_files
+from .show.harness import run_harness
+from .show.table import print_run
 
 app = typer.Typer(
     add_completion=False,

@@ -6,9 +6,9 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..orchestrator.durable import REMEDIES
 from ..orchestrator.errors import ConfigError, RunError, UserError, cause_of
-from ..orchestrator.ledger import Ledger
+from ..orchestrator.ledger.durable import REMEDIES
+from ..orchestrator.ledger.ledger import Ledger
 
 ERROR_LOG = "error.log"
 

@@ -1,6 +1,6 @@
 """Judges of a phase beside the one that labels its rounds, and what they are bound to."""
 
-from ..orchestrator.config import Config
+from ..orchestrator.config.schema import Config
 from ..orchestrator.parts.judge import JudgeContext, JudgePart
 from ..orchestrator.protocols import Judge, Opinion, Scorers
 

@@ -6,14 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from ..orchestrator.config import Config
-from ..orchestrator.filtering import Filter
+from ..orchestrator.config.schema import Config
+from ..orchestrator.data.filtering import Filter
+from ..orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
+from ..orchestrator.data.seeds import derive_seed
 from ..orchestrator.parts.conditioning import ConditioningContext
 from ..orchestrator.parts.judge import JudgePart
 from ..orchestrator.parts.pairing import Pair, PairingContext
 from ..orchestrator.protocols import Generate, Phase, Scorers
-from ..orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout, Shard
-from ..orchestrator.seeds import derive_seed
 from ..recipes.filters.measured import measure
 from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.canaries import judge_canaries

@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .choosing import choosing_prompts
-from .commit import commit_round
-from .config import Config
+from .cluster.sync import WeightSync
+from .config.schema import Config
 from .errors import located
-from .evaluation import evaluate
-from .judge_alarms import heed_alarms
-from .learning import LearningRound, learn_round, update_start
-from .learning_data import rounds_learnt
-from .ledger import Ledger
-from .new_prompts import kept_prompts, new_prompts
-from .policies import judging_models, newest_policy, policy_of, round_policy
-from .prompts import PromptStore
+from .evaluate.evaluation import evaluate
+from .ledger.ledger import Ledger
+from .ledger.policies import judging_models, newest_policy, policy_of, round_policy
+from .measure.alarms import heed_alarms
+from .prompts.choosing import choosing_prompts
+from .prompts.shards import RoundShards, fresh_shards, heldout_shards, round_drawn, train_shards
+from .prompts.store import PromptStore
 from .protocols import Learner, Phase, Rollouts, Scorers
-from .sampling import sample_by_others
-from .shards import RoundShards, fresh_shards, heldout_shards, round_drawn, train_shards
-from .stages import Stages
-from .sync import WeightSync
+from .round.commit import commit_round
+from .round.learn import LearningRound, learn_round, update_start
+from .round.learning_data import rounds_learnt
+from .round.new_prompts import kept_prompts, new_prompts
+from .round.samplers import sample_by_others
+from .round.stages import Stages
 
 NUM_PROBES = 4
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from .filtering import Filter
-from .records import (
+from .data.filtering import Filter
+from .data.records import (
     CanaryJudgment,
     Generation,
     GenerationRequest,
@@ -25,7 +25,7 @@ from .records import (
 )
 
 if TYPE_CHECKING:
-    from .layout import Activity, Stage
+    from .ledger.layout import Activity, Stage
     from .parts.judge import JudgePart
 
 Generate: TypeAlias = Callable[[Sequence[GenerationRequest]], Awaitable[list[Generation]]]

@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, GenerationConfig, PretrainedConfig
 
+from ..orchestrator.data.records import Message, TokenSequence
 from ..orchestrator.errors import ConfigError
-from ..orchestrator.records import Message, TokenSequence
 from .turns import Marks, Rendered, end_of_turn, rendered, text_marks, token_marks
 
 THOUGHT = ("<think>", "</think>")  # a template may write these; an assistant's own text may hold them all the same

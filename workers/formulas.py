@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..orchestrator.user_functions import load_function
+from ..orchestrator.config.user_functions import load_function
 from ..recipes import losses
 
 

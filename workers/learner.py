@@ -20,12 +20,12 @@ import ray
 import torch
 from torch import Tensor
 
-from ..orchestrator.checksums import Hashes, hashes_of
-from ..orchestrator.config import Config, LearnerConfig
-from ..orchestrator.model_files import directory_for, verified_copy
-from ..orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
-from ..orchestrator.seeds import derive_seed
-from ..orchestrator.step_report import StepReport
+from ..orchestrator.cluster.step_report import StepReport
+from ..orchestrator.config.schema import Config, LearnerConfig
+from ..orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
+from ..orchestrator.data.seeds import derive_seed
+from ..orchestrator.ledger.checksums import Hashes, hashes_of
+from ..orchestrator.ledger.model_files import directory_for, verified_copy
 from . import checkpoint
 from .build_locks import remove_stale_build_locks
 from .completion_model import CompletionModel, ScoreModel
@@ -34,14 +34,7 @@ from .lora import add_adapters, full_weights
 from .memory import give_back
 from .mixing import write_mixture
 from .packing import PackedBatch, micro_batches, packed_length
-from .policy_model import (
-    deepspeed_config,
-    read_head,
-    read_model,
-    read_scorer,
-    save_head,
-    save_model,
-)
+from .policy_model import deepspeed_config, read_head, read_model, read_scorer, save_head, save_model
 from .update import Update
 from .weight_sync import HostWeights, pack
 

@@ -13,7 +13,7 @@ from peft import inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from ..orchestrator.config import LoraConfig
+from ..orchestrator.config.schema import LoraConfig
 
 ADAPTER = "default"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from ..orchestrator.data.records import TokenSequence, TrainingExample
 from ..orchestrator.parts.objective import ObjectivePart
-from ..orchestrator.records import TokenSequence, TrainingExample
 from ..recipes.losses.batches import Loss
 from ..recipes.losses.micro_batches import MicroBatch, of_batch, of_group, of_pairs
 from .formulas import formula

@@ -10,7 +10,7 @@ import torch
 from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
 
-from ..orchestrator.weight_transfer import nccl_layout
+from ..orchestrator.cluster.weight_transfer import nccl_layout
 from .lora import full_weights
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from ..orchestrator.records import TokenSequence
+from ..orchestrator.data.records import TokenSequence
 
 ATTENTION = "roundelay_packed"
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ..orchestrator.data.records import TrainingExample
 from ..orchestrator.parts.objective import ObjectivePart
-from ..orchestrator.records import TrainingExample
 from ..recipes.losses.batches import Loss, Metrics, TokenBatch
 from ..recipes.losses.policy_batches import PolicyBatch
 from .formulas import formula

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from ..orchestrator.config import Config
+from ..orchestrator.config.schema import Config
 from ..orchestrator.errors import ConfigError, RunError
-from ..orchestrator.model_files import local_copy
+from ..orchestrator.ledger.model_files import local_copy
 from .packing import ATTENTION
 
 HEAD = "score.weight"

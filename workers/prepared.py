@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from ..orchestrator.data.records import TrainingExample
 from ..orchestrator.parts.objective import ObjectivePart
-from ..orchestrator.records import TrainingExample
 from ..recipes.losses.batches import TokenBatch
 from ..recipes.losses.policy_batches import Measured
 from .formulas import formula

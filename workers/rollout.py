@@ -13,9 +13,9 @@ from vllm.engine.arg_utils import EngineArgs
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from ..orchestrator.config import ClusterConfig, ModelConfig
-from ..orchestrator.model_files import verified_copy
-from ..orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence
+from ..orchestrator.config.schema import ClusterConfig, ModelConfig
+from ..orchestrator.data.records import Generation, GenerationRequest, PolicyRef, TokenSequence
+from ..orchestrator.ledger.model_files import verified_copy
 from .encoding import ChatEncoder
 from .engine import EngineThread
 from .thought import marked_text

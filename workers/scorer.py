@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..orchestrator.config import Config
-from ..orchestrator.model_files import verified_copy
+from ..orchestrator.config.schema import Config
+from ..orchestrator.data.records import PolicyRef, TokenSequence
+from ..orchestrator.ledger.model_files import verified_copy
 from ..orchestrator.parts.judge import REWARD_MODEL
-from ..orchestrator.records import PolicyRef, TokenSequence
 from .completion_model import CompletionModel, ScoreModel
 from .encoding import ChatEncoder
 from .packing import PackedBatch, micro_batches, packed_length

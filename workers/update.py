@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..orchestrator.config import Config
+from ..orchestrator.cluster.step_report import StepReport
+from ..orchestrator.config.schema import Config
+from ..orchestrator.data.records import TokenSequence, TrainingExample
 from ..orchestrator.errors import NonFiniteError, RunError
 from ..orchestrator.parts.objective import NoiseRule, ObjectivePart
-from ..orchestrator.records import TokenSequence, TrainingExample
-from ..orchestrator.step_report import StepReport
 from ..recipes.losses.batches import Loss, Metrics, TokenBatch
 from ..recipes.losses.micro_batches import MicroBatch
 from ..recipes.losses.policy_batches import Measured

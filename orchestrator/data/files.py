@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import ConfigError
-from ..prompts_config import PromptSource
+from .sources import PromptSource
 
 ROWS_PER_BATCH = 256
 

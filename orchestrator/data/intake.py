@@ -15,10 +15,10 @@ from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from ..errors import ConfigError
-from ..prompts_config import PromptsConfig, PromptSource
-from ..records import Prompt
 from .near import near_earlier, words_of
+from .records import Prompt
 from .rows import placed_prompts
+from .sources import PromptsConfig, PromptSource
 
 Prompts: TypeAlias = Callable[[], Iterable[Prompt]]  # the same prompts at every call
 

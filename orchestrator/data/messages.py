@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError
-from ..records import Message
+from .records import Message
 
 ROLES = ("system", "user", "assistant")
 # Who speaks, by how data sets spell it: ShareGPT's `from`, OASST's `role`.

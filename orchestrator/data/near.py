@@ -27,7 +27,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..records import Message, Prompt
+from .records import Message, Prompt
 
 SIMILARITY = 0.8
 SHINGLE = 3

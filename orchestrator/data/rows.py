@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigError
-from ..prompts_config import PromptsConfig, PromptSource
-from ..records import Message, Prompt
 from .files import source_rows
 from .formats import FORMATS, Row
 from .messages import as_messages, is_encodable, is_turns, merged_history, turns_of
+from .records import Message, Prompt
 from .shapes import check_plain, of_source, shape_of
+from .sources import PromptsConfig, PromptSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT
+from ..data.records import PairingOutcome
+from ..fields import STRICT
 from ..protocols import Generate
-from ..records import PairingOutcome
 from .registry import AnyKind, Place
 
 # Gives a shard's outcomes with what is learnt of them, in `sequences`.

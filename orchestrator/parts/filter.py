@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, TypeAlias
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT
-from ..filtering import Decision
+from ..data.filtering import Decision
+from ..fields import STRICT
 from .registry import AnyKind, Place
 
 # Decides on rows of `filtering.MEASURED`.

@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ..conditions import Condition
-from ..config_types import STRICT
-from ..counts import Count
+from ..data.records import JudgingForm, Message
+from ..fields import STRICT
 from ..protocols import Sample
-from ..records import JudgingForm, Message
-from ..sampling_config import POLICY, SamplingConfig
+from .conditions import Condition
+from .counts import Count
 from .registry import AnyKind, Place
+from .sampling import POLICY, SamplingConfig
 
 # A conversation, with the opening of the assistant's turn.
 Way: TypeAlias = tuple[tuple[Message, ...], str]

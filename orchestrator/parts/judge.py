@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Self, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT
-from ..counts import Count
+from ..data.records import JudgingForm, Judgment, Message
 from ..errors import ConfigError
+from ..fields import STRICT
 from ..protocols import Encoder, Judge, Reading, Scorers
-from ..records import JudgingForm, Judgment, Message
-from ..sampling_config import SamplingConfig
+from .counts import Count
 from .registry import AnyKind, Place
+from .sampling import SamplingConfig
 
 # Models of the run by what they are to it; any other name of a model is a directory or hub name of the user's.
 REWARD_MODEL = "reward_model"  # the newest one

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT
+from ..data.records import JudgingForm
+from ..fields import STRICT
 from ..protocols import Encoder, PromptMaker, PromptSources
-from ..records import JudgingForm
-from ..sampling_config import SamplingConfig
 from .registry import AnyKind, Place
+from .sampling import SamplingConfig
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config.schema import Config
 
 # What judging prompts are over: the given responses of prompts.seed, best first; or, of the newest round whose own
 # prompts were none of these, the pairs, after its filter, every prompt's response whose votes differ most, or all

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, assert_never
 
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT, BelowOne, PositiveFloat
-from ..records import Rollout
+from ..data.records import Rollout
+from ..fields import STRICT, BelowOne, PositiveFloat
 from .registry import AnyKind, Place
 
 # What an example holds (see `training_examples`): the two responses of a pair, with its margin and label probability,

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ..config_types import STRICT
-from ..records import Judgment, PairingOutcome, Prompt, Rollout
-from ..seeds import derive_seed
+from ..data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ..data.seeds import derive_seed
+from ..fields import STRICT
 from .registry import AnyKind, Place
 
 # Pairs one prompt.

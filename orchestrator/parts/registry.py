@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config.schema import Config
 
 Group: TypeAlias = Literal["new_prompts", "generation", "judge", "pairing", "filter", "conditioning", "objective"]
 P = TypeVar("P", bound=type)

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import PairingOutcome
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import PairingOutcome
 from .encoding import Lesson, learnt
 
 

@@ -6,13 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.conditions import Condition, asked_under, check_condition
-from ...orchestrator.config_types import STRICT, PositiveFloat
+from ...orchestrator.data.records import PairingOutcome, Rollout
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, PositiveFloat
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
+from ...orchestrator.parts.conditions import Condition, asked_under, check_condition
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import PairingOutcome, Rollout
 from ..generation.conversations import under
 from .encoding import Lesson, learnt
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ...orchestrator.filtering import part_of
+from ...orchestrator.data.filtering import part_of
+from ...orchestrator.data.records import Generation, GenerationRequest, Message, PairingOutcome, Rollout, TokenSequence
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest, Message, PairingOutcome, Rollout, TokenSequence
 from ..pairing.candidates import dropped
 
 

@@ -8,11 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Text
-from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
-from ...orchestrator.parts.registry import part
-from ...orchestrator.protocols import Generate
-from ...orchestrator.records import (
+from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
     PairingOutcome,
@@ -21,7 +17,11 @@ from ...orchestrator.records import (
     TokenSequence,
     pairs_of,
 )
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, Text
+from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate
 from ..pairing.candidates import dropped
 from .encoding import encoding
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ...orchestrator.finite import finite_fields
-from ...orchestrator.records import Judgment
+from ...orchestrator.data.finite import finite_fields
+from ...orchestrator.data.records import Judgment
 
 Verdict: TypeAlias = Literal["a", "b", "tie"]
 

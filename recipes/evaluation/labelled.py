@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.seeds import derive_seed
 from .comparisons import Verdict
 from .judge_accuracy import Unread
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.seeds import derive_seed
 
 RIDGE = 0.01  # on Bradley-Terry's strengths: an unbeaten player's would be infinite
 ELO_K = 4.0

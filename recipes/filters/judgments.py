@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.seeds import derive_seed
 
 
 def grouped(*columns: np.ndarray) -> list[list[int]]:

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, NonNegativeInt
-from ...orchestrator.filtering import Decision
+from ...orchestrator.data.filtering import Decision
+from ...orchestrator.fields import STRICT, NonNegativeInt
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .measured import Unit, drop_where

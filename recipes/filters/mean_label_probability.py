@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.filtering import Decision
+from ...orchestrator.data.filtering import Decision
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS

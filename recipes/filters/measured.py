@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ...orchestrator.filtering import MEASURED
-from ...orchestrator.records import Judgment, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Rollout
+from ...orchestrator.data.filtering import MEASURED
+from ...orchestrator.data.records import Judgment, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Rollout
 from ..pairing.candidates import mean_scores
 
 Unit: TypeAlias = Literal["tokens", "chars"]  # of a response's length

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.filtering import Decision
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.filtering import Decision
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import Place, part
 from ..pairing.candidates import MEAN_DECIMALS

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.filtering import Decision
+from ...orchestrator.data.filtering import Decision
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .measured import drop_where

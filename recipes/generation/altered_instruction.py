@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.data.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
 from ..judges.rendering import render_prompt
 from .plain import sample_plain
 from .requests import by_policy, request_for, rollout_of

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from ...orchestrator.conditions import Condition
+from ...orchestrator.data.records import Prompt
+from ...orchestrator.parts.conditions import Condition
 from ...orchestrator.parts.generation import GenerationPart, Way
 from ...orchestrator.parts.judge import JudgePart
-from ...orchestrator.records import Prompt
 from .conversations import under
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.conditions import Condition
+from ...orchestrator.data.records import Message
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.records import Message
+from ...orchestrator.parts.conditions import Condition
 
 
 def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:

@@ -5,12 +5,12 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import AT_LEAST, Count
+from ...orchestrator.data.records import GenerationRequest, Rollout, Shard
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import AT_LEAST, Count
 from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import GenerationRequest, Rollout, Shard
 from .requests import rollout_of
 
 

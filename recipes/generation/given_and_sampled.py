@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import GenerationRequest, Prompt, Rollout, Shard, Variant
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import GenerationRequest, Prompt, Rollout, Shard, Variant
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
 from .requests import by_policy, request_for, rollout_of
 
 VARIANTS: tuple[Variant, ...] = ("positive", "negative")

@@ -8,15 +8,15 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import sample_seeds
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import sample_seeds
-from ...orchestrator.wording import counted
 from ..judges import additive
 from ..judges.last_line import with_last_line
 from .plain import sample_plain

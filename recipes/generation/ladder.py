@@ -6,15 +6,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Text
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Message, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, Text
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Message, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
 from .conversations import check_different, described
 from .requests import by_policy, request_for, rollout_of
 

@@ -10,16 +10,16 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt, Text
-from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.data.records import Message, Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, PositiveInt, Text
+from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import POLICY, SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import POLICY, SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
 from ..judges.rendering import render_response
 from .conversations import with_system
 from .plain import sample_plain

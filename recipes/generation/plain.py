@@ -6,16 +6,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.conditions import Condition, asked_under
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Message, Rollout, Shard
+from ...orchestrator.data.seeds import sample_seeds
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.conditions import Condition, asked_under
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import POLICY, SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Message, Rollout, Shard
-from ...orchestrator.sampling_config import POLICY, SamplingConfig
-from ...orchestrator.seeds import sample_seeds
-from ...orchestrator.wording import counted
 from .conversations import under
 from .requests import request_for, rollout_of, seed_parts_of
 from .samplers import from_samplers, samples_of

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from ...orchestrator.data.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
+from ...orchestrator.parts.sampling import POLICY, SamplingConfig
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard, Variant
-from ...orchestrator.sampling_config import POLICY, SamplingConfig
 
 
 def seed_parts_of(seed: int, shard: Shard) -> tuple[int | str, ...]:

@@ -9,15 +9,15 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.data.records import Generation, GenerationRequest, JudgmentStatus, Message, Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Sample
-from ...orchestrator.records import Generation, GenerationRequest, JudgmentStatus, Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
 from ..judges.last_line import with_last_line
 from ..judges.thought import spoken, words_of
 from .conversations import answered

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.sampling_config import POLICY, is_model_path
-from ...orchestrator.wording import listed
+from ...orchestrator.parts.sampling import POLICY, is_model_path
+from ...orchestrator.parts.wording import listed
 
 
 def samples_of(sampler: str, samplers: Sequence[str], each: int) -> range:

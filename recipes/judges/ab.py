@@ -11,13 +11,13 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.seeds import derive_seed
 from .comparisons import comparisons_of, shown_first, told_order, two_responses
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response

@@ -12,15 +12,15 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, BelowHalf, Frozen, FrozenMapping
-from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.data.records import Judgment, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, BelowHalf, Frozen, FrozenMapping
+from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import Judgment, Rollout, Shard
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
 
 
 @part("judge")

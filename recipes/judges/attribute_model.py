@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Frozen
+from ...orchestrator.data.records import Judgment, Rollout, Shard
+from ...orchestrator.fields import STRICT, Frozen
 from ...orchestrator.parts.judge import REWARD_MODEL, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.wording import listed
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import Judgment, Rollout, Shard
-from ...orchestrator.wording import listed
 from .attributes import weighted
 from .reward_model import REWARD_DECIMALS, Score, finite_scores, judge_by_newest
 from .verdicts import scored

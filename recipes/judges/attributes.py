@@ -9,13 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Frozen, PositiveInt
-from ...orchestrator.counts import Count
-from ...orchestrator.errors import ConfigError
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import (
+from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
     Judgment,
@@ -25,9 +19,15 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import listed
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, Frozen, PositiveInt
+from ...orchestrator.parts.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import listed
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ..generation.requests import request_for
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response

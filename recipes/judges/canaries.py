@@ -7,9 +7,9 @@ ours; the paper's, which are optimised against one judge, are stronger.
 
 from collections.abc import Mapping, Sequence
 
-from ...orchestrator.canaries import CANARY, POLICY
+from ...orchestrator.data.records import CanaryJudgment, GenerationRequest, Rollout, Shard
+from ...orchestrator.evaluate.canaries import CANARY, POLICY
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import CanaryJudgment, GenerationRequest, Rollout, Shard
 from ..generation.requests import rollout_of
 
 CANARIES: Mapping[str, str] = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
-from ...orchestrator.records import GenerationRequest
+from ...orchestrator.data.records import GenerationRequest
 
 OPTIONAL = ("temperature", "top_p", "seed", "stop")  # what a request can go without
 LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"

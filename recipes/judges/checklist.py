@@ -8,12 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import (
+from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
     Judgment,
@@ -23,9 +18,14 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ..evaluation.wildbench import wb_score
 from ..generation.requests import request_for
 from .reasoned import judge_in_words

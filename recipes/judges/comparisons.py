@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from ...orchestrator.counts import AT_MOST, Count
-from ...orchestrator.records import Prompt, Rollout, Shard
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.records import Prompt, Rollout, Shard
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.parts.counts import AT_MOST, Count
 
 
 def two_responses(shard: Shard, rollouts: Sequence[Rollout]) -> list[tuple[Prompt, tuple[Rollout, Rollout]]]:

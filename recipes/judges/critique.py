@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import read_score_line, score_line

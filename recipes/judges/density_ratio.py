@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.checksums import weights_hash
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import GenerationRequest, Judgment, Message, Rollout, Shard
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT
+from ...orchestrator.ledger.checksums import weights_hash
 from ...orchestrator.parts.judge import REWARD_MODEL, RUN_POLICIES, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import GenerationRequest, Judgment, Message, Rollout, Shard
 from .log_probs import JudgedLogps, Logps, judge_by_logps, response_logps
 from .verdicts import SCORE_DECIMALS, scored
 

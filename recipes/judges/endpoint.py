@@ -14,13 +14,13 @@ import httpx
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveFloat, PositiveInt
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Rollout, Shard
 from ...orchestrator.errors import ConfigError, RunError
+from ...orchestrator.fields import STRICT, PositiveFloat, PositiveInt
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Rollout, Shard
 from .chat_api import LENGTH, NEWER_LENGTH, answer_of, is_too_long, payload_of, refused_parameters
 
 

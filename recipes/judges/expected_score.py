@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .rubric import MAX_SCORE, rubric_case
 from .single_tokens import check_choices

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
+from ...orchestrator.data.records import Judgment, Prompt, Rollout, Shard
 from ...orchestrator.errors import RunError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Judgment, Prompt, Rollout, Shard
-from ...orchestrator.user_functions import FunctionName, calling, check_arguments, load_function
 from .reward_model import rewarded
 
 

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveFloat
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Judgment, Rollout, Shard
+from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import RUN_POLICIES, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import Judgment, Rollout, Shard
 from .log_probs import JudgedLogps, Logps, judge_by_logps, response_logps
 from .verdicts import SCORE_DECIMALS, scored
 

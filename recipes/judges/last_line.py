@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...orchestrator.data.records import Generation, GenerationRequest
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, GenerationRequest
 from .thought import spoken, words_of
 
 

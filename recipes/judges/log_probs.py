@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Container, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
+from ...orchestrator.data.records import Judgment, Rollout, Shard, TokenSequence
 from ...orchestrator.errors import RunError
 from ...orchestrator.protocols import Generate, Scorers
-from ...orchestrator.records import Judgment, Rollout, Shard, TokenSequence
 
 # Where the policy's log-probs come from: the engine that sampled; or, recomputed, the code that the other models' come
 # from. In float32 they are the same; in bfloat16 the engines' rounding differs, by more than near responses do.

@@ -12,12 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import AT_MOST, Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import (
+from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
     JudgingForm,
@@ -27,8 +22,13 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import AT_MOST, Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.protocols import Encoder, Generate, Judge
 from ..evaluation.ranking import bradley_terry
 from ..generation.judgments import VERDICTS
 from ..generation.requests import request_for

@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import Count
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
 

@@ -12,12 +12,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import part
-from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import (
+from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
     Judgment,
@@ -27,9 +22,14 @@ from ...orchestrator.records import (
     Rollout,
     Shard,
 )
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.counts import Count
+from ...orchestrator.parts.judge import JudgeContext, JudgePart
+from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
+from ...orchestrator.protocols import Generate, Judge
 from ..generation.requests import request_for
 from .comparisons import comparisons_of, shown_first, told_order, two_responses
 from .rendering import DISCLAIMER, render_prompt, render_response

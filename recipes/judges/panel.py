@@ -13,13 +13,13 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, assert_never
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Frozen
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Judgment, Rollout, Shard
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, Frozen
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import Judgment, Rollout, Shard
 from .verdicts import by_prompt, summed_up
 
 Aggregate: TypeAlias = Literal["mean", "median", "majority"]

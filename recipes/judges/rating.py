@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
-from ...orchestrator.counts import Count
+from ...orchestrator.data.records import Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.wording import counted
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .score_line import bracketed_rating

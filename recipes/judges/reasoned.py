@@ -7,10 +7,10 @@ delimiters that are escaped inside them (see `rendering`).
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from ...orchestrator.data.records import Generation, Judgment, Message, Prompt, Rollout
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, Judgment, Message, Prompt, Rollout
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
 from ..generation.requests import request_for
 from .last_line import with_last_line
 from .score_line import ScoreForm, read_score

@@ -7,12 +7,12 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, Rollout, Shard, TokenSequence
 from ...orchestrator.errors import RunError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import REWARD_MODEL, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate, Judge, Scorers
-from ...orchestrator.records import Judgment, Rollout, Shard, TokenSequence
 from .verdicts import scored
 
 

@@ -1,6 +1,6 @@
 """Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020), as a judging prompt."""
 
-from ...orchestrator.records import Message, Prompt, Rollout
+from ...orchestrator.data.records import Message, Prompt, Rollout
 from .rendering import DISCLAIMER, render_prompt, render_response
 
 MAX_SCORE = 5

@@ -26,7 +26,7 @@ Every pattern here is linear in the text.
 import re
 from dataclasses import dataclass
 
-from ...orchestrator.records import JudgmentStatus
+from ...orchestrator.data.records import JudgmentStatus
 from .thought import spoken
 
 _BLANK = r"[ \t\u00a0*_`\"'$]*+"

@@ -13,7 +13,7 @@ ended; nothing was said after it, so a reader makes it a status.
 import re
 from dataclasses import dataclass
 
-from ...orchestrator.records import Generation
+from ...orchestrator.data.records import Generation
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _TAG = rf"<(?P<tag_end>/?)(?:[a-z]{{1,12}}:)?(?P<tag>{_NAMES})(?:[ \t][^<>\n]{{0,80}})?>"

@@ -6,13 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.counts import AT_MOST, Count
+from ...orchestrator.data.records import SCORING, Judgment, Rollout, Shard, Truth
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Generate, Judge
-from ...orchestrator.records import SCORING, Judgment, Rollout, Shard, Truth
 from . import additive
 from .pairwise import read_verdict
 from .rubric import MAX_SCORE

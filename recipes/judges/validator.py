@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
-from ...orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from .expected_score import expected_score
 from .rendering import DISCLAIMER, render_prompt, render_response
 from .single_tokens import check_choices

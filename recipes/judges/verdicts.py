@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...orchestrator.records import Generation, Judgment, JudgmentStatus, Rollout
+from ...orchestrator.data.records import Generation, Judgment, JudgmentStatus, Rollout
 from .thought import words_of
 
 # Scores and probabilities of next-token probabilities are rounded here: far above the engine's repeatability (1e-7

@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...orchestrator.data.records import TrainingExample
 from ...orchestrator.parts.objective import ObjectivePart
-from ...orchestrator.records import TrainingExample
 from ..objectives.cream import CreamObjective
 from ..objectives.cut import CutObjective
 from ..objectives.kto import KtoObjective

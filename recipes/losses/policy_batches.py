@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from ...orchestrator.records import TrainingExample
+from ...orchestrator.data.records import TrainingExample
 from ..objectives.grpo import GrpoObjective
 from ..objectives.ppo import PpoObjective
 from ..objectives.rloo import RlooObjective

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Frozen
+from ...orchestrator.config.user_functions import FunctionName, check_arguments, load_function
+from ...orchestrator.fields import STRICT, Frozen
 from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.user_functions import FunctionName, check_arguments, load_function
 from .paired import PairObjective
 
 

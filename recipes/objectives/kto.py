@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, NonNegativeFloat, PositiveFloat
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, NonNegativeFloat, PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import Place, part
 

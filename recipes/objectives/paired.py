@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.objective import ObjectivePart, Taken, Term, own_fields
 from ...orchestrator.parts.registry import Place
 

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.data.records import Rollout
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, NonNegativeFloat, PositiveFloat
 from ...orchestrator.parts.objective import Averaged, Examples, ObjectivePart, Taken
 from ...orchestrator.parts.registry import Place
-from ...orchestrator.records import Rollout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

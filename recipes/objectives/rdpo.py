@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, BelowHalf, PositiveFloat
+from ...orchestrator.fields import STRICT, BelowHalf, PositiveFloat
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.objective import Averaged, Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 

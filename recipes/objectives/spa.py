@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, BelowHalf, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, BelowHalf, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from ...orchestrator.parts.objective import Needed, NoiseRule, ObjectivePart
 from ...orchestrator.parts.registry import Place, part
 

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.sampling_config import POLICY
+from ...orchestrator.parts.sampling import POLICY
 from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_candidates, worst_of
 
 

@@ -10,16 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ...orchestrator.records import (
-    Dropped,
-    Judgment,
-    PairingOutcome,
-    PreferencePair,
-    Prompt,
-    Provenance,
-    Rollout,
-)
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt, Provenance, Rollout
+from ...orchestrator.data.seeds import derive_seed
 
 MEAN_DECIMALS = 6  # equal votes in another order have equal means: rounding noise makes no pair
 

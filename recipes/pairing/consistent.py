@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, dropped, pair_of, same_text, unusable
 
 

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import PairingOutcome, Prompt, Rollout
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import PairingOutcome, Prompt, Rollout
-from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, pair_of, remark_of, same_text, unusable
 
 

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Fraction
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, Fraction
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, kept, lacking
 
 

@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import PairingOutcome, Prompt, ResponseGroup, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import dropped, kept, lacking
 
 

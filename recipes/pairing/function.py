@@ -6,12 +6,12 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.errors import RunError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.user_functions import FunctionName, calling, check_arguments, load_function
 from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 

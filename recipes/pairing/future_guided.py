@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.again import CHOSEN_BEFORE, REJECTED_BEFORE
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.round.again import CHOSEN_BEFORE, REJECTED_BEFORE
 from .candidates import best_of, dropped, kept, scored_candidates, scored_pair
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
+from ...orchestrator.fields import STRICT, PositiveInt
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from .candidates import dropped, kept, lacking, scored_candidates
 
 

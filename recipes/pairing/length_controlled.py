@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT, PositiveInt
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, Scored, best_of, dropped, paired, worst_of
 
 

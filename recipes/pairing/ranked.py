@@ -5,11 +5,11 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import PairingOutcome, Prompt, ResponseGroup, Rollout
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.seeds import derive_seed
 from .candidates import dropped, kept, lacking, pair_of, same_text
 
 RankedChoice: TypeAlias = Literal["best_worst", "adjacent", "all"]

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal, TypeAlias, assert_never, get_args
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import MEAN_DECIMALS, Scored, paired
 
 # Points of the distribution of a prompt's scores, from the lowest to the highest.

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.sampling_config import POLICY
+from ...orchestrator.parts.sampling import POLICY
 from .best_worst import pair_best_worst
 from .candidates import best_of, dropped, kept, mean_scores, same_text, scored_candidates
 

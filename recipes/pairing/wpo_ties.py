@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
-from ...orchestrator.records import Judgment, PairingOutcome, Prompt, Rollout
 from .candidates import Scored, best_of, paired, worst_of
 
 

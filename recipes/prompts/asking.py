@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...orchestrator.records import GenerationRequest, Message, Prompt
-from ...orchestrator.sampling_config import SamplingConfig
+from ...orchestrator.data.records import GenerationRequest, Message, Prompt
+from ...orchestrator.parts.sampling import SamplingConfig
 from ..generation.requests import request_for
 from ..judges.rendering import escape_delimiters
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import pvariance
 
-from ...orchestrator.records import Judgment, Rollout
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.records import Judgment, Rollout
+from ...orchestrator.data.seeds import derive_seed
 
 
 def most_disputed(rollouts: Sequence[Rollout], judgments: Sequence[Judgment], *, seed: int) -> Rollout | None:

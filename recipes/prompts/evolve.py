@@ -9,14 +9,14 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.data.records import Generation, GenerationRequest, Message, Prompt
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, PositiveInt
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import Encoder, Generate
-from ...orchestrator.records import Generation, GenerationRequest, Message, Prompt
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
 from ..generation.requests import request_for
 from .asking import Ask, Asked, Pool, Read, ask_one, read_one, shown_prompt
 from .filters import PromptRules

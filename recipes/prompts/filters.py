@@ -11,7 +11,7 @@ from functools import cache
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, Fraction, PositiveInt
+from ...orchestrator.fields import STRICT, Fraction, PositiveInt
 from .contamination import HeldoutText
 from .similarity import RougeIndex, words_of
 

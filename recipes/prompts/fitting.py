@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from ...orchestrator.data.records import GenerationRequest
 from ...orchestrator.parts.generation import Way
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import GenerationRequest
 
 
 async def fitting(ways: Sequence[Way], max_tokens: int, generate: Generate) -> list[bool]:

@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.data.records import Prompt
 from ...orchestrator.errors import RunError
+from ...orchestrator.fields import STRICT, PositiveInt
 from ...orchestrator.parts.registry import part
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from ...orchestrator.protocols import PromptSources
-from ...orchestrator.records import Prompt
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.wording import counted
 from .asking import Ask, Asked, Pool, Read, ask_list, drawn, is_single, read_list
 from .filters import PromptRules
 from .written import WrittenPrompts

@@ -11,13 +11,8 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config import Config
-from ...orchestrator.config_types import STRICT
-from ...orchestrator.parts.judge import JudgePart
-from ...orchestrator.parts.new_prompts import Judged, NewPromptsPart
-from ...orchestrator.parts.registry import part
-from ...orchestrator.protocols import Generate, PromptSources
-from ...orchestrator.records import (
+from ...orchestrator.config.schema import Config
+from ...orchestrator.data.records import (
     SCORING,
     JudgingForm,
     Judgment,
@@ -28,7 +23,12 @@ from ...orchestrator.records import (
     Rollout,
     Truth,
 )
-from ...orchestrator.seeds import derive_seed
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT
+from ...orchestrator.parts.judge import JudgePart
+from ...orchestrator.parts.new_prompts import Judged, NewPromptsPart
+from ...orchestrator.parts.registry import part
+from ...orchestrator.protocols import Generate, PromptSources
 from ..judges.additive import additive_case
 from ..judges.expected_score import RUBRIC_SCORES, ExpectedScoreJudge, expected_score_case
 from ..judges.pairwise import pairwise_case

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ...orchestrator.data.records import Generation, Message, Prompt, PromptCandidate
 from ...orchestrator.data.rows import hashed_prompt
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.protocols import Generate
-from ...orchestrator.records import Generation, Message, Prompt, PromptCandidate
-from ...orchestrator.seeds import derive_seed
 from ..generation.asked import asked_ways
 from .asking import Ask, Asked, Pool, Read, text_of
 from .contamination import HeldoutText

@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config import Config
-from ...orchestrator.config_types import STRICT
+from ...orchestrator.config.schema import Config
+from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.new_prompts import NewPromptsPart
 from ...orchestrator.parts.registry import part
 

@@ -5,11 +5,11 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, NonNegativeInt, PositiveInt
+from ...orchestrator.data.seeds import derive_seed
+from ...orchestrator.fields import STRICT, NonNegativeInt, PositiveInt
 from ...orchestrator.parts.registry import part
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from .asking import Ask, Asked, Pool, Read, ask_list, drawn, read_list
 from .filters import PromptRules
 from .written import WrittenPrompts

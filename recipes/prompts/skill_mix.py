@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from ...orchestrator.config_types import STRICT, PositiveInt
+from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.fields import STRICT, PositiveInt
 from ...orchestrator.parts.registry import Place, part
-from ...orchestrator.sampling_config import SamplingConfig
-from ...orchestrator.seeds import derive_seed
-from ...orchestrator.wording import counted
+from ...orchestrator.parts.sampling import SamplingConfig
+from ...orchestrator.parts.wording import counted
 from .asking import Ask, Asked, Pool, Read, ask_one, read_one
 from .filters import PromptRules
 from .written import WrittenPrompts

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ...orchestrator.config import Config
+from ...orchestrator.config.schema import Config
+from ...orchestrator.data.records import Prompt
 from ...orchestrator.errors import ConfigError
 from ...orchestrator.parts.new_prompts import NewPromptsPart
 from ...orchestrator.parts.registry import Place
+from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.protocols import PromptSources
-from ...orchestrator.records import Prompt
-from ...orchestrator.sampling_config import SamplingConfig
 from .asking import Ask, Read, is_single, text_of
 from .contamination import HeldoutText
 from .filters import KnownPrompts, PromptRules

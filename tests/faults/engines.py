@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from roundelay.orchestrator.checksums import model_files, weights_hash
-from roundelay.orchestrator.config import ClusterConfig, Config, ModelConfig
-from roundelay.orchestrator.model_files import directory_for, verified_copy
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.cluster.step_report import StepReport
+from roundelay.orchestrator.config.schema import ClusterConfig, Config, ModelConfig
+from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
     PolicyRef,
@@ -28,7 +27,8 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
-from roundelay.orchestrator.step_report import StepReport
+from roundelay.orchestrator.ledger.checksums import model_files, weights_hash
+from roundelay.orchestrator.ledger.model_files import directory_for, verified_copy
 
 WEIGHTS = "model.safetensors"
 PAUSE = "FAULTS_PAUSE_S"  # how long every call to an engine takes

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from roundelay.orchestrator import model_files, prompts
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, PairLogps, PolicyRef, Rollout
 from roundelay.orchestrator.errors import UserError
-from roundelay.orchestrator.ledger import Ledger, round_name
-from roundelay.orchestrator.model_files import verified_copy
-from roundelay.orchestrator.policies import checkpoint_of, policy_of
-from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import Judgment, PairingOutcome, PairLogps, PolicyRef, Rollout
+from roundelay.orchestrator.ledger import model_files
+from roundelay.orchestrator.ledger.ledger import Ledger, round_name
+from roundelay.orchestrator.ledger.model_files import verified_copy
+from roundelay.orchestrator.ledger.policies import checkpoint_of, policy_of
+from roundelay.orchestrator.prompts import store as prompts
+from roundelay.orchestrator.prompts.store import PromptStore
 
 from .engines import digest
 from .report import Report

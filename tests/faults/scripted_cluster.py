@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from roundelay.launch import judging, runs
-from roundelay.orchestrator import cluster
-from roundelay.orchestrator.config import ClusterConfig
+from roundelay.launch.compare import judging
+from roundelay.launch.run import runs
+from roundelay.orchestrator.cluster import ray as cluster
+from roundelay.orchestrator.config.schema import ClusterConfig
 from roundelay.orchestrator.errors import RunError, UserError
 
 SCRIPTED = {

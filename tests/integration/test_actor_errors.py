@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.configs import base
 
-from roundelay.orchestrator.cluster import Actor, ActorDied, AsyncHost, Cluster, Host
+from roundelay.orchestrator.cluster.ray import Actor, ActorDied, AsyncHost, Cluster, Host
 from roundelay.orchestrator.errors import ConfigError, RunError, UserError
 
 TESTS = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from support.runs import finish, pair_keys, start
 
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from support.runs import finish, pair_keys, prompt_ids, start, tiny_overrides
 
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

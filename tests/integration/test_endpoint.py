@@ -16,8 +16,8 @@ import pytest
 from support.configs import ENDPOINT, PAIRWISE, RATING, changed
 from support.judging import Judge, prompt, rollout, shard
 
+from roundelay.orchestrator.data.records import GenerationRequest, Message
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import GenerationRequest, Message
 from roundelay.recipes.judges.endpoint import Endpoint, EndpointJudge, api_key, judge_by_endpoint
 from roundelay.recipes.judges.pairwise import judge_pairwise
 from roundelay.recipes.judges.rating import judge_rating

@@ -9,7 +9,7 @@ import pytest
 from support.finished_runs import PROMPTS, make_run
 from support.runs import finish, start
 
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

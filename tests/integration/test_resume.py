@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.runs import finish, has, kill_in, pair_keys, prompt_ids, shards, start, tiny_overrides
 
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import torch
 from support.runs import finish, has, identity, kill_in, shards, start
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

@@ -12,12 +12,12 @@ import torch
 from support.learner_host import written
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from roundelay.launch.composition import start_rollouts
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.cluster import Cluster
-from roundelay.orchestrator.config import Config
+from roundelay.launch.config.loading import load_config
+from roundelay.launch.run.composition import start_rollouts
+from roundelay.orchestrator.cluster.ray import Cluster
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Message, TokenSequence
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, TokenSequence
 from roundelay.workers.weight_sync import HostWeights, pack
 
 pytestmark = pytest.mark.slow

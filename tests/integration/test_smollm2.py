@@ -12,9 +12,9 @@ import torch
 from support.runs import finish, start
 from transformers import AutoModelForCausalLM
 
-from roundelay.orchestrator.evaluation import sequences_of
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import PairingOutcome, PairLogps, TokenSequence, pairs_of
+from roundelay.orchestrator.data.records import PairingOutcome, PairLogps, TokenSequence, pairs_of
+from roundelay.orchestrator.evaluate.evaluation import sequences_of
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

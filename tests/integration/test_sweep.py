@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.runs import TINY_SIZES, finish, start
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment
+from roundelay.orchestrator.data.records import Judgment
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

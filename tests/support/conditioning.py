@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from roundelay.orchestrator.records import Generation, GenerationRequest
+from roundelay.orchestrator.data.records import Generation, GenerationRequest
 
 
 class Encoder:

@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.config import (
+from roundelay.orchestrator.config.schema import (
     CanariesConfig,
     ClusterConfig,
     Config,
@@ -20,10 +19,11 @@ from roundelay.orchestrator.config import (
     SelectionConfig,
     TrackingConfig,
 )
+from roundelay.orchestrator.data.sources import PromptsConfig, PromptSource, SeedSource
+from roundelay.orchestrator.parts.conditions import Condition
 from roundelay.orchestrator.parts.objective import ReferenceConfig
 from roundelay.orchestrator.parts.pairing import PairingPart
-from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.conditioning.attributes import AttributesConditioning
 from roundelay.recipes.conditioning.classes import ClassesConditioning
 from roundelay.recipes.conditioning.hindsight import HindsightConditioning

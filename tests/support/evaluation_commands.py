@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch import judging
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore
+from roundelay.launch.compare import judging
+from roundelay.orchestrator.data.records import Generation, GenerationRequest
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.store import PromptStore
 from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import Generation, GenerationRequest
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
-from roundelay.launch.config_loading import config_values, load_config
-from roundelay.orchestrator.checksums import weights_hash
-from roundelay.orchestrator.ledger import Ledger, round_name
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import Rollout, Shard
+from roundelay.launch.config.loading import config_values, load_config
+from roundelay.orchestrator.data.records import Rollout, Shard
+from roundelay.orchestrator.ledger.checksums import weights_hash
+from roundelay.orchestrator.ledger.ledger import Ledger, round_name
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts
 
 PROMPTS = [f"Question {number}" for number in range(12)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     FinishReason,
     Generation,
     GenerationRequest,

@@ -7,10 +7,10 @@ from typing import Any
 
 import ray
 
-from roundelay.launch.composition import usable_cores
-from roundelay.launch.identity import model_identity
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef, UpdateStart
+from roundelay.launch.run.composition import usable_cores
+from roundelay.launch.run.identity import model_identity
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef, UpdateStart
 
 
 def start_of(policy: PolicyRef, reference: PolicyRef | None = None, **changes: Any) -> UpdateStart:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from roundelay.orchestrator.layout import Activity, Stage
-from roundelay.orchestrator.records import PairingOutcome
+from roundelay.orchestrator.data.records import PairingOutcome
+from roundelay.orchestrator.ledger.layout import Activity, Stage
 
 
 class Notes:

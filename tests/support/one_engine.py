@@ -5,16 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from roundelay.launch.composition import start_rollouts, torch_env
-from roundelay.launch.identity import model_identity
-from roundelay.launch.runs import create_run, make_driver
-from roundelay.orchestrator.actors import LearnerGroup, RolloutPool, ScorerPool
-from roundelay.orchestrator.cluster import Actor, Cluster, Host
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import initial_policy
+from roundelay.launch.run.composition import start_rollouts, torch_env
+from roundelay.launch.run.identity import model_identity
+from roundelay.launch.run.runs import create_run, make_driver
+from roundelay.orchestrator.cluster.pools import LearnerGroup, RolloutPool, ScorerPool
+from roundelay.orchestrator.cluster.ray import Actor, Cluster, Host
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.policies import initial_policy
 from roundelay.orchestrator.protocols import Observer
-from roundelay.orchestrator.records import PolicyRef
 from support.observers import Notes
 
 

@@ -1,6 +1,6 @@
 """What pairing rules are tried on: one prompt, responses to it, and votes on them."""
 
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     FinishReason,
     Judgment,
     Message,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from roundelay.orchestrator.records import Message, Rollout
+from roundelay.orchestrator.data.records import Message, Rollout
 
 
 def plain_logps(

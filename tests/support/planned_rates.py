@@ -1,6 +1,6 @@
 """The learning rates that the steps of a round have, as its configuration says: before any prompt drops."""
 
-from roundelay.orchestrator.config import Config
+from roundelay.orchestrator.config.schema import Config
 from roundelay.recipes.schedules import learning_rate_factor
 
 

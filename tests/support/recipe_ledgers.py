@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypeAlias
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair, Rollout
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, PreferencePair, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 Scored: TypeAlias = list[tuple[Rollout, float]]  # a prompt's responses with the means of their parsed votes
 

@@ -1,7 +1,7 @@
 """Rewards with a known meaning, for judges that are functions: what a policy gradient must raise, and its control."""
 
-from roundelay.orchestrator.records import Prompt, Rollout
-from roundelay.orchestrator.seeds import derive_seed
+from roundelay.orchestrator.data.records import Prompt, Rollout
+from roundelay.orchestrator.data.seeds import derive_seed
 
 
 def even_tokens(prompt: Prompt, rollout: Rollout) -> float:

@@ -1,6 +1,6 @@
 """Responses and judgments of a round, with what a test is not about filled in."""
 
-from roundelay.orchestrator.records import FinishReason, Judgment, JudgmentStatus, Rollout
+from roundelay.orchestrator.data.records import FinishReason, Judgment, JudgmentStatus, Rollout
 
 
 def rollout(

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import PairingOutcome, pairs_of
+from roundelay.orchestrator.data.records import PairingOutcome, pairs_of
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 ROUNDELAY = str(Path(sys.executable).parent / "roundelay")
 TINY_SIZES = (

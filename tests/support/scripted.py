@@ -5,13 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.filtering import Filter
-from roundelay.orchestrator.layout import PAIRS, SELECTED, Activity, Stage
-from roundelay.orchestrator.learning import LearningRound, learn_round
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.protocols import Generate, Phase, Reading
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.filtering import Filter
+from roundelay.orchestrator.data.records import (
     Judgment,
     Message,
     PairingOutcome,
@@ -22,9 +18,13 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
-from roundelay.orchestrator.sampling_config import POLICY
-from roundelay.orchestrator.shards import RoundShards
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.ledger.layout import PAIRS, SELECTED, Activity, Stage
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.parts.sampling import POLICY
+from roundelay.orchestrator.prompts.shards import RoundShards
+from roundelay.orchestrator.protocols import Generate, Phase, Reading
+from roundelay.orchestrator.round.learn import LearningRound, learn_round
+from roundelay.orchestrator.round.stages import Stages
 
 START = PolicyRef(version=0, path="scripted", sha256="0")
 

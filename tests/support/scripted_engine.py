@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Message, Prompt
 
 # What an engine says to a request: a text, or a whole generation with its finish reason.
 Answer = Callable[[GenerationRequest], str | Generation]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, PolicyRef, TokenSequence
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, PolicyRef, TokenSequence
 
 
 def said(text: str, *, cut: bool = False, tokens: int = 5, choices: tuple[float, ...] = ()) -> Generation:

@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.checksums import model_files, weights_hash
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.driver import RoundDriver
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
     PolicyRef,
@@ -26,8 +22,12 @@ from roundelay.orchestrator.records import (
     TrainingExample,
     UpdateStart,
 )
-from roundelay.orchestrator.retention import drop_unfinished_metrics
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.driver import RoundDriver
+from roundelay.orchestrator.ledger.checksums import model_files, weights_hash
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.retention import drop_unfinished_metrics
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts
+from roundelay.orchestrator.round.stages import Stages
 from roundelay.recipes.schedules import learning_rate_factor
 
 from .configs import changed
@@ -211,7 +211,7 @@ class ScriptedRun:
 
     def go_on(self, stop_after: int | None = None) -> None:
         """Start a driver, with engines and a learner that hold the newest policy as after a crash."""
-        from roundelay.orchestrator.policies import newest_policy
+        from roundelay.orchestrator.ledger.policies import newest_policy
 
         drop_unfinished_metrics(self.ledger)
         policy = newest_policy(self.ledger)

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.checksums import weights_hash
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample, UpdateStart
+from roundelay.orchestrator.ledger.checksums import weights_hash
 
 from .learner_host import RemoteLearner
 

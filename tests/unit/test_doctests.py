@@ -20,10 +20,10 @@ MODULES += [
     if not module.ispkg and not module.name.startswith("roundelay.recipes.losses.")
 ]
 WITH_EXAMPLES = {
-    "roundelay.orchestrator.prompt_order",
-    "roundelay.orchestrator.seeds",
-    "roundelay.orchestrator.subset",
-    "roundelay.orchestrator.weight_transfer",
+    "roundelay.orchestrator.prompts.order",
+    "roundelay.orchestrator.data.seeds",
+    "roundelay.orchestrator.prompts.subset",
+    "roundelay.orchestrator.cluster.weight_transfer",
     "roundelay.recipes.evaluation.bias",
     "roundelay.recipes.evaluation.comparisons",
     "roundelay.recipes.evaluation.judge_accuracy",
@@ -42,13 +42,13 @@ WITH_EXAMPLES = {
     "roundelay.recipes.pairing.sppo",
     "roundelay.recipes.schedules",
     "roundelay.launch.cli",
-    "roundelay.launch.config_loading",
-    "roundelay.launch.kept_comparisons",
-    "roundelay.launch.matches",
+    "roundelay.launch.config.loading",
+    "roundelay.launch.compare.kept_comparisons",
+    "roundelay.launch.compare.matches",
     "roundelay.launch.reports",
-    "roundelay.launch.rounds",
-    "roundelay.launch.sweeps",
-    "roundelay.launch.tracking",
+    "roundelay.launch.show.rounds",
+    "roundelay.launch.run.sweeps",
+    "roundelay.launch.run.tracking",
 }
 
 

@@ -18,7 +18,8 @@ from support.evaluation_commands import ScriptedEngine, bad, good, half, scoring
 from support.finished_runs import PROMPTS, make_run
 from support.tiny_model import write_moved
 
-from roundelay.launch import cli, judging
+from roundelay.launch import cli
+from roundelay.launch.compare import judging
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

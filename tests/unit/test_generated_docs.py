@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roundelay.orchestrator.parts.registry import kinds
+from roundelay.orchestrator.parts.registry import Group, kinds
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def test_every_page_is_as_make_docs_writes_it() -> None:
 
 
 @pytest.mark.parametrize("group", [*GENERATE.PAGES])
-def test_every_kind_has_a_row_a_file_and_a_sentence_of_its_own(group: str) -> None:
+def test_every_kind_has_a_row_a_file_and_a_sentence_of_its_own(group: Group) -> None:
     page, files = (ROOT / "docs" / GENERATE.PAGES[group]).read_text(), GENERATE.names_by_kind(group)
     assert {*kinds(group)} == {*files}, "a kind without a YAML file, or a file of no kind"
     for kind, cls in kinds(group).items():

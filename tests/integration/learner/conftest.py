@@ -8,8 +8,8 @@ import ray
 from support.learner_host import RemoteLearner, start_hosts
 from support.updates import Learners
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef
 
 
 @pytest.fixture(scope="package")

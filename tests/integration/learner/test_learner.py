@@ -14,10 +14,10 @@ from support.learner_host import start_of, written
 from support.tiny_model import write_moved
 from transformers import AutoModelForCausalLM
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.checksums import model_files, weights_hash
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.orchestrator.ledger.checksums import model_files, weights_hash
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from support.updates import (
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample
 from roundelay.recipes.objectives.ppo import PpoObjective
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,10 @@ import ray
 import torch
 from support.learner_host import start_of, written
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.checksums import weights_hash
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef, TokenSequence, TrainingExample
+from roundelay.orchestrator.ledger.checksums import weights_hash
 
 pytestmark = pytest.mark.slow
 

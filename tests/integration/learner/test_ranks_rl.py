@@ -9,7 +9,7 @@ from support.learner_host import start_of, written
 from support.tiny_model import write_moved
 from support.updates import POLICY_GRADIENT, Ranks, assert_close, config_of, groups, pairs, ref, scorer_at
 
-from roundelay.orchestrator.records import PolicyRef
+from roundelay.orchestrator.data.records import PolicyRef
 
 pytestmark = pytest.mark.slow
 

@@ -33,7 +33,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
-from roundelay.orchestrator.records import PolicyRef, TrainingExample
+from roundelay.orchestrator.data.records import PolicyRef, TrainingExample
 from roundelay.workers.scorer import Scorer
 
 pytestmark = pytest.mark.slow

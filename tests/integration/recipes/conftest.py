@@ -12,8 +12,8 @@ from support.one_engine import OneEngine
 from support.recipe_runs import IMITATING, SIZES, kept_when_cut
 from support.updates import tensors_in
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 GUIDE = Path(__file__).parents[3] / "docs" / "adding-a-method.md"
 SAMPLED = "generation.sampling.max_tokens=10"

@@ -8,11 +8,11 @@ import pytest
 from support.one_engine import OneEngine
 from support.recipe_runs import KEPT
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.config import Config
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import CanaryJudgment, Judgment, Rollout
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import CanaryJudgment, Judgment, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -12,8 +12,8 @@ from support.recipe_ledgers import best_over_worst, outcomes, scored_responses
 from support.recipe_runs import ONE_PHASE, given_responses
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, ResponseGroup, Rollout
+from roundelay.orchestrator.data.records import Judgment, ResponseGroup, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

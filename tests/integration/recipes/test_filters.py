@@ -8,8 +8,8 @@ import pytest
 from support.recipe_ledgers import best_over_worst, outcomes, scored_responses
 from support.recipe_runs import ONE_PHASE, given_responses
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PreferencePair, ResponseGroup, Rollout
+from roundelay.orchestrator.data.records import Judgment, PreferencePair, ResponseGroup, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -10,8 +10,8 @@ from support.recipe_runs import ONE_PHASE
 from support.tiny_model import write_tiny_model
 from transformers import AutoTokenizer
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Rollout
+from roundelay.orchestrator.data.records import Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

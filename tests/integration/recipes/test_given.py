@@ -7,8 +7,8 @@ import pytest
 from support.recipe_ledgers import outcomes
 from support.recipe_runs import given_responses
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import PairingOutcome, Rollout
+from roundelay.orchestrator.data.records import PairingOutcome, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -13,8 +13,8 @@ from support.recipe_ledgers import best_over_worst, by_construction, outcomes, s
 from support.recipe_runs import given_responses
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PromptCandidate, Rollout
+from roundelay.orchestrator.data.records import Judgment, PromptCandidate, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

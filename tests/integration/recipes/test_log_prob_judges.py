@@ -14,10 +14,10 @@ from support.recipe_runs import ONE_PHASE
 from support.runs import identity
 from support.tiny_model import write_moved
 
-from roundelay.orchestrator.checksums import weights_hash
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import Judgment, Rollout
+from roundelay.orchestrator.data.records import Judgment, Rollout
+from roundelay.orchestrator.ledger.checksums import weights_hash
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.store import PromptStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

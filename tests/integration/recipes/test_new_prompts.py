@@ -6,9 +6,9 @@ import pytest
 from support.recipe_ledgers import outcomes
 from support.recipe_runs import ONE_PHASE
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore
-from roundelay.orchestrator.records import PromptCandidate, Rollout
+from roundelay.orchestrator.data.records import PromptCandidate, Rollout
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.store import PromptStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -10,8 +10,8 @@ import pytest
 from support.recipe_ledgers import Scored, best_over_worst, by_construction, outcomes, scored_responses
 from support.recipe_runs import ONE_PHASE
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PreferencePair, ResponseGroup
+from roundelay.orchestrator.data.records import Judgment, PreferencePair, ResponseGroup
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

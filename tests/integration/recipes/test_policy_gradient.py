@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.one_engine import OneEngine
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

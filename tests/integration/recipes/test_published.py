@@ -8,8 +8,8 @@ from support.one_engine import OneEngine
 from support.recipe_runs import KEPT, ONE_PHASE, SIZES
 from support.updates import assert_close, furthest, tensors_in
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

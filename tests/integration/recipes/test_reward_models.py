@@ -10,8 +10,8 @@ from support.recipe_ledgers import by_construction, outcomes, sampled
 from support.runs import identity
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Judgment, PairingOutcome, PreferencePair
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, PreferencePair
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -24,7 +24,7 @@ from sandbox_tasks import (
 )
 from support.judging import rollout
 
-from roundelay.orchestrator.records import Message, Prompt
+from roundelay.orchestrator.data.records import Message, Prompt
 
 SEEDS = st.integers(0, 10**6)
 

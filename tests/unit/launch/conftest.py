@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.evaluation_commands import Call, ScriptedEngine
 
-from roundelay.launch import cli, judging
+from roundelay.launch import cli
+from roundelay.launch.compare import judging
 
 
 @pytest.fixture

@@ -32,11 +32,11 @@ from support.judging import rollout
 from support.scripted_engine import Engine, prompts, said
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, Rollout, Shard
+from roundelay.orchestrator.ledger.ledger import Ledger
 from roundelay.orchestrator.protocols import Generate, Judge
-from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout, Shard
-from roundelay.orchestrator.stages import ShardResult, Stages
+from roundelay.orchestrator.round.stages import ShardResult, Stages
 from roundelay.recipes.objectives.sft import SftObjective
 
 SHARD = Shard(round=1, index=0, prompts=tuple(prompts("ants", "bees", "cats")), split="train")
@@ -107,7 +107,7 @@ def test_what_another_model_proposed_is_in_a_mixture_once_and_read_back_on_resum
     observer: Any = SimpleNamespace(stage=lambda *_: None)
     stages = Stages(ledger=Ledger(str(tmp_path)), rollouts=rollouts, observer=observer)
     stages.start_round(build_phase(config, None))
-    theirs = asyncio.run(stages.sampled("/models/b", SHARD, 1, ""))
+    theirs = asyncio.run(stages.sampled("/models/b", SHARD, 1))
     result = asyncio.run(stages.run_shard(SHARD, 1))
 
     for prompt in SHARD.prompts:

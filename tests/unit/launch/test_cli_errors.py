@@ -17,10 +17,10 @@ import pytest
 from support.tiny_model import write_moved
 
 from roundelay.launch import cli
-from roundelay.launch.config_loading import load_config
-from roundelay.launch.runs import create_run, resume_run
-from roundelay.orchestrator.checksums import model_files, weights_hash
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.launch.config.loading import load_config
+from roundelay.launch.run.runs import create_run, resume_run
+from roundelay.orchestrator.ledger.checksums import model_files, weights_hash
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 ROUNDELAY = Path(sys.executable).parent / "roundelay"
 BASE = (
@@ -216,7 +216,7 @@ def shell(
     def no_cluster(*_: object, **__: object) -> None:
         pytest.fail("the command got as far as the cluster")
 
-    monkeypatch.setattr("roundelay.launch.runs.Cluster", no_cluster)
+    monkeypatch.setattr("roundelay.launch.run.runs.Cluster", no_cluster)
     monkeypatch.setattr(cli.out, "width", 300)
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)

@@ -22,12 +22,13 @@ from support.evaluation_commands import (
 )
 from support.finished_runs import PROMPTS, make_run
 
-from roundelay.launch import harness, judging
-from roundelay.launch.rounds import finished_round
-from roundelay.orchestrator.cluster import bundles_of
+from roundelay.launch.compare import judging
+from roundelay.launch.show import harness
+from roundelay.launch.show.rounds import finished_round
+from roundelay.orchestrator.cluster.ray import bundles_of
+from roundelay.orchestrator.data.records import Generation
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Generation
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 HEADER = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
 ONE_TENSOR = len(HEADER).to_bytes(8, "little") + HEADER + b"\0"

@@ -14,13 +14,13 @@ from rich.console import Console
 from support.configs import RECIPE_NEEDS
 
 from roundelay.launch import cli
-from roundelay.launch.config_loading import CONFIG_ROOT, config_values, load_config, parse_config
-from roundelay.launch.recipe_pages import print_recipes
-from roundelay.launch.sweeps import expand
+from roundelay.launch.config.loading import CONFIG_ROOT, config_values, load_config, parse_config
+from roundelay.launch.config.recipes import print_recipes
+from roundelay.launch.run.sweeps import expand
+from roundelay.orchestrator.data.records import Rollout, Shard
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.ledger import Ledger, round_name
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts
-from roundelay.orchestrator.records import Rollout, Shard
+from roundelay.orchestrator.ledger.ledger import Ledger, round_name
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts
 
 RECIPES = sorted((CONFIG_ROOT / "recipe").glob("*.yaml"))
 COMMANDS = ("run", "resume", "sweep", "show", "recipes", "compare", "judge-accuracy", "lm-eval", "check")

@@ -18,7 +18,7 @@ from support.evaluation_commands import (
 )
 from support.finished_runs import PROMPTS, make_run
 
-from roundelay.orchestrator.records import Generation, GenerationRequest
+from roundelay.orchestrator.data.records import Generation, GenerationRequest
 
 FIXTURES = Path(__file__).parents[2] / "support" / "labelled"
 

@@ -2,8 +2,8 @@
 
 import os
 
-from roundelay.launch.composition import KEEP_MEMORY, torch_env, usable_cores
-from roundelay.launch.config_loading import load_config
+from roundelay.launch.config.loading import load_config
+from roundelay.launch.run.composition import KEEP_MEMORY, torch_env, usable_cores
 
 
 def test_only_the_cores_that_the_process_may_use_are_counted() -> None:

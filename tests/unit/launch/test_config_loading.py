@@ -13,7 +13,7 @@ import yaml
 from support.configs import RECIPE_NEEDS
 from support.planned_rates import planned_rates
 
-from roundelay.launch.config_loading import (
+from roundelay.launch.config.loading import (
     CONFIG_ROOT,
     GROUPS,
     compose_dict,
@@ -25,9 +25,9 @@ from roundelay.launch.config_loading import (
     nearest,
     parse_config,
 )
-from roundelay.orchestrator.config import PHASE_GROUPS, Config, is_resumable
-from roundelay.orchestrator.config_types import FrozenMapping
+from roundelay.orchestrator.config.schema import PHASE_GROUPS, Config, is_resumable
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.fields import FrozenMapping
 from roundelay.orchestrator.parts.generation import GenerationPart
 from roundelay.orchestrator.parts.objective import ObjectivePart
 from roundelay.orchestrator.parts.registry import kinds

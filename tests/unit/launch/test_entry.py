@@ -10,7 +10,7 @@ from support.evaluation_commands import Call
 
 from roundelay.launch import cli
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 # The entry, in a process where importing pydantic, which nearly all of the command needs, never ends.
 IMPORTING = """

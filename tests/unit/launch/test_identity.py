@@ -11,15 +11,15 @@ from support.configs import base, changed
 from support.evaluation_commands import Call
 from support.scripted_run import ScriptedRun
 
-from roundelay.launch import drafts
 from roundelay.launch.cli import default_name
-from roundelay.launch.config_loading import load_config
-from roundelay.launch.drafts import drafted, publish
-from roundelay.launch.runs import create_run, resume_notes, resume_run
+from roundelay.launch.config.loading import load_config
+from roundelay.launch.run import drafts
+from roundelay.launch.run.drafts import drafted, publish
+from roundelay.launch.run.runs import create_run, resume_notes, resume_run
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.lease import held
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.policies import initial_policy
+from roundelay.orchestrator.ledger.lease import held
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.policies import initial_policy
 from roundelay.recipes.pairing.best_worst import BestWorstPairing
 
 SIZES = (

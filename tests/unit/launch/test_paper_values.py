@@ -7,9 +7,9 @@ import pytest
 import yaml
 from support.configs import RECIPE_NEEDS
 
-from roundelay.launch.config_loading import CONFIG_ROOT, config_values, flatten, load_config
-from roundelay.launch.recipe_pages import compared_with_paper
-from roundelay.orchestrator.config import Config, PaperValues
+from roundelay.launch.config.loading import CONFIG_ROOT, config_values, flatten, load_config
+from roundelay.launch.config.recipes import compared_with_paper
+from roundelay.orchestrator.config.schema import Config, PaperValues
 
 RECIPES = sorted(path.stem for path in (CONFIG_ROOT / "recipe").glob("*.yaml"))
 
@@ -65,7 +65,7 @@ def test_the_page_sets_the_papers_values_beside_the_recipes() -> None:
 def test_a_run_begun_before_recipes_had_papers_values_is_read() -> None:
     values = config_values(unscaled("simpo"))
     del values["recipe"]["paper_values"]
-    from roundelay.launch.config_loading import parse_config
+    from roundelay.launch.config.loading import parse_config
 
     assert parse_config(values).recipe.paper_values == ()
     assert PaperValues(source="s", values={"a": (1.0,)}).values["a"] == (1.0,)  # pyright: ignore[reportArgumentType]

@@ -8,9 +8,9 @@ import yaml
 from support.evaluation_commands import Call
 from support.finished_runs import make_run
 
-from roundelay.launch import sweeps
-from roundelay.launch.config_loading import compose_overrides, load_config
-from roundelay.launch.sweeps import expand
+from roundelay.launch.config.loading import compose_overrides, load_config
+from roundelay.launch.run import sweeps
+from roundelay.launch.run.sweeps import expand
 from roundelay.orchestrator.errors import ConfigError
 
 ODD = "odd=a,b (c) #d ${e} {f} 'g'"

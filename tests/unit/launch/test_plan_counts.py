@@ -11,14 +11,14 @@ from support.configs import CONTRAST, LADDER, META, MIXTURE, REVISE, SYSTEM_MESS
 from support.judging import rollout
 from support.scripted_engine import Engine, prompts, said
 
-from roundelay.launch.config_loading import CONFIG_ROOT, load_judge
+from roundelay.launch.config.loading import CONFIG_ROOT, load_judge
 from roundelay.launch.judges import build_judge
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.counts import Count
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Rollout, Shard, Truth
+from roundelay.orchestrator.parts.counts import Count
 from roundelay.orchestrator.parts.generation import GenerationPart
 from roundelay.orchestrator.parts.judge import JudgePart
-from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard, Truth
-from roundelay.orchestrator.sampling_config import POLICY
+from roundelay.orchestrator.parts.sampling import POLICY
 from roundelay.recipes.generation.altered_instruction import AlteredInstructionGeneration
 from roundelay.recipes.judges.endpoint import EndpointJudge
 

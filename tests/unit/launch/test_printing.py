@@ -10,11 +10,11 @@ from support.configs import changed, phase, with_phases
 from typer.testing import CliRunner
 
 from roundelay.launch import cli
-from roundelay.launch.plan import print_plan
-from roundelay.launch.progress import TerminalProgress
+from roundelay.launch.config.plan import print_plan
 from roundelay.launch.reports import figures, plain
-from roundelay.launch.table import one_line
-from roundelay.orchestrator.layout import ROLLOUTS
+from roundelay.launch.run.progress import TerminalProgress
+from roundelay.launch.show.table import one_line
+from roundelay.orchestrator.ledger.layout import ROLLOUTS
 
 HOSTILE = "[bold]x[/bold] \x1b[31mred\x1b]0;title\x07 \x9b2J\u202e"
 SHOWN = "[bold]x[/bold] \\x1b[31mred\\x1b]0;title\\x07 \\x9b2J\\u202e"

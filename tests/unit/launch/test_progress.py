@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from roundelay.launch.progress import TerminalProgress
-from roundelay.orchestrator.layout import HELDOUT_ROLLOUTS, LEARN, ROLLOUTS, STAGES, Stage, sampled_by
-from roundelay.orchestrator.records import Rollout
+from roundelay.launch.run.progress import TerminalProgress
+from roundelay.orchestrator.data.records import Rollout
+from roundelay.orchestrator.ledger.layout import HELDOUT_ROLLOUTS, LEARN, ROLLOUTS, STAGES, Stage, sampled_by
 
 
 @pytest.mark.parametrize(

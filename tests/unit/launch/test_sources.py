@@ -9,8 +9,8 @@ from support.configs import MIXTURE, base, changed
 from support.tiny_model import write_moved, write_tiny_model
 from transformers import PreTrainedTokenizerFast
 
-from roundelay.launch.sources import check_sources
-from roundelay.orchestrator.config import Config
+from roundelay.launch.run.sources import check_sources
+from roundelay.orchestrator.config.schema import Config
 from roundelay.orchestrator.errors import ConfigError
 
 

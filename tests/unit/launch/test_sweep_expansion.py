@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roundelay.launch.sweeps import expand
+from roundelay.launch.run.sweeps import expand
 from roundelay.orchestrator.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.launch.tracking import without_secrets
+from roundelay.launch.run.tracking import without_secrets
 
 SECRET_NAMES = st.builds(
     "{}{}{}".format,

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from roundelay.orchestrator.config_types import STRICT, PositiveInt
-from roundelay.orchestrator.filtering import Decision
+from roundelay.orchestrator.fields import STRICT, PositiveInt
+from roundelay.orchestrator.data.filtering import Decision
 from roundelay.orchestrator.parts.filter import FilterPart
 from roundelay.orchestrator.parts.registry import part
 

@@ -24,11 +24,11 @@ from support.configs import (
     changed,
 )
 
-from roundelay.launch.config_loading import CONFIG_ROOT
-from roundelay.launch.words import taught
-from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.config import LoraConfig
+from roundelay.launch.config.learning_words import taught
+from roundelay.launch.config.loading import CONFIG_ROOT
+from roundelay.orchestrator.config.schema import LoraConfig
 from roundelay.orchestrator.parts.conditioning import AnyConditioning
+from roundelay.orchestrator.parts.conditions import Condition
 from roundelay.orchestrator.parts.generation import AnyGeneration
 from roundelay.orchestrator.parts.judge import AnyJudge
 from roundelay.orchestrator.parts.new_prompts import AnyNewPrompts

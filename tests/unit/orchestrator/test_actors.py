@@ -5,9 +5,9 @@ from typing import Any
 
 from support.configs import base, changed
 
-from roundelay.orchestrator.actors import RolloutPool
-from roundelay.orchestrator.cluster import ActorDied
-from roundelay.orchestrator.records import PolicyRef
+from roundelay.orchestrator.cluster.pools import RolloutPool
+from roundelay.orchestrator.cluster.ray import ActorDied
+from roundelay.orchestrator.data.records import PolicyRef
 
 POLICY = PolicyRef(version=0, path="start", sha256="0")
 

@@ -8,10 +8,10 @@ import pytest
 from support.configs import EXPECTED, LENGTH_MARGIN, RIP, base, changed, phase, with_phases
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PairingOutcome, PreferencePair, Rollout
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.records import PairingOutcome, PreferencePair, Rollout
 from roundelay.recipes.pairing.anchored import AnchoredPairing
 from roundelay.recipes.pairing.future_guided import FutureGuidedPairing
 

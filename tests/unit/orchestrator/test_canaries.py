@@ -13,12 +13,12 @@ from support.rounds import comparison, judgment
 from support.scripted import Store, response
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.canaries import canary_summary, judge_canaries
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.data.records import CanaryJudgment, Judgment, Rollout, Shard
+from roundelay.orchestrator.evaluate.canaries import canary_summary, judge_canaries
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.shards import RoundShards
 from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import CanaryJudgment, Judgment, Rollout, Shard
-from roundelay.orchestrator.shards import RoundShards
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.round.stages import Stages
 
 
 def of(canary: str, *judgments: Judgment) -> list[CanaryJudgment]:

@@ -8,10 +8,10 @@ import pytest
 from support.configs import base, changed
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator.checking import Damage, check_run
-from roundelay.orchestrator.healing import can_heal, heal
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import PairingOutcome, Rollout
+from roundelay.orchestrator.data.records import PairingOutcome, Rollout
+from roundelay.orchestrator.ledger.checking import Damage, check_run
+from roundelay.orchestrator.ledger.healing import can_heal, heal
+from roundelay.orchestrator.ledger.ledger import Ledger
 
 
 def scripted(directory: Path) -> ScriptedRun:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from roundelay.orchestrator.cluster import Actor, ActorDied, check_socket_path, death
+from roundelay.orchestrator.cluster.ray import Actor, ActorDied, check_socket_path, death
 from roundelay.orchestrator.errors import ConfigError, RunError, cause_of, located
 
 

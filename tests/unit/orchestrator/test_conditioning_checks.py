@@ -26,9 +26,9 @@ from support.configs import (
     changed,
 )
 
-from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config.checks import check_combinations
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.parts.conditions import Condition
 from roundelay.recipes.generation.given import GivenGeneration
 from roundelay.recipes.objectives.sft import SftObjective
 from roundelay.recipes.pairing.demonstrations import DemonstrationsPairing

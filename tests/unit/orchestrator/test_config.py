@@ -75,10 +75,10 @@ from support.configs import (
     with_phases,
 )
 
-from roundelay.orchestrator.config import Config, LoraConfig
-from roundelay.orchestrator.config_checks import check_combinations
-from roundelay.orchestrator.config_types import FrozenMapping
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import Config, LoraConfig
 from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.fields import FrozenMapping
 from roundelay.orchestrator.parts.objective import ObjectivePart, ReferenceConfig, Term
 from roundelay.orchestrator.parts.registry import kinds
 from roundelay.recipes import shipped  # noqa: F401 - registers all kinds

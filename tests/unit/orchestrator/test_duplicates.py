@@ -2,8 +2,8 @@
 
 from support.rounds import rollout
 
-from roundelay.orchestrator.duplicates import Duplicates
-from roundelay.orchestrator.records import Rollout
+from roundelay.orchestrator.data.records import Rollout
+from roundelay.orchestrator.prompts.duplicates import Duplicates
 
 
 def say(**texts: str) -> list[Rollout]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from roundelay.orchestrator.evaluation import implicit_reward
-from roundelay.orchestrator.records import PairLogps
+from roundelay.orchestrator.data.records import PairLogps
+from roundelay.orchestrator.evaluate.evaluation import implicit_reward
 
 
 def logps(**pairs: tuple[float, float]) -> list[PairLogps]:

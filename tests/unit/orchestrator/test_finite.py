@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from roundelay.orchestrator.config import SelectionConfig
-from roundelay.orchestrator.config_types import FrozenMapping
-from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.cluster.verification import verify_scores, verify_sync
+from roundelay.orchestrator.config.schema import SelectionConfig
+from roundelay.orchestrator.data.records import (
     Generation,
     Judgment,
     Message,
@@ -24,9 +23,10 @@ from roundelay.orchestrator.records import (
     TokenSequence,
     TrainingExample,
 )
-from roundelay.orchestrator.selection import Selection, goodness
-from roundelay.orchestrator.tables import from_table, to_table
-from roundelay.orchestrator.verification import verify_scores, verify_sync
+from roundelay.orchestrator.data.tables import from_table, to_table
+from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.fields import FrozenMapping
+from roundelay.orchestrator.round.selection import Selection, goodness
 from roundelay.recipes.evaluation.comparisons import Comparison
 from roundelay.recipes.objectives.function import FunctionObjective
 

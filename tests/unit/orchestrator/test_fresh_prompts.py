@@ -7,7 +7,7 @@ import pytest
 from support.configs import base, changed
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator.records import Judgment, Rollout
+from roundelay.orchestrator.data.records import Judgment, Rollout
 
 FIXED = {f"heldout-{index}" for index in range(4)}
 OTHERS = {f"heldout-{index}" for index in range(4, 11)}

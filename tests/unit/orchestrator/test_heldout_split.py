@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from support.configs import base, changed
 from support.scripted_run import ScriptedLearner, ScriptedRun
 
-from roundelay.launch.config_loading import config_values, parse_config
-from roundelay.launch.runs import as_it_began
-from roundelay.orchestrator.choosing import parted
-from roundelay.orchestrator.config import Config, ExtrapolationConfig, SelectionConfig
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.launch.config.loading import config_values, parse_config
+from roundelay.launch.run.runs import as_it_began
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import Config, ExtrapolationConfig, SelectionConfig
+from roundelay.orchestrator.data.records import PairLogps, PolicyRef, TokenSequence, TrainingExample, UpdateStart
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.publishing import published
-from roundelay.orchestrator.records import PairLogps, PolicyRef, TokenSequence, TrainingExample, UpdateStart
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.choosing import parted
+from roundelay.orchestrator.round.publish import published
 
 EXPO = ExtrapolationConfig(alphas=(0.0, 0.3, 0.5, 0.8, 1.0), origin="start", metric="accuracy")
 SELECTION = SelectionConfig(every_steps=1, metric="accuracy", patience=None)

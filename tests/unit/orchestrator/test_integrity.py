@@ -13,13 +13,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.checking import check_manifests
-from roundelay.orchestrator.checksums import differing_files, model_files, sealed, unsealed
+from roundelay.orchestrator.data.records import Dropped, PairLogps, PolicyRef, Shard
 from roundelay.orchestrator.errors import ConfigError, DamagedFile, RunError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.model_files import verified_copy
-from roundelay.orchestrator.policies import initial_policy, named, policy_of, read_ref, recorded
-from roundelay.orchestrator.records import Dropped, PairLogps, PolicyRef, Shard
+from roundelay.orchestrator.ledger.checking import check_manifests
+from roundelay.orchestrator.ledger.checksums import differing_files, model_files, sealed, unsealed
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.model_files import verified_copy
+from roundelay.orchestrator.ledger.policies import initial_policy, named, policy_of, read_ref, recorded
 
 ROWS = [PairLogps(prompt_id=f"p{index}", chosen=-1.5 * index, rejected=-2.25) for index in range(12)]
 SHARD = Shard(round=1, index=0, prompts=(), split="train")
@@ -343,7 +343,7 @@ def test_a_moved_run_finds_its_own_models_and_keeps_those_of_others(ledger: Ledg
 
 
 def test_a_run_directory_that_is_removed_or_renamed_is_not_written_anew(ledger: Ledger, tmp_path: Path) -> None:
-    from roundelay.orchestrator.lease import held
+    from roundelay.orchestrator.ledger.lease import held
 
     with held(ledger.root) as lease:
         ledger.lease = lease
@@ -372,7 +372,7 @@ def test_what_the_system_refuses_to_safetensors_is_said_with_path_and_remedy(tmp
     import torch
     from safetensors.torch import save_file
 
-    from roundelay.orchestrator.durable import explained
+    from roundelay.orchestrator.ledger.durable import explained
 
     with pytest.raises(RunError, match="No such file"), explained(str(tmp_path)):
         save_file({"a": torch.zeros(1)}, str(tmp_path / "absent" / "model.safetensors"))

@@ -7,10 +7,10 @@ import pytest
 from support.configs import base, changed
 from support.observers import Notes
 
-from roundelay.orchestrator.config import EvaluationConfig
+from roundelay.orchestrator.config.schema import EvaluationConfig
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.judge_alarms import heed_alarms, judge_alarms
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.measure.alarms import heed_alarms, judge_alarms
 
 WARNS: EvaluationConfig = changed(base().evaluation, min_parse_rate=0.5, min_swap_consistency=0.6)
 STOPS: EvaluationConfig = changed(WARNS, canaries__action="stop")

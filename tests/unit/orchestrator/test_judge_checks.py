@@ -19,8 +19,8 @@ from support.configs import (
     with_phases,
 )
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import Config
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.recipes.pairing.cream import CreamPairing

@@ -26,14 +26,14 @@ from support.rounds import comparison, judgment
 from support.scripted import Store, response
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.judge_drift import drift, measure_drift, measure_labels_drift
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import Judgment, Rollout, Shard
+from roundelay.orchestrator.evaluate.drift import drift, measure_drift, measure_labels_drift
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.parts.conditions import Condition
+from roundelay.orchestrator.prompts.shards import RoundShards
 from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import Judgment, Rollout, Shard
-from roundelay.orchestrator.shards import RoundShards
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.round.stages import Stages
 
 NOTHING_COMPARED = {"comparisons": 0, "agreement": None}
 

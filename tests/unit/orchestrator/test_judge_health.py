@@ -19,7 +19,7 @@ from support.configs import (
 )
 from support.rounds import comparison, judgment, rollout
 
-from roundelay.orchestrator.judge_health import JudgeHealth
+from roundelay.orchestrator.measure.judge_health import JudgeHealth
 from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.orchestrator.protocols import Reading
 from roundelay.recipes.evaluation.win_rate import swap_consistency

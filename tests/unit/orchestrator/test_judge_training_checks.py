@@ -28,8 +28,8 @@ from support.configs import (
     with_phases,
 )
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import Config
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.recipes.filters.balanced_verdicts import BalancedVerdictsFilter
 from roundelay.recipes.filters.both_orders import BothOrdersFilter

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from support.observers import Notes
 
-from roundelay.orchestrator.layout import ROLLOUTS, STAGES, Stage, row_of, sampled_by
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Dropped, Shard
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.data.records import Dropped, Shard
+from roundelay.orchestrator.ledger.layout import ROLLOUTS, STAGES, Stage, row_of, sampled_by
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.round.stages import Stages
 
 
 def test_a_stage_without_a_row_cannot_be_run(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.configs import base, changed, phase, with_phases
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.learning_data import riffle_order, rounds_learnt
-from roundelay.orchestrator.records import PairingOutcome, pairs_of
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PairingOutcome, pairs_of
+from roundelay.orchestrator.round.learning_data import riffle_order, rounds_learnt
 
 
 def learning(data: str, **changes: Any) -> Config:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.lease import held
+from roundelay.orchestrator.ledger.lease import held
 
 HOLD = """
 import sys
-from roundelay.orchestrator.lease import Lease
+from roundelay.orchestrator.ledger.lease import Lease
 lease = Lease(sys.argv[1])
 print(lease.token, flush=True)
 sys.stdin.read()

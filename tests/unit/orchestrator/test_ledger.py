@@ -10,10 +10,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from roundelay.orchestrator.data.records import Dropped, Message, PairLogps, PolicyRef, Prompt, Shard
 from roundelay.orchestrator.errors import ConfigError, RunError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Dropped, Message, PairLogps, PolicyRef, Prompt, Shard
-from roundelay.orchestrator.retention import (
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.retention import (
     drop_unfinished_metrics,
     keep_checkpoints,
     name_checkpoint,

@@ -4,8 +4,8 @@ from math import nan
 
 import pytest
 
-from roundelay.orchestrator.actors import merge_reports
-from roundelay.orchestrator.step_report import StepReport
+from roundelay.orchestrator.cluster.pools import merge_reports
+from roundelay.orchestrator.cluster.step_report import StepReport
 
 
 def report(*rows: dict[str, float], seconds: float = 1.0, tokens: int = 100) -> StepReport:

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 from support.rounds import judgment, rollout
 
-from roundelay.orchestrator.metrics import DistinctN, LearningStats, RoundStats, StageClock
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     Dropped,
     Judgment,
     Message,
@@ -19,6 +18,7 @@ from roundelay.orchestrator.records import (
     Rollout,
     Shard,
 )
+from roundelay.orchestrator.measure.metrics import DistinctN, LearningStats, RoundStats, StageClock
 
 
 def enter(
@@ -224,7 +224,7 @@ def test_the_clock_counts_overlapping_shards_of_a_stage_once(monkeypatch: pytest
     """Two shards are judged from 0 to 4 and from 3 to 10 s, one more from 20 to 21 s: 10 + 1 = 11 s in the stage, not
     4 + 7 + 1. Another stage, from 3 to 4 s, has a clock of its own."""
     now = SimpleNamespace(value=0.0)
-    monkeypatch.setattr("roundelay.orchestrator.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
+    monkeypatch.setattr("roundelay.orchestrator.measure.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
     clock = StageClock()
     first, second, third, other = (clock.active(stage) for stage in ("judge", "judge", "judge", "pair"))
     for time, step in [
@@ -244,7 +244,7 @@ def test_the_clock_counts_overlapping_shards_of_a_stage_once(monkeypatch: pytest
 
 def test_the_clock_stops_when_a_stage_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     now = SimpleNamespace(value=1.0)
-    monkeypatch.setattr("roundelay.orchestrator.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
+    monkeypatch.setattr("roundelay.orchestrator.measure.metrics.time", SimpleNamespace(monotonic=lambda: now.value))
     clock = StageClock()
     with pytest.raises(RuntimeError), clock.active("judge"):
         now.value = 3.5

@@ -32,14 +32,8 @@ from support.observers import Notes
 from support.scripted_rollouts import ScriptedRollouts, said
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.new_prompts import counted_candidates, kept_prompts, new_prompts
-from roundelay.orchestrator.parts.filter import FilterPart
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
-from roundelay.orchestrator.prompts_config import PromptSource
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import (
     Dropped,
     Generation,
     GenerationRequest,
@@ -52,8 +46,14 @@ from roundelay.orchestrator.records import (
     Rollout,
     Shard,
 )
-from roundelay.orchestrator.shards import train_shards
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.data.sources import PromptSource
+from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.parts.filter import FilterPart
+from roundelay.orchestrator.prompts.shards import train_shards
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts, freeze_seed
+from roundelay.orchestrator.round.new_prompts import counted_candidates, kept_prompts, new_prompts
+from roundelay.orchestrator.round.stages import Stages
 from roundelay.recipes.judges.verdicts import scored
 from roundelay.recipes.objectives.sft import SftObjective
 

@@ -6,8 +6,8 @@ import pytest
 from support.configs import PAIRS_JUDGED, base, changed, phase
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.records import PairingOutcome, PromptCandidate, pairs_of
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PairingOutcome, PromptCandidate, pairs_of
 from roundelay.recipes.objectives.none import NoObjective
 
 NOTHING = NoObjective(kind="none")

@@ -11,9 +11,9 @@ import pytest
 from support.configs import RIP, base, changed
 from support.scripted import ScriptedRound, response
 
-from roundelay.orchestrator.filtering import Decision, Filter
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt
+from roundelay.orchestrator.data.filtering import Decision, Filter
+from roundelay.orchestrator.data.records import Dropped, Judgment, PairingOutcome, PreferencePair, Prompt
+from roundelay.orchestrator.ledger.ledger import Ledger
 from roundelay.recipes.filters.mean_label_probability import filter_mean_label
 from roundelay.recipes.filters.measured import measure
 from roundelay.recipes.filters.rip import filter_rip

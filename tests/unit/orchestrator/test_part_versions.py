@@ -3,8 +3,8 @@
 import pytest
 from support.configs import base, changed, phase, with_phases
 
+from roundelay.orchestrator.config.part_versions import check_part_versions, part_versions
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.part_versions import check_part_versions, part_versions
 
 GROUPS = ("new_prompts", "generation", "judge", "pairing", "filter", "conditioning", "objective")
 

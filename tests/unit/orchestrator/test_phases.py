@@ -20,7 +20,7 @@ from support.configs import (
     with_phases,
 )
 
-from roundelay.orchestrator.config import PHASE_GROUPS, Config, PhaseConfig, is_resumable
+from roundelay.orchestrator.config.schema import PHASE_GROUPS, Config, PhaseConfig, is_resumable
 from roundelay.orchestrator.errors import ConfigError
 
 FAST: dict[str, Any] = {"learner__learning_rate": 3e-6}

@@ -6,12 +6,12 @@ from typing import Any
 
 from support.configs import GROUP, ON_POLICY, PPO, REWARD_MODEL, base, changed, phase, with_phases
 
-from roundelay.orchestrator.checksums import weights_hash
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.model_files import local_copy, publish
-from roundelay.orchestrator.parts.objective import ReferenceConfig
-from roundelay.orchestrator.policies import (
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef
+from roundelay.orchestrator.ledger.checksums import weights_hash
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.ledger.model_files import local_copy, publish
+from roundelay.orchestrator.ledger.policies import (
     critic_of,
     initial_policy,
     judging_models,
@@ -21,7 +21,7 @@ from roundelay.orchestrator.policies import (
     reference_of,
     reward_model_of,
 )
-from roundelay.orchestrator.records import PolicyRef
+from roundelay.orchestrator.parts.objective import ReferenceConfig
 
 
 def ledger_with(tmp_path: Path, *, learnt: int, committed: int) -> Ledger:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from roundelay.launch.progress import TerminalProgress
+from roundelay.launch.run.progress import TerminalProgress
 from roundelay.orchestrator.errors import ConfigError, RunError
 from roundelay.orchestrator.printable import printable
 

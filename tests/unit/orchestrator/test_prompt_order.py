@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.prompt_order import round_indices
+from roundelay.orchestrator.prompts.order import round_indices
 
 Walk = tuple[int, int, list[int], list[list[int]]]  # prompts in all, seed, the rounds' sizes, the rounds
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from roundelay.orchestrator.data.records import Message, Prompt
 from roundelay.orchestrator.data.rows import read_prompts
+from roundelay.orchestrator.data.sources import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.prompts import PromptStore, freeze_prompts, freeze_seed
-from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
-from roundelay.orchestrator.records import Message, Prompt
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.store import PromptStore, freeze_prompts, freeze_seed
 
 CHAT = [
     {"role": "user", "content": "Hi"},

@@ -8,7 +8,7 @@ import pytest
 from support.configs import base, changed
 from support.scripted_run import ScriptedRun
 
-from roundelay.orchestrator.config import Config, ExtrapolationConfig
+from roundelay.orchestrator.config.schema import Config, ExtrapolationConfig
 from roundelay.orchestrator.parts.objective import ReferenceConfig
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.running_stats import Correlation, Mean, PartialCorrelation, spearman
+from roundelay.orchestrator.measure.running_stats import Correlation, Mean, PartialCorrelation, spearman
 
 
 def correlation(points: Sequence[tuple[float, float]]) -> float | None:

@@ -7,13 +7,13 @@ import pytest
 from support.configs import ALL_CREAM, base, changed, phase, with_phases
 from support.scripted_run import ScriptedRun, Stopped
 
-from roundelay.orchestrator import layout
-from roundelay.orchestrator.commit import policies_needed
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.layout import HELDOUT_ROLLOUTS, ROLLOUTS, Stage
-from roundelay.orchestrator.ledger import Ledger
-from roundelay.orchestrator.records import PolicyRef, Rollout
-from roundelay.orchestrator.sampling import model_samplers, sampler_policy
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import PolicyRef, Rollout
+from roundelay.orchestrator.ledger import layout
+from roundelay.orchestrator.ledger.layout import HELDOUT_ROLLOUTS, ROLLOUTS, Stage
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.round.commit import policies_needed
+from roundelay.orchestrator.round.samplers import model_samplers, sampler_policy
 
 ALL = ("policy", "initial", "previous")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from roundelay.orchestrator.actors import ScorerPool
-from roundelay.orchestrator.cluster import Actor
+from roundelay.orchestrator.cluster.pools import ScorerPool
+from roundelay.orchestrator.cluster.ray import Actor
+from roundelay.orchestrator.cluster.verification import verify_sync
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Message, PolicyRef, Prompt, TokenSequence
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, PolicyRef, Prompt, TokenSequence
-from roundelay.orchestrator.verification import verify_sync
 
 INITIAL, FIRST = (PolicyRef(version=round, path=f"policy{round}", sha256=f"{round}") for round in (0, 1))
 SEQUENCES = [TokenSequence(prompt_token_ids=(1,), token_ids=(2, 3))] * 2

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.seeds import derive_seed, sample_seeds
+from roundelay.orchestrator.data.seeds import derive_seed, sample_seeds
 
 PARTS = st.lists(st.integers() | st.text(alphabet=st.characters(exclude_characters="\x1f", codec="utf-8")), max_size=5)
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 import pytest
 
-from roundelay.orchestrator.config import SelectionConfig
+from roundelay.orchestrator.config.schema import SelectionConfig
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.selection import Selection
+from roundelay.orchestrator.round.selection import Selection
 
 Metric = Literal["loss", "accuracy"]
 

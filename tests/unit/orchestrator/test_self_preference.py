@@ -26,13 +26,13 @@ from support.rounds import comparison, judgment
 from support.scripted import Store, response
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.config import Config
-from roundelay.orchestrator.ledger import Ledger
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import Judgment, Rollout, Shard
+from roundelay.orchestrator.evaluate.self_preference import measure_self_preference, self_preference
+from roundelay.orchestrator.ledger.ledger import Ledger
+from roundelay.orchestrator.prompts.shards import RoundShards
 from roundelay.orchestrator.protocols import Generate, Judge, Opinion, Reading
-from roundelay.orchestrator.records import Judgment, Rollout, Shard
-from roundelay.orchestrator.self_preference import measure_self_preference, self_preference
-from roundelay.orchestrator.shards import RoundShards
-from roundelay.orchestrator.stages import Stages
+from roundelay.orchestrator.round.stages import Stages
 
 LENGTH = changed(BY_FUNCTION, function="support.rewards:characters")
 NOTHING = {"prompts": 0, "own_win_rate": None, "other_win_rate": None, "self_preference": None}

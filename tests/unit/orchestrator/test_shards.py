@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from roundelay.orchestrator.records import Message, Prompt
-from roundelay.orchestrator.shards import RoundShards
+from roundelay.orchestrator.data.records import Message, Prompt
+from roundelay.orchestrator.prompts.shards import RoundShards
 
 
 class Store:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.stream import map_in_order
+from roundelay.orchestrator.round.stream import map_in_order
 
 
 class Work:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.subset import fresh_subset
+from roundelay.orchestrator.prompts.subset import fresh_subset
 
 IDS = [f"p{number}" for number in range(10)]
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from roundelay.orchestrator import records
-from roundelay.orchestrator.records import Dropped, Judgment, Message, PairingOutcome, Prompt
-from roundelay.orchestrator.tables import arrow_schema, from_table, to_table
+from roundelay.orchestrator.data import records
+from roundelay.orchestrator.data.records import Dropped, Judgment, Message, PairingOutcome, Prompt
+from roundelay.orchestrator.data.tables import arrow_schema, from_table, to_table
 
 STORED = [
     cls

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from support.configs import CUT, GRPO, PPO, REWARD_MODEL, RLOO
 
-from roundelay.orchestrator.parts.objective import ObjectivePart, ReferenceConfig
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     Dropped,
     FinishReason,
     Message,
@@ -20,7 +19,8 @@ from roundelay.orchestrator.records import (
     TokenSequence,
     TrainingExample,
 )
-from roundelay.orchestrator.training_examples import training_examples
+from roundelay.orchestrator.parts.objective import ObjectivePart, ReferenceConfig
+from roundelay.orchestrator.round.examples import training_examples
 from roundelay.recipes.objectives.dpo import DpoObjective
 from roundelay.recipes.objectives.kto import KtoObjective
 from roundelay.recipes.objectives.pro import ProObjective

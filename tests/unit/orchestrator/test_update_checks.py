@@ -18,8 +18,8 @@ from support.configs import (
     with_phases,
 )
 
-from roundelay.orchestrator.config import ExtrapolationConfig
-from roundelay.orchestrator.config_checks import check_combinations
+from roundelay.orchestrator.config.checks import check_combinations
+from roundelay.orchestrator.config.schema import ExtrapolationConfig
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.orchestrator.parts.objective import ReferenceConfig
 from roundelay.recipes.objectives.sft import SftObjective

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from roundelay.orchestrator.records import TokenSequence
+from roundelay.orchestrator.data.records import TokenSequence
 from roundelay.workers import completion_model
 from roundelay.workers.completion_model import CompletionModel, extrapolated_logps
 from roundelay.workers.packing import ATTENTION, PackedBatch

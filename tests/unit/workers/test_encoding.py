@@ -12,8 +12,8 @@ from support.shipped_templates import shipped_template
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
+from roundelay.orchestrator.data.records import Message, TokenSequence
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.records import Message, TokenSequence
 from roundelay.workers.encoding import ChatEncoder
 
 CHATML = (

@@ -16,10 +16,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from roundelay.orchestrator.config_types import STRICT, FrozenMapping, PositiveFloat
+from roundelay.orchestrator.data.records import TokenSequence, TrainingExample
+from roundelay.orchestrator.fields import STRICT, FrozenMapping, PositiveFloat
 from roundelay.orchestrator.parts.objective import ObjectivePart, Term
 from roundelay.orchestrator.parts.registry import kinds as registered
-from roundelay.orchestrator.records import TokenSequence, TrainingExample
 from roundelay.recipes import shipped  # noqa: F401 - registers all kinds
 from roundelay.recipes.losses import listwise, multi_source, pairwise, reference_free, self_labelled, unpaired
 from roundelay.recipes.losses.batches import PairBatch, TokenBatch

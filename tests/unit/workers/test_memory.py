@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from roundelay.launch.composition import KEEP_MEMORY
+from roundelay.launch.run.composition import KEEP_MEMORY
 
 SCRIPT = """
 from roundelay.workers.memory import give_back

@@ -9,8 +9,8 @@ from support.tiny_model import write_moved
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from roundelay.orchestrator.checksums import weights_hash
 from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.ledger.checksums import weights_hash
 from roundelay.workers.mixing import write_mixture
 
 

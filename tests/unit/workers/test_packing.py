@@ -21,7 +21,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from roundelay.orchestrator.records import TokenSequence
+from roundelay.orchestrator.data.records import TokenSequence
 from roundelay.workers.completion_model import CompletionModel
 from roundelay.workers.packing import (
     ATTENTION,

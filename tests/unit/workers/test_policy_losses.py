@@ -14,7 +14,7 @@ import torch
 from support.configs import GRPO, INITIAL, NO_REFERENCE, PPO, RLOO
 from torch import Tensor
 
-from roundelay.orchestrator.records import TokenSequence, TrainingExample
+from roundelay.orchestrator.data.records import TokenSequence, TrainingExample
 from roundelay.recipes.losses.batches import Loss, TokenBatch
 from roundelay.recipes.objectives.grpo import GrpoObjective
 from roundelay.recipes.objectives.policy_gradients import PolicyGradientObjective

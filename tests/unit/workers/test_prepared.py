@@ -18,7 +18,7 @@ import torch
 from support.configs import GRPO, PPO, RLOO
 from torch import Tensor
 
-from roundelay.orchestrator.records import TokenSequence, TrainingExample
+from roundelay.orchestrator.data.records import TokenSequence, TrainingExample
 from roundelay.recipes.losses.policy_batches import Measured
 from roundelay.recipes.objectives.policy_gradients import PolicyGradientObjective
 from roundelay.workers.prepared import with_advantages

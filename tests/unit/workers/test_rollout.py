@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.records import GenerationRequest, Message
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.data.records import GenerationRequest, Message
 
 
 def test_speculation_reaches_vllm_as_it_was_given(tiny_model: Path):

@@ -19,10 +19,10 @@ from transformers import (
     GraniteForCausalLM,
 )
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.config import Config
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.config.schema import Config
+from roundelay.orchestrator.data.records import TokenSequence, TrainingExample
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.records import TokenSequence, TrainingExample
 from roundelay.recipes.objectives.attribute_regression import AttributeRegressionObjective
 from roundelay.workers.completion_model import CompletionModel, ScoreModel
 from roundelay.workers.losses import score_losses

@@ -9,10 +9,10 @@ import torch
 from support.tiny_model import write_moved
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.checksums import weights_hash
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.data.records import PolicyRef, TokenSequence
 from roundelay.orchestrator.errors import ConfigError, RunError
-from roundelay.orchestrator.records import PolicyRef, TokenSequence
+from roundelay.orchestrator.ledger.checksums import weights_hash
 from roundelay.workers import scorer as scorer_module
 from roundelay.workers.encoding import check_same_tokens
 from roundelay.workers.scorer import Scorer

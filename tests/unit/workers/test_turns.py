@@ -23,8 +23,8 @@ from support.shipped_templates import shipped_template
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
+from roundelay.orchestrator.data.records import Message, Prompt
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.records import Message, Prompt
 from roundelay.recipes.judges.rendering import render_prompt, render_response, shown_response
 from roundelay.workers.encoding import ChatEncoder
 

@@ -27,7 +27,7 @@ def line(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     def no_cluster(*_: object, **__: object) -> None:
         pytest.fail("the command got as far as the cluster")
 
-    monkeypatch.setattr("roundelay.launch.runs.Cluster", no_cluster)
+    monkeypatch.setattr("roundelay.launch.run.runs.Cluster", no_cluster)
     monkeypatch.setattr(cli.out, "width", 300)
     monkeypatch.chdir(here)
     before = signal.getsignal(signal.SIGTERM)

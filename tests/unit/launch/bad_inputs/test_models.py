@@ -153,7 +153,7 @@ def test_a_model_that_cannot_start_is_refused(name: str, conversations: Path, li
 
 def test_templates_that_end_a_users_turn_with_the_answers_opening_are_taken(here: Path) -> None:
     """As Mistral's: nothing is to be added for generation, and nothing stands between the question and the answer."""
-    from roundelay.launch.template_checks import check_template
+    from roundelay.launch.run.template_checks import check_template
     from roundelay.workers.encoding import ChatEncoder
 
     model = shutil.copytree(here / "model", here / "mistral")

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roundelay.orchestrator.data.messages import turns_of
+from roundelay.orchestrator.data.records import Message, Prompt
 from roundelay.orchestrator.data.rows import placed_prompts
+from roundelay.orchestrator.data.sources import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
-from roundelay.orchestrator.records import Message, Prompt
 
 U, A, S = ((lambda text, role=role: {"role": role, "content": text}) for role in ("user", "assistant", "system"))
 PAIR = ("chosen", "rejected")

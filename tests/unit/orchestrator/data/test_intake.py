@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from roundelay.orchestrator.data.intake import Taking, take
 from roundelay.orchestrator.data.near import is_near, near_earlier, words_of
+from roundelay.orchestrator.data.records import Message, Prompt
 from roundelay.orchestrator.data.rows import read_prompts
+from roundelay.orchestrator.data.sources import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
-from roundelay.orchestrator.records import Message, Prompt
 
 LONG = (
     "Explain to a class of ten year olds why the moon changes its shape over a month, using a lamp and an orange, "

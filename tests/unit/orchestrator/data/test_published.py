@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from roundelay.orchestrator.data.records import Prompt
 from roundelay.orchestrator.data.rows import placed_prompts
+from roundelay.orchestrator.data.sources import PromptsConfig, PromptSource, SeedSource
 from roundelay.orchestrator.errors import ConfigError
-from roundelay.orchestrator.prompts_config import PromptsConfig, PromptSource, SeedSource
-from roundelay.orchestrator.records import Prompt
 
 PUBLISHED = Path(__file__).parents[3] / "support" / "published"
 Read = tuple[list[Prompt], list[str]]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support.conditioning import Encoder
 from support.pairing import PROMPT, rollout, vote
 
-from roundelay.launch.config_loading import load_config
-from roundelay.orchestrator.records import Dropped, Judgment, PairingOutcome
+from roundelay.launch.config.loading import load_config
+from roundelay.orchestrator.data.records import Dropped, Judgment, PairingOutcome
 from roundelay.recipes.conditioning.attributes import attribute_line, condition_attributes
 from roundelay.recipes.judges.attribute_model import AttributeModelJudge
 from roundelay.recipes.pairing.annotated import annotation, pair_annotated

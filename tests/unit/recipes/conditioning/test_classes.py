@@ -8,8 +8,8 @@ from support import pairing
 from support.conditioning import Encoder
 from support.configs import CLASSES
 
-from roundelay.orchestrator.filtering import Decision, filtered
-from roundelay.orchestrator.records import Dropped, PairingOutcome, PreferencePair, ResponseGroup, Rollout
+from roundelay.orchestrator.data.filtering import Decision, filtered
+from roundelay.orchestrator.data.records import Dropped, PairingOutcome, PreferencePair, ResponseGroup, Rollout
 from roundelay.recipes.conditioning.classes import condition_classes
 
 EXPERT, OTHER = tuple(b"system:Expert.|user:Hi|"), tuple(b"user:Hi|Layman: ")

@@ -11,7 +11,7 @@ from support import pairing
 from support.conditioning import Encoder
 from support.configs import HINDSIGHT, changed
 
-from roundelay.orchestrator.records import Dropped, Message, PairingOutcome, PreferencePair, Prompt, TokenSequence
+from roundelay.orchestrator.data.records import Dropped, Message, PairingOutcome, PreferencePair, Prompt, TokenSequence
 from roundelay.recipes.conditioning.hindsight import condition_hindsight
 
 HELPFUL, UNHELPFUL = tuple(b"Good:\n"), tuple(b"Bad:\n")

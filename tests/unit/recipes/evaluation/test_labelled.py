@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.launch.row_files import file_rows
+from roundelay.launch.compare.row_files import file_rows
 from roundelay.orchestrator.errors import ConfigError
 from roundelay.recipes.evaluation.labelled import FORMATS, UNREAD, LabelledPair, read_labelled
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import CUT
 
-from roundelay.orchestrator.filtering import MEASURED, Decision, filtered, num_rows, part_of
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.filtering import MEASURED, Decision, filtered, num_rows, part_of
+from roundelay.orchestrator.data.records import (
     Dropped,
     Judgment,
     Message,
@@ -22,7 +22,7 @@ from roundelay.orchestrator.records import (
     ResponseGroup,
     Rollout,
 )
-from roundelay.orchestrator.training_examples import training_examples
+from roundelay.orchestrator.round.examples import training_examples
 from roundelay.recipes.filters.balanced_verdicts import filter_balanced_verdicts
 from roundelay.recipes.filters.both_orders import filter_both_orders
 from roundelay.recipes.filters.length_margin import filter_length_margin

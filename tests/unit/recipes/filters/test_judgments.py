@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import rollout
 
-from roundelay.orchestrator.filtering import MEASURED, Decision
-from roundelay.orchestrator.records import Message, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Truth
+from roundelay.orchestrator.data.filtering import MEASURED, Decision
+from roundelay.orchestrator.data.records import Message, PairingOutcome, PreferencePair, Prompt, ResponseGroup, Truth
 from roundelay.recipes.filters.balanced_verdicts import filter_balanced_verdicts
 from roundelay.recipes.filters.both_orders import filter_both_orders
 from roundelay.recipes.filters.measured import measure

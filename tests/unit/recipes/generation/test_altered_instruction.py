@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, system, user
 
-from roundelay.orchestrator.records import Generation, Prompt, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, Prompt, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.altered_instruction import (
     AlteredInstructionGeneration,
     alteration_prompt,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
-from roundelay.orchestrator.conditions import Condition
-from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard, Variant
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Prompt, Rollout, Shard, Variant
+from roundelay.orchestrator.parts.conditions import Condition
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.contrast import AffixPair, ContrastGeneration, contrast_prompt, sample_contrast
 from roundelay.recipes.generation.plain import sample_plain
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from support import judging
 from support.configs import SAMPLING
 
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     FinishReason,
     Generation,
     GenerationRequest,

@@ -6,8 +6,16 @@ from dataclasses import replace
 import pytest
 from support.scripted_engine import TOO_LONG, Engine, prompts, said
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard, Truth
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import (
+    Generation,
+    GenerationRequest,
+    JudgingForm,
+    Prompt,
+    Rollout,
+    Shard,
+    Truth,
+)
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.judgments import JudgmentsGeneration, sample_judgments
 from roundelay.recipes.judges.truth import judge_truth
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from support.scripted_engine import Engine, assistant, encode, prompts, system, user
 
-from roundelay.orchestrator.records import Prompt, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Prompt, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.ladder import LadderGeneration, sample_ladder
 
 LEVELS = ("a masterly answer", "a fair answer", "a poor answer")

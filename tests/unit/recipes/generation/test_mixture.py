@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, encode, prompts, said, system, user
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Prompt, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Prompt, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.mixture import (
     MixtureGeneration,
     MixtureWindow,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import TOO_LONG, Engine, assistant, encode, prompts, said, user
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.revise import (
     REVIEW_REQUEST,
     REVISION_REQUEST,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted_engine import Engine, encode, prompts, system, user
 
-from roundelay.orchestrator.records import Prompt, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Prompt, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.system_messages import SystemMessagesGeneration, sample_system_messages, two_different
 
 TEXTS = ("Be brief.", "Be thorough.", "Be funny.")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import judging
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.generation.contrast import AffixPair, ContrastGeneration, sample_contrast
 from roundelay.recipes.judges.ab import AbJudge, judge_ab, preference
 from roundelay.recipes.pairing.soft import pair_soft

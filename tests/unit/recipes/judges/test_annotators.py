@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
+from roundelay.orchestrator.data.records import Judgment, Rollout, Shard
 from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import Judgment, Rollout, Shard
 from roundelay.recipes.judges.annotators import flipped, judge_annotators
 from roundelay.recipes.judges.verdicts import compared
 

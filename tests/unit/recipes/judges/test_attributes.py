@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.configs import ATTRIBUTES, SAMPLING, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Judgment
 from roundelay.recipes.judges.attributes import AttributesJudge, judge_attributes, read_attributes, weighted
 
 NAMES = ("helpfulness", "verbosity")

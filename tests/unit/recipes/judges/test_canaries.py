@@ -9,9 +9,7 @@ from support.configs import AB, BY_FUNCTION, BY_REWARD_MODEL, EXPECTED, NO_JUDGE
 from support.rounds import judgment, rollout
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.canaries import canary_summary
-from roundelay.orchestrator.protocols import Generate, Phase
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     CanaryJudgment,
     Generation,
     GenerationRequest,
@@ -21,6 +19,8 @@ from roundelay.orchestrator.records import (
     Rollout,
     Shard,
 )
+from roundelay.orchestrator.evaluate.canaries import canary_summary
+from roundelay.orchestrator.protocols import Generate, Phase
 from roundelay.recipes.judges.canaries import CANARIES, judge_canaries
 from roundelay.recipes.judges.rendering import render_response
 

@@ -26,10 +26,10 @@ from support.scripted_engine import prompts
 from support.scripted_run import ScriptedRun
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.canaries import canary_summary
-from roundelay.orchestrator.judge_health import JudgeHealth
+from roundelay.orchestrator.data.records import CanaryJudgment, Judgment, PairingOutcome, Shard
+from roundelay.orchestrator.evaluate.canaries import canary_summary
+from roundelay.orchestrator.measure.judge_health import JudgeHealth
 from roundelay.orchestrator.protocols import Phase
-from roundelay.orchestrator.records import CanaryJudgment, Judgment, PairingOutcome, Shard
 
 # Two honest members of 0 to 5 and 1 to 10, which votes twice, and one that lies on a scale of its own.
 LIAR = changed(BY_FUNCTION, function="support.rewards:characters")

@@ -15,8 +15,8 @@ from support.chat_server import ChatServer, Reply, chat_server, completion
 from support.configs import ENDPOINT, PAIRWISE, RATING, changed
 from support.judging import Judge, prompt, rollout, shard
 
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Message
 from roundelay.orchestrator.errors import ConfigError, RunError
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message
 from roundelay.recipes.judges.endpoint import Endpoint, EndpointJudge, api_key, judge_by_endpoint
 from roundelay.recipes.judges.pairwise import judge_pairwise
 from roundelay.recipes.judges.rating import judge_rating

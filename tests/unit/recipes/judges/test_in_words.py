@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.configs import CHECKLIST, CRITIQUE, RATING, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
 from roundelay.recipes.judges.checklist import ChecklistJudge, judge_checklist, read_checklist
 from roundelay.recipes.judges.critique import CritiqueJudge, critique_words, critiqued_messages, judge_critique
 from roundelay.recipes.judges.rating import FORM, RatingJudge, judge_rating

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.configs import ADDITIVE, ATTRIBUTES, CRITIQUE, PAIRWISE, RATING, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import Generation, Judgment
+from roundelay.orchestrator.data.records import Generation, Judgment
 from roundelay.recipes.evaluation.bias import has_list
 from roundelay.recipes.generation.revise import parse_verdict
 from roundelay.recipes.judges.additive import judge_additive

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from support.configs import BY_CREAM, CONTRAST, IMPLICIT, RATIO, base, changed
 
 from roundelay.launch.phases import build_phase
-from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.parts.judge import JudgePart
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
     Judgment,
@@ -24,6 +22,8 @@ from roundelay.orchestrator.records import (
     Shard,
     TokenSequence,
 )
+from roundelay.orchestrator.errors import RunError
+from roundelay.orchestrator.parts.judge import JudgePart
 from roundelay.recipes.judges.density_ratio import DensityRatioJudge, instructed, judge_density_ratio
 from roundelay.recipes.judges.implicit_reward import ImplicitRewardJudge, judge_implicit_reward
 from roundelay.recipes.judges.log_probs import Logps, with_own_logps

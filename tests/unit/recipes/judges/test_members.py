@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from support.configs import AB, ANNOTATORS, ENDPOINT, EXPECTED, PANEL, changed
 
-from roundelay.orchestrator.config_types import STRICT
+from roundelay.orchestrator.fields import STRICT
 from roundelay.orchestrator.parts import registry
 from roundelay.orchestrator.parts.judge import AnyJudge, JudgePart
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.configs import META, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import Judgment, Truth
+from roundelay.orchestrator.data.records import Judgment, Truth
 from roundelay.recipes.judges.meta import MetaJudge, battle_matrix, judge_meta, judgments_by_strength, meta_case
 from roundelay.recipes.judges.verdicts import compared
 from roundelay.recipes.pairing.length_controlled import pair_length_controlled

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.configs import PAIRWISE, changed
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.metrics import JudgeHealth
-from roundelay.orchestrator.records import GenerationRequest, Judgment, Rollout
+from roundelay.orchestrator.data.records import GenerationRequest, Judgment, Rollout
+from roundelay.orchestrator.measure.metrics import JudgeHealth
 from roundelay.recipes.judges.pairwise import PairwiseJudge, VerdictFormat, judge_pairwise, read_verdict
 
 FORMATS: tuple[VerdictFormat, ...] = get_args(VerdictFormat)

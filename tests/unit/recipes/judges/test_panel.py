@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
+from roundelay.orchestrator.data.records import Judgment, Rollout, Shard
 from roundelay.orchestrator.protocols import Generate
-from roundelay.orchestrator.records import Judgment, Rollout, Shard
 from roundelay.recipes.judges.panel import Aggregate, judge_panel, panel_judgments
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 

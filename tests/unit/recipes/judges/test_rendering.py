@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import judging
 
-from roundelay.orchestrator.records import Message, Prompt, Rollout
+from roundelay.orchestrator.data.records import Message, Prompt, Rollout
 from roundelay.recipes.judges.rendering import escape_delimiters, render_prompt, render_response
 
 TAG = re.compile(r"<\s*/?\s*(?:prompt|response)\b", re.IGNORECASE)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roundelay.orchestrator.errors import ConfigError, RunError
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.config.user_functions import load_function
+from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
     Judgment,
@@ -23,7 +23,7 @@ from roundelay.orchestrator.records import (
     Shard,
     TokenSequence,
 )
-from roundelay.orchestrator.user_functions import load_function
+from roundelay.orchestrator.errors import ConfigError, RunError
 from roundelay.recipes.judges.attribute_model import judge_attribute_model
 from roundelay.recipes.judges.function import judge_function
 from roundelay.recipes.judges.reward_model import judge_reward_model

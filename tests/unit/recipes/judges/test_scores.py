@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
-from roundelay.orchestrator.sampling_config import SamplingConfig
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Judgment, Prompt, Rollout
+from roundelay.orchestrator.parts.sampling import SamplingConfig
 from roundelay.recipes.judges.additive import FORM, AdditiveJudge, judge_additive
 from roundelay.recipes.judges.expected_score import ExpectedScoreJudge, expected_score, judge_expected_score
 from roundelay.recipes.judges.score_line import read_score

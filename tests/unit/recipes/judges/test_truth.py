@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import Judge, prompt, rollout, said, shard
 
-from roundelay.orchestrator.records import SCORING, FinishReason, JudgingForm, Judgment, Truth
+from roundelay.orchestrator.data.records import SCORING, FinishReason, JudgingForm, Judgment, Truth
 from roundelay.recipes.judges.truth import judge_truth
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.records import (
+from roundelay.orchestrator.data.records import (
     FinishReason,
     Generation,
     GenerationRequest,

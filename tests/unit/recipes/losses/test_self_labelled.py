@@ -14,12 +14,7 @@ import torch
 from torch import Tensor
 
 from roundelay.recipes.losses.batches import Loss, PairBatch
-from roundelay.recipes.losses.self_labelled import (
-    bottom_threshold,
-    cream,
-    global_quantile_threshold,
-    spa,
-)
+from roundelay.recipes.losses.self_labelled import bottom_threshold, cream, global_quantile_threshold, spa
 
 BETA = 0.5
 LOSS_1 = 0.3132616875182228  # ℓ(1) = ln(1 + 1/e)

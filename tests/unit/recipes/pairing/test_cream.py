@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.records import Judgment, Message, PairingOutcome, Prompt, Rollout
+from roundelay.orchestrator.data.records import Judgment, Message, PairingOutcome, Prompt, Rollout
 from roundelay.recipes.pairing.cream import kendall_consistency, pair_cream
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Why?"),))

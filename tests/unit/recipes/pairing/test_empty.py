@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from support.pairing import PROMPT, rollout, vote
 
-from roundelay.orchestrator.metrics import RoundStats
-from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout, Shard
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, Rollout, Shard
+from roundelay.orchestrator.measure.metrics import RoundStats
 from roundelay.recipes.pairing.agreement import pair_agreement
 from roundelay.recipes.pairing.anchored import pair_anchored
 from roundelay.recipes.pairing.annotated import pair_annotated

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 from support.pairing import PROMPT, rollout
 
+from roundelay.orchestrator.data.records import Judgment, Prompt, Rollout
 from roundelay.orchestrator.errors import RunError
-from roundelay.orchestrator.records import Judgment, Prompt, Rollout
 from roundelay.recipes.judges.verdicts import scored
 from roundelay.recipes.pairing.function import PairFunction, pair_by_function
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import prompt, rollout
 
-from roundelay.orchestrator.records import Judgment, PairingOutcome, ResponseGroup, Rollout
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, ResponseGroup, Rollout
 from roundelay.recipes.pairing.consistent import consistent_preference, pair_consistent
 from roundelay.recipes.pairing.critiqued import pair_critiqued
 

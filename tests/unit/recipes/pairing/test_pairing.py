@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
-from roundelay.orchestrator.records import (
-    FinishReason,
-    Judgment,
-    PairingOutcome,
-    Prompt,
-    ResponseGroup,
-    Rollout,
-)
+from roundelay.orchestrator.data.records import FinishReason, Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 from roundelay.recipes.pairing.candidates import mean_probability, mean_scores
 from roundelay.recipes.pairing.contrast import pair_contrast

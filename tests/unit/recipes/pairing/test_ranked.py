@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.records import FinishReason, Message, PairingOutcome, Prompt, Rollout
+from roundelay.orchestrator.data.records import FinishReason, Message, PairingOutcome, Prompt, Rollout
 from roundelay.recipes.pairing.ranked import RankedChoice, pair_ranked
 
 PROMPT = Prompt(id="p", messages=(Message(role="user", content="Hi"),))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
-from roundelay.orchestrator.records import Judgment, PairingOutcome, Rollout
+from roundelay.orchestrator.data.records import Judgment, PairingOutcome, Rollout
 from roundelay.recipes.pairing.right import pair_right
 from roundelay.recipes.pairing.right_over_wrong import pair_right_over_wrong
 

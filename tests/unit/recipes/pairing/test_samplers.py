@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundelay.orchestrator.again import CHOSEN_BEFORE, REJECTED_BEFORE
-from roundelay.orchestrator.records import Judgment, Message, PairingOutcome, Prompt, Rollout
+from roundelay.orchestrator.data.records import Judgment, Message, PairingOutcome, Prompt, Rollout
+from roundelay.orchestrator.round.again import CHOSEN_BEFORE, REJECTED_BEFORE
 from roundelay.recipes.pairing.anchored import pair_anchored
 from roundelay.recipes.pairing.function import pair_by_function
 from roundelay.recipes.pairing.future_guided import pair_future_guided

@@ -15,13 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.pairing import PROMPT, pair_of, rollout, vote
 
-from roundelay.orchestrator.records import (
-    FinishReason,
-    Judgment,
-    PairingOutcome,
-    Prompt,
-    Rollout,
-)
+from roundelay.orchestrator.data.records import FinishReason, Judgment, PairingOutcome, Prompt, Rollout
 from roundelay.recipes.pairing.best_worst import pair_best_worst
 from roundelay.recipes.pairing.by_choice import Choice, pair_by_choice
 from roundelay.recipes.pairing.function import pair_by_function

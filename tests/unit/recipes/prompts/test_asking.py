@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.configs import EVOLVE, FROM_KEPT, SELF_INSTRUCT, SKILL_MIX
 
-from roundelay.orchestrator.records import Message, Prompt
+from roundelay.orchestrator.data.records import Message, Prompt
 from roundelay.recipes.prompts.asking import Asked, Pool, drawn, is_single, read_list, read_one, text_of
 from roundelay.recipes.prompts.evolve import ask_evolved, is_no_answer, leaks
 from roundelay.recipes.prompts.from_kept import ask_from_kept

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judging import rollout
 
-from roundelay.orchestrator.records import Judgment
+from roundelay.orchestrator.data.records import Judgment
 from roundelay.recipes.judges.verdicts import scored
 from roundelay.recipes.prompts.disputed import most_disputed
 

@@ -13,7 +13,7 @@ from support.judging import Judge, rollout, shard
 from support.judging import prompt as prompt_of
 from support.scripted_rollouts import ScriptedRollouts, said
 
-from roundelay.orchestrator.records import JudgingForm, PreferencePair, Prompt, PromptCandidate, Truth
+from roundelay.orchestrator.data.records import JudgingForm, PreferencePair, Prompt, PromptCandidate, Truth
 from roundelay.recipes.judges.additive import judge_additive
 from roundelay.recipes.judges.expected_score import ExpectedScoreJudge, judge_expected_score
 from roundelay.recipes.judges.pairwise import judge_pairwise

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.configs import CONTRAST, EVOLVE, EXPECTED, PLAIN, PROMPT_RULES, RATIO, SAMPLING, SKILL_MIX
 from support.scripted_rollouts import ScriptedRollouts, said
 
-from roundelay.orchestrator.records import Generation, GenerationRequest, Message, Prompt, PromptCandidate
+from roundelay.orchestrator.data.records import Generation, GenerationRequest, Message, Prompt, PromptCandidate
 from roundelay.recipes.prompts.asking import Ask, Asked, Pool, Read, ask_list, read_list, read_one
 from roundelay.recipes.prompts.contamination import HeldoutText
 from roundelay.recipes.prompts.evolve import ask_evolved, leaks, review

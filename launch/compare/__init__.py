@@ -1,0 +1,1 @@
+"""Judging outside a run: policies against each other, a judge against people."""

@@ -1,0 +1,1 @@
+"""From words on the command line to a frozen configuration, and what it says in words."""

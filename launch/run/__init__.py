@@ -1,0 +1,1 @@
+"""Runs from the outside: begun, checked, executed, swept, watched."""

@@ -1,0 +1,1 @@
+"""Ray's actors as the driver sees them, and weight sync that is verified."""

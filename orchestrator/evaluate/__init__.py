@@ -1,0 +1,1 @@
+"""What is measured of a policy and its judge after every round."""

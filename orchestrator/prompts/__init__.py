@@ -1,0 +1,1 @@
+"""Prompts: frozen at the start, ordered by seed, cut into shards."""
