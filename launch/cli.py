@@ -1,7 +1,6 @@
 """The command line: parses, calls, prints. Exit codes: 0 done, 1 stopped, 2 wrong input, 130 interrupted."""
 
 import functools
-import re
 import secrets
 import signal
 from collections.abc import Callable, Sequence
@@ -21,10 +20,12 @@ from ..orchestrator.errors import ConfigError, RunError, UserError
 from ..orchestrator.ledger.ledger import Ledger
 from .compare.comparing import compare as compare_policies
 from .compare.judge_labels import judge_labels
-from .config.loading import config_values, load_config, with_parts
+from .config.groups import is_override
+from .config.loading import config_values, load_config
 from .config.paths import at_home, path_at_home
 from .config.plan import print_plan
 from .config.recipes import print_recipe, print_recipes
+from .config.user_parts import with_parts
 from .error_log import explained
 from .reports import plain
 from .run.inputs import inputs_notes
@@ -347,16 +348,6 @@ def default_name(overrides: list[str], config_dir: Path | None) -> str:
     recipe = Path(chosen.get("recipe", "self_rewarding")).name
     model = Path(chosen.get("model", "smollm2_135m")).name
     return f"{recipe}-{model}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def is_override(word: str) -> bool:
-    """Whether a word is an override rather than a run.
-
-    Example:
-        >>> is_override("judge.orders=both"), is_override("s3://bucket/a=b:2")
-        (True, False)
-    """
-    return re.match(r"[+~]*[\w.@]+=", word) is not None
 
 
 def print_parts(parts: Sequence[Text | Table]) -> None:

@@ -90,3 +90,13 @@ def undecodable(config_dir: Path | None) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is an override rather than a run.
+
+    Example:
+        >>> is_override("judge.orders=both"), is_override("s3://bucket/a=b:2")
+        (True, False)
+    """
+    return re.match(r"[+~]*[\w.@]+=", word) is not None

@@ -21,7 +21,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...orchestrator.config.checks import check_combinations
 from ...orchestrator.config.schema import PHASE_GROUPS, Config
-from ...orchestrator.config.user_functions import MODULE_NAME, load_module
 from ...orchestrator.errors import ConfigError
 from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.judge import AnyJudge, JudgePart
@@ -29,6 +28,7 @@ from ...orchestrator.parts.registry import kinds
 from ...recipes import shipped  # noqa: F401 - registers the parts that a configuration may name
 from .groups import CONFIG_ROOT, GROUPS, check_directory, check_words, group_members, nearest, undecodable
 from .paths import quoted_home, with_home
+from .user_parts import load_parts
 
 OF_SAMPLES = ("samples_per_prompt", "sampling", "truncated")  # fields of the generation group: how it samples
 _ADAPTER = TypeAdapter(Config)
@@ -256,24 +256,6 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         raise _first_problem(error, values) from error
     check_combinations(config)
     return config
-
-
-def load_parts(values: Mapping[str, Any]) -> None:
-    """Import the user's modules that `parts` names, so that the kinds are known that they register.
-
-    Raises:
-        ConfigError: one is no module, cannot be imported, or registers a kind that there is.
-    """
-    named = values.get("parts")
-    for name in named if isinstance(named, Sequence) and not isinstance(named, str) else ():
-        if not isinstance(name, str) or not re.fullmatch(MODULE_NAME, name):
-            raise ConfigError(f"parts=[{name}]: this is no module's name", "name it as package.module")
-        load_module(name, f"parts=[{name}]")
-
-
-def with_parts(overrides: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Overrides, with the modules that `--parts` names."""
-    return [*overrides, *([f"parts=[{','.join(parts)}]"] if parts else [])]
 
 
 def config_values(config: Config) -> dict[str, Any]:

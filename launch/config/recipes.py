@@ -15,8 +15,9 @@ from ...orchestrator.parts.conditions import asked_under
 from ..reports import plain
 from .groups import file_values, group_members, nearest
 from .learning_words import taught
-from .loading import compose_dict, config_values, flatten, parse_config, with_parts
+from .loading import compose_dict, config_values, flatten, parse_config
 from .plan import phases_of
+from .user_parts import with_parts
 
 # A recipe as its file has it: of the shipped models, this one scales nothing.
 UNSCALED = ("model=local", "model.path=none")

@@ -1,7 +1,4 @@
-"""The records that flow through a round, and nothing else: frozen data, no behaviour beyond trivial properties.
-
-Every record is written to the ledger as it is, so its fields are plain Python types (see `ledger.arrow_schema`).
-"""
+"""The records that flow through a round: frozen data. The ledger stores their fields as they are (`data.tables`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,9 +45,8 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What the policy is asked. The last message is the user's. `responses` are given ones of a data set, best first;
-    `labels` are what people say of a single one, an entry an attribute, None where nobody said. Of a judging prompt,
-    which a round that trains the judge has, the right judgment follows from its `truth`.
+    """What the policy is asked; the last message is the user's. `responses` are given ones, best first; `labels` say
+    how people rate a single one, an entry an attribute. A judging prompt's right judgment follows from its `truth`.
 
     Example:
         Prompt(id="maths-001", messages=(Message(role="user", content="Name a prime."),))
@@ -318,8 +314,7 @@ class Generation:
     that it lacks (one that the prompt's end opens, or special tokens, which no text has); empty where it lacks none.
 
     Example:
-        Generation(prompt_token_ids=(1, 5), plain_token_ids=(), token_ids=(7, 2), logprobs=(-0.5, -0.1), text="7",
-                   finish_reason="stop", choice_logprobs=())
+        Generation(prompt_token_ids=(1, 5), token_ids=(7, 2), text="7", finish_reason="stop", …)
     """
 
     prompt_token_ids: tuple[int, ...]

@@ -40,7 +40,7 @@ from .durable import explained, make_directories, sync_directory, sync_file, wri
 from .file_systems import file_system
 from .lease import Lease
 from .metrics_rows import MetricsLine, line_of, metrics_lines
-from .shard_files import SUFFIX, checksum, checksum_file, decoded, encoded, shard_file, verify
+from .shard_files import SUFFIX, checksum, checksum_parts, decoded, encoded, shard_file, verify
 
 T = TypeVar("T")
 
@@ -396,8 +396,3 @@ def round_name(round: int) -> str:
 
 def _shard_parts(stage: str, round: int, index: int) -> tuple[str, ...]:
     return (round_name(round), stage, shard_file(index))
-
-
-def checksum_parts(parts: Sequence[str]) -> tuple[str, ...]:
-    """Where the checksum of the shard at `parts` is."""
-    return (*parts[:-1], checksum_file(parts[-1]))

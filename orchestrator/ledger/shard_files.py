@@ -83,3 +83,8 @@ def verify(data: bytes, recorded: bytes, file: str, run: str | None, path: str) 
         raise DamagedFile.at(path, f"by its checksum it is {place[0]} of run {place[1]}")
     if content != (len(data), bytes_hash(data)):
         raise DamagedFile.at(path, "its content is not what was written: its checksum differs")
+
+
+def checksum_parts(parts: Sequence[str]) -> tuple[str, ...]:
+    """Where the checksum of the shard at `parts` is."""
+    return (*parts[:-1], checksum_file(parts[-1]))

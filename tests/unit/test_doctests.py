@@ -7,16 +7,11 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("roundelay.orchestrator", "roundelay.launch")
+PACKAGES = ("roundelay.orchestrator", "roundelay.launch", "roundelay.recipes")
 MODULES = [
-    f"{package}.{module.name}"
-    for package in PACKAGES
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
-    if not module.ispkg
-]
-MODULES += [
     module.name
-    for module in pkgutil.walk_packages(importlib.import_module("roundelay.recipes").__path__, "roundelay.recipes.")
+    for package in PACKAGES
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
     if not module.ispkg and not module.name.startswith("roundelay.recipes.losses.")
 ]
 WITH_EXAMPLES = {
@@ -41,7 +36,7 @@ WITH_EXAMPLES = {
     "roundelay.recipes.judges.thought",
     "roundelay.recipes.pairing.sppo",
     "roundelay.recipes.schedules",
-    "roundelay.launch.cli",
+    "roundelay.launch.config.groups",
     "roundelay.launch.config.loading",
     "roundelay.launch.compare.kept_comparisons",
     "roundelay.launch.compare.matches",
