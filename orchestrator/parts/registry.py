@@ -4,45 +4,60 @@ A part is a frozen dataclass. Its fields are what the YAML sets; its class attri
 core asks for a trait, never for a class. The traits of a group are in `parts.<group>`.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_type_hints,
+)
 
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationInfo
+from pydantic.dataclasses import dataclass
 from pydantic_core import core_schema
 
 from ..errors import ConfigError
+from ..fields import STRICT
 
 if TYPE_CHECKING:
     from ..config.schema import Config
 
 Group: TypeAlias = Literal["new_prompts", "generation", "judge", "pairing", "filter", "conditioning", "objective"]
-P = TypeVar("P", bound=type)
+P = TypeVar("P")
 
 _KINDS: dict[str, dict[str, type]] = {group: {} for group in get_args(Group)}
 
 
-def part(group: Group) -> Callable[[P], P]:
-    """Register a class as a kind of `group`, under the word that its field `kind: Literal["…"]` has.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def part(group: Group) -> Callable[[type[P]], type[P]]:
+    """Make a class a frozen, strictly validated dataclass, and register it as a kind of `group`, under the word of its
+    field `kind: Literal["…"]`.
 
     Raises:
         ConfigError: another class has that kind already.
     """
 
-    def register(cls: P) -> P:
-        (kind,) = get_args(get_type_hints(cls)["kind"])
-        other = _KINDS[group].setdefault(kind, cls)
-        if _name(other) != _name(cls):
+    def register(cls: type[P]) -> type[P]:
+        made: Any = dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)(cls)
+        (kind,) = get_args(get_type_hints(made)["kind"])
+        other = _KINDS[group].setdefault(kind, made)
+        if _name(other) != _name(made):
             raise ConfigError(
-                f"{group}.kind={kind} is {_name(other)} already, and {_name(cls)} wants to be it too",
-                f"give {_name(cls)} another kind",
+                f"{group}.kind={kind} is {_name(other)} already, and {_name(made)} wants to be it too",
+                f"give {_name(made)} another kind",
             )
-        _KINDS[group][kind] = cls  # a module that is loaded anew brings its newest class
-        return cls
+        _KINDS[group][kind] = made  # a module that is loaded anew brings its newest class
+        return made
 
     return register
 
@@ -52,7 +67,7 @@ def kinds(group: Group) -> Mapping[str, type]:
     return MappingProxyType(_KINDS[group])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a part stands.
 
@@ -75,7 +90,7 @@ def everything(_: type) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class AnyKind:
     """Annotates a configuration field that holds a part: any registered kind of the group for which `where` holds.
 

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import PairingOutcome
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate
@@ -15,7 +12,6 @@ from .encoding import Lesson, learnt
 
 
 @part("conditioning")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributesConditioning(ConditioningPart):
     """Every annotated response after a line of its values, such as "helpfulness:4,verbosity:2", which opens the
     assistant's turn (SteerLM, arXiv 2310.05344).

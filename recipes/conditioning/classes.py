@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import PairingOutcome, Rollout
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
 from ...orchestrator.parts.conditions import Condition, asked_under, check_condition
 from ...orchestrator.parts.registry import Place, part
@@ -18,7 +16,6 @@ from .encoding import Lesson, learnt
 
 
 @part("conditioning")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ClassesConditioning(ConditioningPart):
     """The chosen response of a pair, or the best of a group, under the words of an expert; the others under other
     words, with another weight (OpenChat's C-RLFT, arXiv 2309.11235).

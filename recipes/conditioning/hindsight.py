@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import (
     Generation,
@@ -18,7 +17,7 @@ from ...orchestrator.data.records import (
     pairs_of,
 )
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, Text
+from ...orchestrator.fields import Text
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart, Tell
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate
@@ -30,7 +29,6 @@ Link: TypeAlias = tuple[str, Rollout]  # a marker and the response after it
 
 
 @part("conditioning")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class HindsightConditioning(ConditioningPart):
     """The two responses of a pair in one turn, each after a marker of its worth, in an order drawn by seed; only
     responses are learnt (Chain of Hindsight, arXiv 2302.02676).

@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.conditioning import ConditioningContext, ConditioningPart
 from ...orchestrator.parts.registry import part
 
 
 @part("conditioning")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class NoConditioning(ConditioningPart):
     """Responses are learnt under the prompts that they answer."""
 

@@ -4,17 +4,14 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .judgments import drawn
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BalancedVerdictsFilter(FilterPart):
     """As many right verdicts for the response that is shown first as for the second (Self-Taught Evaluator, arXiv
     2408.02666). Drop reason: `common_verdict`."""

@@ -3,17 +3,14 @@
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .judgments import grouped
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BothOrdersFilter(FilterPart):
     """Right verdicts on two responses that are there in both orders (as PandaLM's labels, arXiv 2306.05087). Drop
     reason: `one_order`."""

@@ -4,17 +4,15 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT, NonNegativeInt
+from ...orchestrator.fields import NonNegativeInt
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .measured import Unit, drop_where
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LengthMarginFilter(FilterPart):
     """Pairs whose chosen response is at most `max_excess` longer than the rejected one. Drop reason: `long_chosen`."""
 

@@ -4,17 +4,15 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .measured import Unit, keep_highest
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LongestFilter(FilterPart):
     """The round's `count` longest responses (Long-is-more, arXiv 2402.04833). Drop reason: `not_longest`."""
 

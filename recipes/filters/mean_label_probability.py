@@ -3,17 +3,14 @@
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MeanLabelFilter(FilterPart):
     """Everything, each pair with the round's mean label probability as its own (CREAM's consistency, arXiv
     2410.12735)."""

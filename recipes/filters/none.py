@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import FilterPart
 from ...orchestrator.parts.registry import part
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class NoFilter(FilterPart):
     """Everything that pairing made is learnt from."""
 

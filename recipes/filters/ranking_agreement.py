@@ -6,10 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS
@@ -17,7 +15,6 @@ from .judgments import drawn, grouped
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RankingAgreementFilter(FilterPart):
     """Scores by the additive rubric that order the responses to a prompt as they are ranked (EFT of Self-Rewarding,
     arXiv 2401.10020). Drop reasons: `alone`, `disagrees`, `common_score`."""

@@ -25,7 +25,6 @@ class Threshold:
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RipFilter(FilterPart):
     """Pairs whose rejected response is good and long, and whose margin is small (RIP, arXiv 2501.18578). Drop reasons:
     `low_rejected_score`, `short_rejected`, `wide_margin`."""

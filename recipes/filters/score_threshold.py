@@ -5,17 +5,14 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from .measured import drop_where
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScoreThresholdFilter(FilterPart):
     """Responses with a score of `min_score` or more (AlpaGasus, arXiv 2307.08701). Drop reason: `low_score`."""
 

@@ -6,10 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.filtering import Decision
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.filter import Decide, FilterPart
 from ...orchestrator.parts.registry import part
 from ..pairing.candidates import MEAN_DECIMALS
@@ -17,7 +15,6 @@ from .measured import keep_highest
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class TopFractionFilter(FilterPart):
     """The best-scored share of the round's responses (RAFT's global ranking, arXiv 2304.06767). Drop reason:
     `not_top`."""

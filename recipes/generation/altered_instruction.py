@@ -4,11 +4,8 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Generation, GenerationRequest, Message, Prompt, Rollout, Shard
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import part
@@ -27,7 +24,6 @@ _ASK = "Write the other instruction alone, without a comment and without an answ
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AlteredInstructionGeneration(SampledGeneration):
     """An answer to the prompt, and one to another instruction that the policy makes of it, which is the worse answer
     (Self-Taught Evaluator, arXiv 2408.02666). For pairing=contrast."""

@@ -31,7 +31,6 @@ class AffixPair:
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ContrastGeneration(SampledGeneration):
     """One response under a positive and one under a negative description of the answer, both trained under the prompt
     (RLCD, arXiv 2307.12950). For pairing=contrast, or pairing=soft with judge=ab."""

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import GenerationRequest, Rollout, Shard
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import AT_LEAST, Count
 from ...orchestrator.parts.generation import GenerationPart
 from ...orchestrator.parts.registry import part
@@ -15,7 +12,6 @@ from .requests import rollout_of
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenGeneration(GenerationPart):
     """Nothing is sampled: the responses that the prompts of `prompts.seed` come with, best first. For
     pairing=demonstrations, pairing=ranked, or a judge."""

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import GenerationRequest, Prompt, Rollout, Shard, Variant
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration
 from ...orchestrator.parts.registry import part
@@ -20,7 +17,6 @@ VARIANTS: tuple[Variant, ...] = ("positive", "negative")
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GivenAndSampledGeneration(SampledGeneration):
     """The best given response of a prompt of `prompts.seed`, and one of the policy's own (SPIN, arXiv 2401.01335). For
     pairing=contrast."""

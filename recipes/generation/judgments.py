@@ -6,11 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Generation, GenerationRequest, JudgingForm, Prompt, Rollout, Shard
 from ...orchestrator.data.seeds import sample_seeds
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration
 from ...orchestrator.parts.registry import part
@@ -51,7 +49,6 @@ VERDICTS: dict[JudgingForm, Verdict] = {
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class JudgmentsGeneration(SampledGeneration):
     """`samples_per_prompt` judgments of a judging prompt, with a verdict (or score) that is decoded among its forms:
     for models that seldom keep to them. For judge=truth.

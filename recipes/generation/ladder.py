@@ -4,11 +4,10 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Message, Rollout, Shard
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, Text
+from ...orchestrator.fields import Text
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import Place, part
@@ -20,7 +19,6 @@ from .requests import by_policy, request_for, rollout_of
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LadderGeneration(SampledGeneration):
     """One response a described level of quality, best first, trained under the prompt (inspired by AutoPM, EMNLP 2023
     main.570). For pairing=ranked."""

@@ -37,7 +37,6 @@ class MixtureWindow:
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MixtureGeneration(SampledGeneration):
     """Proposals to a prompt, of the policy or of several `samplers`, and one response that the policy makes of them
     (Self-MoA, arXiv 2502.00674; MoA, arXiv 2406.04692; AFT, arXiv 2501.11877). For pairing=demonstrations.

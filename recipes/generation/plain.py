@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Message, Rollout, Shard
 from ...orchestrator.data.seeds import sample_seeds
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.conditions import Condition, asked_under
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
@@ -22,7 +21,6 @@ from .samplers import from_samplers, samples_of
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PlainGeneration(SampledGeneration):
     """`samples_per_prompt` responses to the prompt as it is, from each of `samplers`. For any judge, and any pairing of
     scored responses.

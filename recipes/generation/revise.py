@@ -7,11 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Generation, GenerationRequest, JudgmentStatus, Message, Prompt, Rollout, Shard
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import part
@@ -37,7 +35,6 @@ _VERDICT = re.compile(r"[ \t*_]*needs revision[ \t*_]*:[ \t*_]*(?P<verdict>[01])
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ReviseGeneration(SampledGeneration):
     """An answer, the policy's own review of it in words, and a revised answer, until a review asks for no more (in the
     style of SelFee). For pairing=contrast or demonstrations."""

@@ -4,11 +4,10 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Message, Prompt, Rollout, Shard, Variant
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, Text
+from ...orchestrator.fields import Text
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.generation import SampledGeneration, Way
 from ...orchestrator.parts.registry import Place, part
@@ -22,7 +21,6 @@ VARIANTS: tuple[Variant, ...] = ("positive", "negative")
 
 
 @part("generation")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SystemMessagesGeneration(SampledGeneration):
     """One response under a system message and one under another, both trained under the first (Janus, arXiv
     2405.17977). For pairing=contrast."""

@@ -9,11 +9,9 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -26,7 +24,6 @@ from .verdicts import SCORE_DECIMALS, compared
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AbJudge(JudgePart):
     """The policy, on which of two responses is better: the probabilities of the options (A) and (B), as RLAIF in RLCD's
     paper (arXiv 2307.12950). A probability, for pairing=soft.

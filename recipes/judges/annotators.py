@@ -10,12 +10,11 @@ from operator import attrgetter
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Judgment, Rollout, Shard
 from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, BelowHalf, Frozen, FrozenMapping
+from ...orchestrator.fields import BelowHalf, Frozen, FrozenMapping
 from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
@@ -24,7 +23,6 @@ from ...orchestrator.protocols import Generate, Judge
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnnotatorsJudge(JudgePart):
     """One of several comparing judges, drawn by seed for each prompt; `flipped_fraction` of the labels are turned round
     for training (inspired by AlpacaFarm, arXiv 2305.14387). A probability, for pairing=soft."""

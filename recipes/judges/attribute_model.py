@@ -5,10 +5,9 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Judgment, Rollout, Shard
-from ...orchestrator.fields import STRICT, Frozen
+from ...orchestrator.fields import Frozen
 from ...orchestrator.parts.judge import REWARD_MODEL, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.wording import listed
@@ -19,7 +18,6 @@ from .verdicts import scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributeModelJudge(JudgePart):
     """The run's newest reward model of several attributes, which an earlier phase has trained on what people say
     (objective=attribute_regression; SteerLM, arXiv 2310.05344). The score is their sum by `weights`."""

@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import (
     Generation,
@@ -21,7 +20,7 @@ from ...orchestrator.data.records import (
 )
 from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, Frozen, PositiveInt
+from ...orchestrator.fields import Frozen, PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -37,7 +36,6 @@ from .verdicts import SCORE_DECIMALS, scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributesJudge(JudgePart):
     """The policy, on HelpSteer's attributes, each from 0 to 4 (arXiv 2311.09528): in one answer, or by next-token
     probabilities one at a time. The score is their sum by `weights` (HelpSteer2's; verbosity's minus is not

@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
@@ -19,7 +17,7 @@ from ...orchestrator.data.records import (
     Shard,
 )
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -37,7 +35,6 @@ from .verdicts import scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ChecklistJudge(JudgePart):
     """The policy writes a checklist for the prompt and scores responses by it, from 1 to 10 (WildBench, arXiv
     2406.04770). The score is (s − 5)·2, from −8 to 10."""

@@ -5,10 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.parts.sampling import SamplingConfig
@@ -20,7 +17,6 @@ from .single_tokens import check_last_line
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CritiqueJudge(JudgePart):
     """The policy, in words: what is to be mended, and a score from 1 to 10. For pairing=critiqued with objective=cut
     (CUT, arXiv 2312.14591)."""

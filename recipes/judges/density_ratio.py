@@ -6,11 +6,9 @@ from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import GenerationRequest, Judgment, Message, Rollout, Shard
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.ledger.checksums import weights_hash
 from ...orchestrator.parts.judge import REWARD_MODEL, RUN_POLICIES, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -20,7 +18,6 @@ from .verdicts import SCORE_DECIMALS, scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DensityRatioJudge(JudgePart):
     """log π_strong − log π_weak of every response (Dr.SoW, arXiv 2411.02481). Each is a model of yours with the
     policy's tokens, or `policy`, `previous` or `initial`; `instruction` is put before the prompt."""

@@ -12,11 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import httpx
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Rollout, Shard
 from ...orchestrator.errors import ConfigError, RunError
-from ...orchestrator.fields import STRICT, PositiveFloat, PositiveInt
+from ...orchestrator.fields import PositiveFloat, PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
@@ -25,7 +24,6 @@ from .chat_api import LENGTH, NEWER_LENGTH, answer_of, is_too_long, payload_of, 
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EndpointJudge(JudgePart):
     """A judge in words (`judge@judge.judge=rating`, say) whose questions another model answers, behind an
     OpenAI-compatible HTTP endpoint.

@@ -6,11 +6,9 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
@@ -21,7 +19,6 @@ from .verdicts import SCORE_DECIMALS, scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ExpectedScoreJudge(JudgePart):
     """The policy, asked for a score: Σ s·p(s) over its next-token probabilities of the scores, renormalised (as ALMA,
     arXiv 2412.04305). It also gives how much probability the scores had together."""

@@ -6,12 +6,9 @@ from functools import partial
 from numbers import Real
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
 from ...orchestrator.data.records import Judgment, Prompt, Rollout, Shard
 from ...orchestrator.errors import RunError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
@@ -19,7 +16,6 @@ from .reward_model import rewarded
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionJudge(JudgePart):
     """A Python function of yours scores every response: `(prompt: Prompt, rollout: Rollout) -> float`.
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, Rollout, Shard
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import RUN_POLICIES, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
@@ -17,7 +15,6 @@ from .verdicts import SCORE_DECIMALS, scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ImplicitRewardJudge(JudgePart):
     """What the policy has learnt says what is good: β·(log π − log π_ref) of every response (SPA, arXiv 2406.04412).
     With two `voters` the policy before it ranks them too (CREAM, arXiv 2410.12735; pairing=cream)."""

@@ -10,7 +10,6 @@ from itertools import permutations
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import (
     Generation,
@@ -23,7 +22,6 @@ from ...orchestrator.data.records import (
     Shard,
 )
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -43,7 +41,6 @@ from .verdicts import SCORE_DECIMALS, by_prompt, compared, scored, summed_up
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MetaJudge(JudgePart):
     """The policy as judge of judgments: of every two to a judging prompt, in words and in both orders, which is better
     (Meta-Rewarding, arXiv 2407.19594). A judgment's score is its strength by what it won (Bradley-Terry)."""

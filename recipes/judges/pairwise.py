@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, Self, TypeAlias
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import (
     Generation,
     GenerationRequest,
@@ -23,7 +21,7 @@ from ...orchestrator.data.records import (
     Shard,
 )
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
@@ -41,7 +39,6 @@ VerdictFormat: TypeAlias = Literal["pandalm", "mt_bench", "wildbench", "arena"]
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PairwiseJudge(JudgePart):
     """The policy, in words, on which of two responses is better, in the form of PandaLM, MT-bench, WildBench or
     Arena-Hard v2. A probability: 1, ½ or 0, and ¾ or ¼ for “slightly” where a form has it."""

@@ -11,11 +11,10 @@ from statistics import fmean, median
 from typing import Annotated, ClassVar, Literal, TypeAlias, assert_never
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Judgment, Rollout, Shard
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, Frozen
+from ...orchestrator.fields import Frozen
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import AnyKind, Place, part
@@ -26,7 +25,6 @@ Aggregate: TypeAlias = Literal["mean", "median", "majority"]
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PanelJudge(JudgePart):
     """Several judges by name (`members`). Each scores every response; mean, median or majority makes one score of
     theirs."""

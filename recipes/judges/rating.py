@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.counts import Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -21,7 +19,6 @@ from .single_tokens import check_last_line
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RatingJudge(JudgePart):
     """The policy, in words: reasons and MT-bench's single rating from 1 to 10 (arXiv 2306.05685), the mean of `votes`
     answers."""

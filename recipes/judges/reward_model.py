@@ -5,11 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, Rollout, Shard, TokenSequence
 from ...orchestrator.errors import RunError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import REWARD_MODEL, JudgeContext, JudgePart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.protocols import Generate, Judge, Scorers
@@ -17,7 +14,6 @@ from .verdicts import scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RewardModelJudge(JudgePart):
     """The run's newest reward model, which an earlier phase has trained, scores every response."""
 

@@ -4,11 +4,8 @@ the judging prompt that it answers."""
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import SCORING, Judgment, Rollout, Shard, Truth
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.counts import AT_MOST, Count
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
@@ -21,7 +18,6 @@ from .verdicts import scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class TruthJudge(JudgePart):
     """What is known of the responses that a judgment judges: 1 or 0 for a verdict; the score that it gives, for
     filter=ranking_agreement."""

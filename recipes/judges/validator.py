@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Generation, GenerationRequest, Judgment, Message, Prompt, Rollout, Shard
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.protocols import Encoder, Generate, Judge
@@ -18,7 +15,6 @@ from .verdicts import scored
 
 
 @part("judge")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ValidatorJudge(JudgePart):
     """The policy as validator of its own responses: the probability of yes against no, and whether generator and
     validator agree (inspired by GV-consistency, arXiv 2310.01846)."""

@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart, Taken, Trained
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AttributeRegressionObjective(ObjectivePart):
     """A reward model of one score an attribute of `prompts.seed.attributes` (SteerLM, arXiv 2310.05344)."""
 

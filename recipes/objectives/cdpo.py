@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, BelowHalf, PositiveFloat
+from ...orchestrator.fields import BelowHalf, PositiveFloat
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CdpoObjective(PairObjective):
     """Conservative DPO: a label is wrong with probability `label_smoothing` (a note by an author of arXiv
     2305.18290)."""

@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.objective import Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CreamObjective(ObjectivePart):
     """CREAM (arXiv 2410.12735): DPO on both labels, by how far this policy and the one before rank alike."""
 

@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, AboveOne, PositiveFloat
+from ...orchestrator.fields import AboveOne, PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CutObjective(ObjectivePart):
     """CUT (arXiv 2312.14591): likelihood of a response under its judgment, unlikelihood of the tokens that it
     blames. With judge=critique pairing=critiqued."""

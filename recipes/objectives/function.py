@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.config.user_functions import FunctionName, check_arguments, load_function
-from ...orchestrator.fields import STRICT, Frozen
+from ...orchestrator.fields import Frozen
 from ...orchestrator.parts.registry import Place, part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionObjective(PairObjective):
     """A Python function of yours, called in the learner as those of `recipes.losses.pairwise` are: `(pairs: PairBatch,
     **parameters) -> (losses, metrics)`."""

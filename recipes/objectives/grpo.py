@@ -2,16 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.objective import Averaged
 from ...orchestrator.parts.registry import part
 from .policy_gradients import PolicyGradientObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GrpoObjective(PolicyGradientObjective):
     """GRPO (arXiv 2402.03300). The KL is a term of the loss."""
 

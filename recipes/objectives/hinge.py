@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class HingeObjective(PairObjective):
     """A hinge on DPO's margin (RSO, arXiv 2309.06657)."""
 

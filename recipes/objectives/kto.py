@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.fields import NonNegativeFloat, PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import Place, part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class KtoObjective(ObjectivePart):
     """KTO (arXiv 2402.01306): each response by itself, as desirable or not.
 

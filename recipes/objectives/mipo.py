@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.objective import Needed
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class MipoObjective(PairObjective):
     """MIPO (arXiv 2409.17545): the less the reference tells a pair apart, the more is asked."""
 

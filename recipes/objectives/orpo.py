@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.objective import Needed
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class OrpoObjective(PairObjective):
     """ORPO (arXiv 2403.07691): NLL of the chosen response, and the odds against the rejected one times `weight`. No
     reference."""

@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, Fraction, PositiveFloat
+from ...orchestrator.fields import Fraction, PositiveFloat
 from ...orchestrator.parts.objective import Averaged
 from ...orchestrator.parts.registry import part
 from .policy_gradients import PolicyGradientObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PpoObjective(PolicyGradientObjective):
     """PPO (arXiv 1707.06347). The KL is taken from the reward, token by token."""
 

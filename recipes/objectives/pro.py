@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, NonNegativeFloat
+from ...orchestrator.fields import NonNegativeFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart, Taken
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ProObjective(ObjectivePart):
     """PRO (arXiv 2306.17492): a chain of choices, each the best of what is left, and NLL of the best."""
 

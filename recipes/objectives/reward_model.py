@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, NonNegativeFloat
+from ...orchestrator.fields import NonNegativeFloat
 from ...orchestrator.parts.objective import Needed, ObjectivePart, Taken, Trained
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RewardModelObjective(ObjectivePart):
     """A scalar head on the policy's backbone, trained on pairs (Bradley-Terry). The policy itself stays as it is in
     such a round."""

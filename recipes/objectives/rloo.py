@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.registry import part
 from .policy_gradients import PolicyGradientObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RlooObjective(PolicyGradientObjective):
     """RLOO (arXiv 2402.14740). The KL is taken from a response's reward."""
 

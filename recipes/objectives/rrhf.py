@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.fields import NonNegativeFloat, PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart, Taken
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RrhfObjective(ObjectivePart):
     """RRHF (arXiv 2304.05302): a better response is to be likelier a token than any worse one, and NLL of the best."""
 

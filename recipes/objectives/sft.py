@@ -2,15 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.objective import Averaged, Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SftObjective(ObjectivePart):
     """Supervised: the NLL of what is to be imitated, a mean over the tokens of a step, by their weights (RAFT, arXiv
     2304.06767; Chain of Hindsight, arXiv 2302.02676). Beside a loss on pairs, of a chosen response."""

@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, NonNegativeFloat, PositiveFloat
+from ...orchestrator.fields import NonNegativeFloat, PositiveFloat
 from ...orchestrator.parts.objective import Needed
 from ...orchestrator.parts.registry import part
 from .paired import PairObjective
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SlicObjective(PairObjective):
     """SLiC-HF (arXiv 2305.10425): log-probs apart by `delta`, and NLL of the chosen response times `weight`. No
     reference."""

@@ -2,16 +2,13 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, BelowHalf, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from ...orchestrator.fields import BelowHalf, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from ...orchestrator.parts.objective import Needed, NoiseRule, ObjectivePart
 from ...orchestrator.parts.registry import Place, part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SpaObjective(ObjectivePart):
     """SPA (arXiv 2406.04412): DPO whose least certain labels are smoothed."""
 

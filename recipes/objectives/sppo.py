@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, PositiveFloat
+from ...orchestrator.fields import PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SppoObjective(ObjectivePart):
     """SPPO (arXiv 2405.00675): a response's log-ratio to the reference moves towards its win probability minus a
     half, over β."""

@@ -2,15 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from ...orchestrator.fields import STRICT, Fraction, PositiveFloat
+from ...orchestrator.fields import Fraction, PositiveFloat
 from ...orchestrator.parts.objective import Examples, Needed, ObjectivePart
 from ...orchestrator.parts.registry import part
 
 
 @part("objective")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WrpoObjective(ObjectivePart):
     """WRPO (arXiv 2412.03187): DPO whose chosen side moves from the policy's response to a source model's."""
 

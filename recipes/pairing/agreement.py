@@ -5,17 +5,13 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AgreementPairing(PairingPart):
     """Responses that the validator says yes to, each with the validation itself: both are imitated (objective=sft;
     inspired by GV-consistency, arXiv 2310.01846)."""

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import POLICY
@@ -15,7 +12,6 @@ from .candidates import Scored, best_of, dropped, kept, lacking, paired, scored_
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnchoredPairing(PairingPart):
     """The policy's best over the worst of its own and the initial policy's, with generation.samplers=[policy, initial]
     (Temporal Self-Rewarding, phase 1, arXiv 2508.06026)."""

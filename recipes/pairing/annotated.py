@@ -5,17 +5,13 @@ from functools import partial
 from statistics import fmean
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import MEAN_DECIMALS, dropped, kept, lacking, mean_scores
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class AnnotatedPairing(PairingPart):
     """No pairs: every response with the values that its judge gave it, clamped to 0–4 and rounded, for
     conditioning=attributes (SteerLM, arXiv 2310.05344)."""

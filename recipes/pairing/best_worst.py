@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT, NonNegativeFloat
+from ...orchestrator.fields import NonNegativeFloat
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import Scored, best_of, paired, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class BestWorstPairing(PairingPart):
     """The best-scored response over the worst (Self-Rewarding, arXiv 2401.10020); ties, identical texts and unscored
     candidates give no pair."""

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias, assert_never
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT, NonNegativeFloat
+from ...orchestrator.fields import NonNegativeFloat
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import MEAN_DECIMALS, Scored, best_of, drawn, paired, worst_of
@@ -16,7 +14,6 @@ Choice: TypeAlias = Literal["random", "max_random", "max_min", "max_max", "max_m
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ByChoicePairing(PairingPart):
     """Two responses by RLHFlow's `choose_type` (arXiv 2405.07863): random, max_random, max_min, max_max or
     max_min_p."""

@@ -5,17 +5,13 @@ from functools import partial
 from statistics import fmean
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import MEAN_DECIMALS, dropped, pair_of, same_text, unusable
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ConsistentPairing(PairingPart):
     """The response that the judge prefers both ways round, as a hard label (MT-bench, arXiv 2306.05685);
     `contradictory` orders and ties give no pair."""

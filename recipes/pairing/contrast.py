@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import PairingOutcome, Prompt, Rollout
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, pair_of, remark_of, same_text, unusable
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ContrastPairing(PairingPart):
     """The response to the positive prompt over that to the negative one, by construction (RLCD, arXiv 2307.12950).
     `shuffle_labels` is the control experiment."""

@@ -6,17 +6,13 @@ from functools import partial
 from itertools import combinations
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CreamPairing(PairingPart):
     """Best over worst by the policy, with the share of response pairs that the policy before puts in the same order as
     the label's probability (CREAM, arXiv 2410.12735). For objective=cream.

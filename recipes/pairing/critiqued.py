@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, Fraction
+from ...orchestrator.fields import Fraction
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class CritiquedPairing(PairingPart):
     """Every response with the judgment in words on it, for objective=cut (CUT, arXiv 2312.14591); good ones as they
     are, thinned out to `keep_good`."""

@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class DemonstrationsPairing(PairingPart):
     """No pairs: responses to imitate (objective=sft). Of given or ranked ones the best, of sampled ones all but
     negative ones."""

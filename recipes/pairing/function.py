@@ -4,19 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.errors import RunError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import Place, part
 from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FunctionPairing(PairingPart):
     """A Python function of yours takes the pair: `(prompt, rollouts, scores) -> (chosen, rejected)`, two of the
     rollouts, or the reason to drop the prompt.

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.round.again import CHOSEN_BEFORE, REJECTED_BEFORE
@@ -15,7 +12,6 @@ from .candidates import best_of, dropped, kept, scored_candidates, scored_pair
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FutureGuidedPairing(PairingPart):
     """The pair of the round before, its chosen response replaced where a new one scores higher; a tie or an inverted
     pair is none (Temporal Self-Rewarding, phase 2, arXiv 2508.06026)."""

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, ResponseGroup, Rollout
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking, scored_candidates
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class GroupPairing(PairingPart):
     """No pairs: all scored responses to a prompt, best first. For objective=ppo, grpo and rloo; with `ties: drop` and
     two or more, for rrhf and pro."""

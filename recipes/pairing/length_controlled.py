@@ -5,17 +5,15 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import MEAN_DECIMALS, Scored, best_of, dropped, paired, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class LengthControlledPairing(PairingPart):
     """The shortest good response over the longest bad one, where good and bad are shares `rho` of the score range
     (Meta-Rewarding, arXiv 2407.19594)."""

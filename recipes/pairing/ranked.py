@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import PairingOutcome, Prompt, ResponseGroup, Rollout
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Gives, Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking, pair_of, same_text
@@ -16,7 +13,6 @@ RankedChoice: TypeAlias = Literal["best_worst", "adjacent", "all"]
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RankedPairing(PairingPart):
     """Responses that are ranked by construction or by their data set: the best over the worst, a rank drawn by seed
     over the next one, or all of them, best first, with minus their ranks as scores (inspired by AutoPM, EMNLP 2023

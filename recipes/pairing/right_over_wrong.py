@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import dropped, kept, lacking, pair_of
@@ -15,7 +12,6 @@ from .right import right_by_sample
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class RightOverWrongPairing(PairingPart):
     """A right judgment over one that is wrong, a tie, or cannot be read (Self-Taught Evaluator, arXiv 2408.02666)."""
 

@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import part
 from .candidates import MEAN_DECIMALS, dropped, mean_probability, pair_of, same_text, unusable
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SoftPairing(PairingPart):
     """The more probable of two responses over the other, with its probability as the label (RLAIF in RLCD's paper,
     arXiv 2307.12950); an even one gives no pair."""

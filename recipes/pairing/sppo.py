@@ -6,17 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import Scored, best_of, kept, paired, scored_candidates, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SppoPairing(PairingPart):
     """Best over worst, with their win probabilities against the whole group (SPPO, arXiv 2405.00675;
     objective.probabilities=soft)."""

@@ -5,11 +5,8 @@ from functools import partial
 from statistics import fmean, pstdev
 from typing import ClassVar, Literal, TypeAlias, assert_never, get_args
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import Place, part
 from .candidates import MEAN_DECIMALS, Scored, paired
@@ -29,7 +26,6 @@ _IN_WORDS: dict[Anchor, str] = {
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SweetSpotPairing(PairingPart):
     """The responses nearest to two points of the prompt's score distribution: by default the best, and the one nearest
     to μ−2σ (arXiv 2502.16825)."""

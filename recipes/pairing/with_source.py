@@ -5,10 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Beside, Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import POLICY
@@ -17,7 +14,6 @@ from .candidates import best_of, dropped, kept, mean_scores, same_text, scored_c
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WithSourcePairing(PairingPart):
     """The policy's best over its worst, with the best of another model of its architecture and tokenizer beside them,
     for objective=wrpo (WRPO, arXiv 2412.03187)."""

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import Scored, best_of, drawn, paired, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WorstOfFewPairing(PairingPart):
     """The best of all responses over the worst of a few drawn by seed: the scalable rule of arXiv 2502.16825."""
 

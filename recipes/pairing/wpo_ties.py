@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart
 from ...orchestrator.parts.registry import part
 from .candidates import Scored, best_of, paired, worst_of
 
 
 @part("pairing")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class WpoTiesPairing(PairingPart):
     """Best over worst; of several best the shortest, of several worst the nearest in length (WPO's later data, arXiv
     2406.11827)."""

@@ -7,12 +7,11 @@ from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.records import Generation, GenerationRequest, Message, Prompt
 from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
@@ -28,7 +27,6 @@ Operation: TypeAlias = Literal["constrain", "deepen", "concretise", "add_reasoni
 
 
 @part("new_prompts")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvolvePrompts(WrittenPrompts):
     """The policy rewrites a prompt (of the training file, or a new one) by an operation drawn by seed, in depth or
     in breadth (Evol-Instruct, arXiv 2304.12244)."""

@@ -3,11 +3,9 @@
 from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.records import Prompt
 from ...orchestrator.errors import RunError
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
@@ -18,7 +16,6 @@ from .written import WrittenPrompts
 
 
 @part("new_prompts")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class FromKeptPrompts(WrittenPrompts):
     """The policy continues a list of prompts that earlier rounds learnt from, after their filter; not in round 1
     (Self-RIP, arXiv 2501.18578)."""

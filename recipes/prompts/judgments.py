@@ -9,8 +9,6 @@ from heapq import nsmallest
 from itertools import permutations
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.config.schema import Config
 from ...orchestrator.data.records import (
     SCORING,
@@ -24,7 +22,6 @@ from ...orchestrator.data.records import (
     Truth,
 )
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT
 from ...orchestrator.parts.judge import JudgePart
 from ...orchestrator.parts.new_prompts import Judged, NewPromptsPart
 from ...orchestrator.parts.registry import part
@@ -39,7 +36,6 @@ from .fitting import fitting
 
 
 @part("new_prompts")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class JudgePrompts(NewPromptsPart):
     """The round trains the policy as a judge: its prompts are judging prompts, over responses whose order is known,
     on which the judge is at odds with itself, or whose scores it is to learn.

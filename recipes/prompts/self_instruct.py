@@ -3,10 +3,8 @@
 from functools import partial
 from typing import Literal
 
-from pydantic.dataclasses import dataclass
-
 from ...orchestrator.data.seeds import derive_seed
-from ...orchestrator.fields import STRICT, NonNegativeInt, PositiveInt
+from ...orchestrator.fields import NonNegativeInt, PositiveInt
 from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
@@ -16,7 +14,6 @@ from .written import WrittenPrompts
 
 
 @part("new_prompts")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SelfInstructPrompts(WrittenPrompts):
     """The policy continues a list of prompts, most of them of the training file, some of them new ones
     (Self-Instruct, arXiv 2212.10560; shots and sampling of arXiv 2401.10020)."""

@@ -4,11 +4,10 @@ from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.errors import ConfigError
-from ...orchestrator.fields import STRICT, PositiveInt
+from ...orchestrator.fields import PositiveInt
 from ...orchestrator.parts.registry import Place, part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
@@ -18,7 +17,6 @@ from .written import WrittenPrompts
 
 
 @part("new_prompts")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class SkillMixPrompts(WrittenPrompts):
     """The policy writes a prompt of a given type that needs several skills of a list at once, drawn by seed
     (Instruct-SkillMix, arXiv 2408.14774)."""

@@ -20,7 +20,6 @@ from roundelay.orchestrator.parts.registry import part
 
 
 @part("filter")
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ShortFilter(FilterPart):
     """Pairs whose chosen response is short."""
 
