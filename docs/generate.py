@@ -58,11 +58,16 @@ def said_of(cls: type) -> str:
     return ARXIV.sub(r"[\1](https://arxiv.org/abs/\1)", " ".join(first.split())).replace("|", r"\|")
 
 
+def shipped_kinds(group: str) -> dict[str, type]:
+    """The kinds of a group that are no user's."""
+    return {kind: cls for kind, cls in kinds(group).items() if cls.__module__.startswith("roundelay.")}
+
+
 def parts_table(group: str) -> str:
     """A row a kind: its YAML files, what it does, and its fields."""
     files = names_by_kind(group)
     rows = [f"| `{group}=` | what it does | fields |", "|---|---|---|"]
-    for kind, cls in sorted(kinds(group).items(), key=lambda item: (item[0] == "none", item[0])):
+    for kind, cls in sorted(shipped_kinds(group).items(), key=lambda item: (item[0] == "none", item[0])):
         own = [f"`{field.name}`" for field in fields(cls) if field.name != "kind"]
         names = sorted(files[kind], key=lambda name: (name != kind, name))
         rows.append(f"| {', '.join(f'`{name}`' for name in names)} | {said_of(cls)} | {', '.join(own) or '–'} |")
@@ -214,7 +219,7 @@ def configuration() -> str:
         text += [f"## {name}", "", said_of(cls), "", keys_table(cls, name, defaults), ""]
     for group in get_args(Group):
         text += [f"## {group}", "", f"Chosen by `{group}=NAME`: [what each does]({PAGES[group]}).", ""]
-        for kind, cls in sorted(kinds(group).items()):
+        for kind, cls in sorted(shipped_kinds(group).items()):
             if len(fields(cls)) > 1:
                 first = sorted(names_by_kind(group)[kind], key=lambda name: (name != kind, name))[0]
                 values = yaml.safe_load((CONFIGS / group / f"{first}.yaml").read_text())

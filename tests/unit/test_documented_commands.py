@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.evaluation_commands import ScriptedEngine, bad, good, half, scoring
 from support.finished_runs import PROMPTS, make_run
+from support.own_parts import write_own_parts
 from support.tiny_model import write_moved
 
 from roundelay.launch import cli
@@ -87,6 +88,7 @@ def users_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "mine" / "configs" / "recipe").mkdir(parents=True)
     (folder / "mine" / "configs" / "recipe" / "my_paper.yaml").write_text(recipe)
     (folder / "mine" / "my_paper.py").write_text("\n".join(code))
+    write_own_parts(folder / "mine")
     (folder / "my_rewards.py").write_text("def brevity(prompt, rollout):\n    return -len(rollout.text)\n")
     (folder / "runs").mkdir()
     for name in ("a", "b"):
