@@ -234,7 +234,7 @@ class Update:
         )
         if (noise := objective.noise()) is not None:
             margins_E = self._denoised_margins(noise, batch, micro)
-            threshold = statistics.get("threshold", self.noise.threshold())
+            threshold = statistics["threshold"] if noise.whole_step else self.noise.threshold()
             micro = replace(micro, extras={"denoised_margins": margins_E}, step={"threshold": threshold})
         return losses(objective, micro)
 

@@ -11,7 +11,7 @@ def taught(learner: LearnerConfig, pairing: PairingPart) -> str:
     optimizer = "each round with a fresh optimizer" if learner.optimizer == "fresh" else "the optimizer is carried on"
     lora = f", LoRA of rank {learner.lora.rank}" if learner.lora else ""
     steps = (
-        f"{counted(learner.epochs, 'epoch')}, {learner.pairs_per_step} {pairing.unit} a step, learning rate "
+        f"{counted(learner.epochs, 'epoch')}, {learner.pairs_per_step} {pairing.units()} a step, learning rate "
         f"{learner.learning_rate:g} ({learner.schedule}{warmup}), {optimizer}{lora}."
     )
     return steps + _started(learner) + _published(learner)

@@ -59,7 +59,7 @@ def check_combinations(config: Config) -> None:
 def _check_phase(config: Config) -> None:
     check_judge_training(config)
     writing = config.new_prompts.sampled_with()
-    if writing is not None and not config.generation.samples:
+    if writing is not None and config.generation.takes_given:
         raise ConfigError(
             f"new_prompts.kind={config.new_prompts.kind} with generation.kind={config.generation.kind}: new prompts "
             "come without responses",

@@ -50,13 +50,14 @@ def _check_attributes(config: Config) -> None:
             "choose judge=attributes (or attribute_model) pairing=annotated conditioning=attributes together, or "
             "neither of the last two",
         )
-    attributes = config.judge.attributes()
-    if config.judge.trained_by and attributes and attributes != config.prompts.seed.attributes:
-        raise ConfigError(
-            f"judge.weights are of {', '.join(attributes)}, but the attribute model's outputs are those of "
-            f"prompts.seed.attributes=[{', '.join(config.prompts.seed.attributes)}], in this order",
-            "give judge.weights the same names in the same order",
-        )
+    for field, judge in (("judge", config.judge), ("evaluation.judge", config.evaluation.judge)):
+        attributes = judge.attributes()
+        if judge.trained_by and attributes and attributes != config.prompts.seed.attributes:
+            raise ConfigError(
+                f"{field}.weights are of {', '.join(attributes)}, but the attribute model's outputs are those of "
+                f"prompts.seed.attributes=[{', '.join(config.prompts.seed.attributes)}], in this order",
+                f"give {field}.weights the same names in the same order",
+            )
 
 
 def _check_pairing(config: Config) -> None:

@@ -47,9 +47,10 @@ def check_filter(config: Config) -> None:
 
 def _check_count(count: int, config: Config) -> None:
     generation, pairing = config.generation, config.pairing
-    if not generation.samples and pairing.every_given:
+    lists = pairing.gives() == "groups"
+    if not generation.samples and (pairing.every_given or lists):
         return  # prompts come with as many responses as they like
-    samples = (generation.samples_each() or 1) if pairing.every_sampled else 1
+    samples = generation.responses().number if pairing.every_sampled or lists else 1
     most = config.run.prompts_per_round * samples
     if count >= most:
         raise ConfigError(

@@ -59,7 +59,6 @@ class PairingPart:
     every_sampled: ClassVar[bool] = False  # gives every response to a prompt that was sampled
     every_given: ClassVar[bool] = False  # gives every response that a prompt comes with
     inseparable: ClassVar[bool] = False  # the responses that it gives of a prompt are learnt together, or not at all
-    unit: ClassVar[str] = "pairs"  # what it gives, as a step of the learner counts it
 
     def check(self, at: Place) -> None:
         """Refuse values that can never pair anything.
@@ -77,6 +76,16 @@ class PairingPart:
 
     def gives(self) -> Gives:
         return "pairs"
+
+    def units(self) -> str:
+        """What it gives, as a step of the learner counts it."""
+        words = {
+            "pairs": "pairs",
+            "groups": "groups of responses",
+            "demonstrations": "responses",
+            "critiques": "responses",
+        }
+        return words[self.gives()]
 
     def least_responses(self) -> int:
         """Scored responses that it needs of a prompt."""

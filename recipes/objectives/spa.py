@@ -1,5 +1,7 @@
 """DPO whose least certain labels are smoothed."""
 
+import fractions
+import math
 from typing import ClassVar, Literal
 
 from ...orchestrator.errors import ConfigError
@@ -24,7 +26,14 @@ class SpaObjective(ObjectivePart):
     needs_reference: ClassVar[Needed] = "always"
 
     def check(self, at: Place) -> None:
-        """Extrapolated logits are of the reference, too."""
+        """A window has margins on both sides of its threshold; extrapolated logits are of the reference, too."""
+        noisy = math.floor(self.window * fractions.Fraction(str(self.noisy_fraction)))  # as the threshold counts
+        if self.threshold == "official_code" and noisy > self.window - 2:
+            raise ConfigError(
+                f"{at}.threshold=official_code lies between two of {at}.window={self.window} margins, but "
+                f"{at}.noisy_fraction={self.noisy_fraction:g} counts {noisy} of them as noisy, and one more",
+                f"raise {at}.window, or lower {at}.noisy_fraction",
+            )
         if self.reference.logps == "rollout" and self.extrapolation > 0:
             raise ConfigError(
                 f"{at}.reference.logps=rollout with {at}.extrapolation={self.extrapolation:g}: "

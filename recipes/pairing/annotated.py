@@ -20,10 +20,12 @@ class AnnotatedPairing(PairingPart):
     takes: ClassVar[Takes] = "attributes"
     every_sampled: ClassVar[bool] = True
     every_given: ClassVar[bool] = True
-    unit: ClassVar[str] = "responses"
 
     def gives(self) -> Gives:
         return "groups"
+
+    def units(self) -> str:
+        return "responses"
 
     def sentence(self) -> str:
         return "No pairs: responses with the values of their attributes, clamped to 0–4 and rounded."

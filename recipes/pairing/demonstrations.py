@@ -18,7 +18,6 @@ class DemonstrationsPairing(PairingPart):
     takes: ClassVar[Takes] = "responses"
     tells_better: ClassVar[bool] = False
     every_sampled: ClassVar[bool] = True
-    unit: ClassVar[str] = "responses"
 
     def gives(self) -> Gives:
         return "demonstrations"

@@ -22,7 +22,6 @@ class GroupPairing(PairingPart):
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group
     every_sampled: ClassVar[bool] = True
     every_given: ClassVar[bool] = True
-    unit: ClassVar[str] = "groups of responses"
 
     def gives(self) -> Gives:
         return "groups"

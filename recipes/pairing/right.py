@@ -17,10 +17,13 @@ class RightPairing(PairingPart):
     kind: Literal["right"]
     version: ClassVar[int] = 2  # no empty response comes into a pair or a group
     takes: ClassVar[Takes] = "truth"
-    unit: ClassVar[str] = "judgments"
+    tells_better: ClassVar[bool] = False
 
     def gives(self) -> Gives:
         return "demonstrations"
+
+    def units(self) -> str:
+        return "judgments"
 
     def sentence(self) -> str:
         return "No pairs: a judgment that is right, to imitate."

@@ -58,6 +58,7 @@ from support.configs import (
     REWARD_MODEL,
     RIP,
     RLOO,
+    SAMPLING,
     SCORE_THRESHOLD,
     SCORED,
     SELECTION,
@@ -84,6 +85,7 @@ from roundelay.orchestrator.parts.registry import kinds
 from roundelay.recipes import shipped  # noqa: F401 - registers all kinds
 from roundelay.recipes.generation.contrast import AffixPair
 from roundelay.recipes.generation.given import GivenGeneration
+from roundelay.recipes.generation.given_and_sampled import GivenAndSampledGeneration
 from roundelay.recipes.generation.mixture import MixtureWindow
 from roundelay.recipes.judges.attribute_model import AttributeModelJudge
 from roundelay.recipes.objectives.attribute_regression import AttributeRegressionObjective
@@ -107,6 +109,7 @@ ROLLOUT = ReferenceConfig(policy="previous", logps="rollout")
 KTO = KtoObjective(kind="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0, reference=PREVIOUS)
 SFT = SftObjective(kind="sft")
 SFT_TERM = Term(weight=0.2, loss=SFT)
+BESIDE_GIVEN = GivenAndSampledGeneration(kind="given_and_sampled", sampling=SAMPLING, truncated="keep")
 SPA = SpaObjective(
     kind="spa", beta=0.1, label_smoothing=0.1, threshold="official_code", noisy_fraction=0.1, window=50, start=0.2,
     extrapolation=0.5, reference=PREVIOUS,
@@ -261,6 +264,14 @@ REWARD_MODEL_THEN_PPO = {
         ),
         {"pairing": SINGLES, "objective": SFT, "filter": changed(LONGEST, count=31)},
         {"objective": CUT, **CRITIQUES, "filter": changed(LONGEST, count=31)},
+        {"objective": dataclasses.replace(SPA, window=2, noisy_fraction=0.1)},
+        {"objective": dataclasses.replace(SPA, window=1, threshold="global_quantile")},
+        {
+            "pairing": SINGLES,
+            "objective": SFT,
+            "filter": changed(LONGEST, count=63),
+            "generation__samplers": ("policy", "initial"),
+        },
         {"judge": VALIDATOR, "evaluation__judge": VALIDATOR},
         {"judge": VALIDATOR, "pairing": AGREEMENT, "objective": SFT, "generation__samples_per_prompt": 1},
         {"learner__selection": SELECTION},
@@ -457,6 +468,21 @@ REFUSED = [
         {"objective": SPA, "objective__reference": ROLLOUT},
         ["objective.reference.logps=rollout", "objective.extrapolation=0.5"],
         ["objective.reference.logps=recompute", "objective.extrapolation=0"],
+    ),
+    (
+        {"objective": dataclasses.replace(SPA, window=1)},
+        ["objective.threshold=official_code lies between two of objective.window=1 margins"],
+        ["raise objective.window"],
+    ),
+    (
+        {"objective": dataclasses.replace(SPA, window=10, noisy_fraction=0.9)},
+        ["objective.window=10 margins", "objective.noisy_fraction=0.9 counts 9 of them"],
+        ["lower objective.noisy_fraction"],
+    ),
+    (
+        {"new_prompts": SELF_INSTRUCT, "generation": BESIDE_GIVEN, "judge": NO_JUDGE, "pairing": BY_CONSTRUCTION},
+        ["new_prompts.kind=self_instruct with generation.kind=given_and_sampled"],
+        ["set new_prompts=none"],
     ),
     # New prompts.
     (
@@ -863,6 +889,7 @@ REFUSED = [
             (8, {}),
             (32, {"pairing": SINGLES, "objective": SFT}),
             (32, {"objective": CUT, **CRITIQUES}),
+            (64, {"pairing": SINGLES, "objective": SFT, "generation__samplers": ("policy", "initial")}),
         )  # a pair or four responses a prompt
     ),
     (
@@ -1131,6 +1158,14 @@ def test_attributes_are_learnt_of_given_responses_that_people_described(change: 
     check_combinations(changed(base(), objective=ATTRIBUTE_REGRESSION, **DESCRIBED))
     with pytest.raises(ConfigError, match=re.escape(what)):
         check_combinations(changed(base(), objective=ATTRIBUTE_REGRESSION, **{**DESCRIBED, **change}))
+
+
+def test_an_attribute_model_evaluates_what_it_was_trained_on() -> None:
+    one = phase(rounds=1, objective=ATTRIBUTE_REGRESSION, generation=GIVEN, judge=NO_JUDGE, pairing=IMITATED)
+    config = changed(with_phases(one=one, two=phase()), **DESCRIBED, evaluation__judge=BY_ATTRIBUTE_MODEL)
+    check_combinations(config)
+    with pytest.raises(ConfigError, match=re.escape("evaluation.judge.weights are of tact")):
+        check_combinations(changed(config, evaluation__judge=changed(BY_ATTRIBUTE_MODEL, weights={"tact": 1.0})))
 
 
 @pytest.mark.parametrize(

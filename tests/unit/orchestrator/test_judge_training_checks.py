@@ -11,6 +11,7 @@ from support.configs import (
     GIVEN,
     GIVEN_JUDGED,
     GROUP,
+    HINDSIGHT,
     IMPLICIT,
     INITIAL,
     META,
@@ -100,6 +101,11 @@ REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
         {**VERDICTS, "pairing": RIGHT},
         ["pairing.kind=right has nothing to compare", "objective.kind=dpo"],
         "objective=sft",
+    ),
+    (
+        {**VERDICTS, "pairing": RIGHT, "objective": SFT, "conditioning": HINDSIGHT},
+        ["conditioning.kind=hindsight chains the two responses of a pair", "pairing.kind=right gives none"],
+        "choose a pairing of two responses",
     ),
     (
         {**VERDICTS, "pairing": BEST_WORST, "filter": BALANCED},
