@@ -11,9 +11,8 @@ from ..data.records import CanaryJudgment, Judgment, Shard
 from ..ledger.layout import CANARY_JUDGMENTS, EVAL_ROLLOUTS
 from ..measure.running_stats import Mean
 from ..prompts.shards import RoundShards
-from ..protocols import Conclude, JudgeCanaries
+from ..protocols import Conclude
 from ..round.stages import Stages
-from ..round.stream import map_in_order
 
 POLICY, CANARY = 0, 1  # the samples that a judge is shown
 SCORE_DECIMALS = 6
@@ -26,20 +25,13 @@ async def judge_canaries(shards: RoundShards, *, stages: Stages, in_flight: int)
     judge = stages.phase.judge_canaries
     if judge is None:
         return {}
-    found: list[CanaryJudgment] = []
-    async for judgments in map_in_order(lambda s: _judge_shard(s, len(shards), stages, judge), shards, limit=in_flight):
-        found.extend(judgments)
+    rollouts = stages.rollouts
+
+    async def planted(shard: Shard) -> Sequence[CanaryJudgment]:
+        return await judge(shard, stages.read(EVAL_ROLLOUTS, shard), rollouts.policy_version, rollouts.generate)
+
+    found = await stages.of_all(CANARY_JUDGMENTS, shards, planted, in_flight)
     return canary_summary(found, conclude=stages.phase.reading.conclude)
-
-
-async def _judge_shard(shard: Shard, total: int, stages: Stages, judge: JudgeCanaries) -> Sequence[CanaryJudgment]:
-    responses, rollouts = stages.read(EVAL_ROLLOUTS, shard), stages.rollouts
-    return await stages.committed(
-        CANARY_JUDGMENTS,
-        shard,
-        total,
-        lambda: judge(shard, responses, rollouts.policy_version, rollouts.generate),
-    )
 
 
 def canary_summary(judgments: Iterable[CanaryJudgment], *, conclude: Conclude = list) -> dict[str, Any]:

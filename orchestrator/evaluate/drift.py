@@ -24,7 +24,6 @@ from ..measure.running_stats import Mean, spearman
 from ..prompts.shards import RoundShards
 from ..protocols import Judge, Reading
 from ..round.stages import Stages
-from ..round.stream import map_in_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,29 +74,25 @@ async def measure_labels_drift(
 
 
 async def _measure(shards: RoundShards, frozen: _Frozen, stages: Stages, in_flight: int) -> dict[str, Any]:
+    """Round 0's judgments of its responses, and those of now: of the same cases, with the same seeds."""
+
+    async def again(shard: Shard) -> Sequence[Judgment]:
+        initial, asked = _initial(shard)
+        rollouts = [one for stage in frozen.rollouts for one in stages.read(stage, initial)]
+        responses = [rollout for rollout in rollouts if rollout.prompt_id in asked and not rollout.interim]
+        return await frozen.judge(initial, responses, stages.rollouts.generate)
+
+    now = await stages.of_all(frozen.again, shards, again, in_flight)
     before: list[Judgment] = []
-    now: list[Judgment] = []
-    async for first, again in map_in_order(
-        lambda shard: _judge_again(shard, len(shards), frozen, stages), shards, limit=in_flight
-    ):
-        before.extend(first)
-        now.extend(again)
+    for initial, asked in map(_initial, shards):
+        before.extend(one for one in stages.read(frozen.judgments, initial) if one.prompt_id in asked)
     return drift(frozen.reading.conclude(before), frozen.reading.conclude(now))
 
 
-async def _judge_again(
-    shard: Shard, total: int, frozen: _Frozen, stages: Stages
-) -> tuple[Sequence[Judgment], Sequence[Judgment]]:
-    """Round 0's judgments of its responses, and those of now: of the same cases, with the same seeds."""
+def _initial(shard: Shard) -> tuple[Shard, set[str]]:
+    """The shard of round 0 that holds a shard's prompts, and which of its prompts are asked about."""
     initial = Shard(round=0, index=shard.index, prompts=shard.prompts, split="heldout")
-    asked = {prompt.id for prompt in shard.prompts}
-    rollouts = [one for stage in frozen.rollouts for one in stages.read(stage, initial)]
-    before = stages.read(frozen.judgments, initial)
-    responses = [rollout for rollout in rollouts if rollout.prompt_id in asked and not rollout.interim]
-    now = await stages.committed(
-        frozen.again, shard, total, lambda: frozen.judge(initial, responses, stages.rollouts.generate)
-    )
-    return [judgment for judgment in before if judgment.prompt_id in asked], now
+    return initial, {prompt.id for prompt in shard.prompts}
 
 
 def drift(before: Sequence[Judgment], now: Sequence[Judgment]) -> dict[str, Any]:

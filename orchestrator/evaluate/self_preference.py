@@ -15,7 +15,6 @@ from ..measure.running_stats import Mean
 from ..prompts.shards import RoundShards
 from ..protocols import Opinion
 from ..round.stages import Stages
-from ..round.stream import map_in_order
 from .canaries import SCORE_DECIMALS, mean_score, share_won
 
 BEFORE, NOW = 0, 1  # the samples that a judge is shown
@@ -36,27 +35,16 @@ async def measure_self_preference(shards: RoundShards, *, stages: Stages, in_fli
 async def _said(
     shards: RoundShards, stage: Stage[Judgment], opinion: Opinion, stages: Stages, in_flight: int
 ) -> Sequence[Judgment]:
-    found: list[Judgment] = []
-    async for judgments in map_in_order(
-        lambda shard: _judged(shard, len(shards), stage, opinion, stages), shards, limit=in_flight
-    ):
-        found.extend(judgments)
-    return opinion.reading.conclude(found)
-
-
-async def _judged(
-    shard: Shard, total: int, stage: Stage[Judgment], opinion: Opinion, stages: Stages
-) -> Sequence[Judgment]:
     """Equal texts are not judged: nobody could prefer one of them."""
-    before = _responses(replace(shard, round=0), BEFORE, stages)
-    now = _responses(shard, NOW, stages)
-    prompts = tuple(one for one in shard.prompts if before[one.id].text.strip() != now[one.id].text.strip())
-    beside = [responses[prompt.id] for prompt in prompts for responses in (before, now)]
 
-    async def judge() -> Sequence[Judgment]:
-        return await opinion.judge(replace(shard, prompts=prompts), beside, stages.rollouts.generate) if prompts else []
+    async def beside(shard: Shard) -> Sequence[Judgment]:
+        before = _responses(replace(shard, round=0), BEFORE, stages)
+        now = _responses(shard, NOW, stages)
+        prompts = tuple(one for one in shard.prompts if before[one.id].text.strip() != now[one.id].text.strip())
+        shown = [responses[prompt.id] for prompt in prompts for responses in (before, now)]
+        return await opinion.judge(replace(shard, prompts=prompts), shown, stages.rollouts.generate) if prompts else []
 
-    return await stages.committed(stage, shard, total, judge)
+    return opinion.reading.conclude(await stages.of_all(stage, shards, beside, in_flight))
 
 
 def _responses(shard: Shard, sample: int, stages: Stages) -> dict[str, Rollout]:

@@ -10,8 +10,10 @@ from ..ledger.layout import PAIR_STAGES, Stage, row_of, sampled_by
 from ..ledger.ledger import Ledger
 from ..measure.metrics import StageClock
 from ..parts.sampling import POLICY
+from ..prompts.shards import RoundShards
 from ..protocols import Judge, Observer, Phase, Rollouts
 from .again import pairs_before
+from .stream import map_in_order
 
 T = TypeVar("T")
 
@@ -58,6 +60,19 @@ class Stages:
             records = list(await compute())
         self.ledger.write_shard(stage.name, shard, stage.records, records)
         return records
+
+    async def of_all(
+        self, stage: Stage[T], shards: RoundShards, compute: Callable[[Shard], Awaitable[Sequence[T]]], in_flight: int
+    ) -> list[T]:
+        """The records of `stage` of every shard: read back, or computed and committed shard by shard."""
+
+        async def of_one(shard: Shard) -> Sequence[T]:
+            return await self.committed(stage, shard, len(shards), lambda: compute(shard))
+
+        found: list[T] = []
+        async for records in map_in_order(of_one, shards, limit=in_flight):
+            found.extend(records)
+        return found
 
     def read(self, stage: Stage[T], shard: Shard) -> list[T]:
         """The records of a shard that is committed."""
