@@ -13,7 +13,7 @@ from ..orchestrator.data.seeds import derive_seed
 from ..orchestrator.parts.conditioning import ConditioningContext
 from ..orchestrator.parts.judge import JudgePart
 from ..orchestrator.parts.pairing import Pair, PairingContext
-from ..orchestrator.protocols import Generate, Phase, Scorers
+from ..orchestrator.protocols import Generate, Heldout, Phase, Scorers
 from ..recipes.filters.measured import measure
 from ..recipes.generation.plain import sample_plain
 from ..recipes.judges.canaries import judge_canaries
@@ -23,8 +23,6 @@ from .judges import build_canary_judge, build_judge, build_moving_judge, build_o
 
 def build_phase(config: Config, scorers: Scorers | None) -> Phase:
     """A phase's functions with its configuration bound. `scorers` hold the models beside the policy, if any judge."""
-    evaluation = config.evaluation
-    canary_judge = build_canary_judge(config, scorers)
     return Phase(
         make_prompts=config.new_prompts.build(config),
         samplers=config.generation.sampled_by(),
@@ -36,11 +34,17 @@ def build_phase(config: Config, scorers: Scorers | None) -> Phase:
         pair=partial(_pair, config=config, rule=cache(partial(_pairing_rule, config=config))),
         condition=None if config.conditioning.says_nothing else partial(_condition, config=config),
         filter=_round_filter(config),
-        sample_heldout=partial(_sample_heldout, config=config),
-        judge_heldout=build_judge(
-            evaluation.judge, config, scorers, "evaluate", own_logps=evaluation.condition is None
-        ),
-        reading_heldout=evaluation.judge.reading(),
+        heldout=_heldout(config, scorers),
+    )
+
+
+def _heldout(config: Config, scorers: Scorers | None) -> Heldout:
+    evaluation, canary_judge = config.evaluation, build_canary_judge(config, scorers)
+    own_logps = evaluation.condition is None
+    return Heldout(
+        sample=partial(_sample_heldout, config=config),
+        judge=build_judge(evaluation.judge, config, scorers, "evaluate", own_logps=own_logps),
+        reading=evaluation.judge.reading(),
         judge_canaries=partial(judge_canaries, judge=canary_judge) if canary_judge else None,
         rejudge=build_moving_judge(evaluation.judge, config, scorers, "evaluate"),
         rejudge_pairs=build_moving_judge(config.judge, config, scorers, "judge"),

@@ -121,6 +121,21 @@ class Opinion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Heldout:
+    """What a phase measures on held-out prompts: of the policy, and of those who judge it."""
+
+    sample: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
+    judge: Judge | None
+    reading: Reading  # of its judgments
+    judge_canaries: JudgeCanaries | None  # None where nothing judges
+    # `judge`, and the phase's own one, for round 0's responses, which another policy sampled; None where they do not
+    # move.
+    rejudge: Judge | None
+    rejudge_pairs: Judge | None
+    opinions: tuple[Opinion, Opinion] | None  # the policy's, and that of a judge that is not the policy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
     """A recipe's science: which prompts are made, what is sampled and by whom, how it is judged, which pairs come of
     it, and which are learnt from."""
@@ -135,14 +150,7 @@ class Phase:
     pair: Callable[[Shard, Prompt, Sequence[Rollout], Sequence[Judgment]], PairingOutcome]
     condition: Conditioning | None  # None where responses are learnt under their own prompts
     filter: Filter | None  # None: all are
-    sample_heldout: Callable[[Shard, int, Generate], Awaitable[list[Rollout]]]
-    judge_heldout: Judge | None
-    reading_heldout: Reading
-    judge_canaries: JudgeCanaries | None  # None where nothing judges
-    # `judge_heldout` and `judge` for round 0's responses, which another policy sampled; None where they do not move.
-    rejudge: Judge | None
-    rejudge_pairs: Judge | None
-    opinions: tuple[Opinion, Opinion] | None  # the policy's, and that of a judge that is not the policy
+    heldout: Heldout
 
 
 class Rollouts(Protocol):

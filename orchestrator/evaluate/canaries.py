@@ -22,7 +22,7 @@ async def judge_canaries(shards: RoundShards, *, stages: Stages, in_flight: int)
     """What the phase's judge makes of the canaries on the prompts of `shards`, by canary; empty where nothing judges.
 
     The policy's responses there are committed (`eval-rollouts`)."""
-    judge = stages.phase.judge_canaries
+    judge = stages.phase.heldout.judge_canaries
     if judge is None:
         return {}
     rollouts = stages.rollouts

@@ -40,15 +40,15 @@ class _Frozen:
 async def measure_drift(shards: RoundShards, *, stages: Stages, in_flight: int) -> dict[str, Any] | None:
     """The drift of the evaluation's judge on the prompts of `shards`; None in round 0, and where the judge is not the
     policy."""
-    phase = stages.phase
-    if phase.rejudge is None or shards.round == 0:
+    heldout = stages.phase.heldout
+    if heldout.rejudge is None or shards.round == 0:
         return None
     frozen = _Frozen(
         rollouts=(EVAL_ROLLOUTS,),
         judgments=EVAL_JUDGMENTS,
         again=DRIFT_JUDGMENTS,
-        judge=phase.rejudge,
-        reading=phase.reading_heldout,
+        judge=heldout.rejudge,
+        reading=heldout.reading,
     )
     return await _measure(shards, frozen, stages, in_flight)
 
@@ -61,13 +61,18 @@ async def measure_labels_drift(
     None, too, where that judge is the evaluation's, or another one than round 0's. `config` is the whole run's.
     """
     phase, first, judge = stages.phase, config.at(0), config.at(shards.round).judge
-    if phase.rejudge_pairs is None or shards.round == 0 or judge == config.evaluation.judge or judge != first.judge:
+    if (
+        phase.heldout.rejudge_pairs is None
+        or shards.round == 0
+        or judge == config.evaluation.judge
+        or judge != first.judge
+    ):
         return None
     frozen = _Frozen(
         rollouts=tuple(sampled_by(sampler, HELDOUT_ROLLOUTS) for sampler in first.generation.sampled_by()),
         judgments=HELDOUT_JUDGMENTS,
         again=LABELS_DRIFT_JUDGMENTS,
-        judge=phase.rejudge_pairs,
+        judge=phase.heldout.rejudge_pairs,
         reading=phase.reading,
     )
     return await _measure(shards, frozen, stages, in_flight)

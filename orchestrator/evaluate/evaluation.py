@@ -48,7 +48,7 @@ async def evaluate(
     Every stage of it is committed shard by shard, so an interrupted evaluation goes on where it stopped.
     """
     pairs_judge = await _make_pairs(shards, stages, in_flight) if shards.round == 0 else JudgeHealth()
-    health, duplicates = JudgeHealth(reading=stages.phase.reading_heldout), Duplicates()
+    health, duplicates = JudgeHealth(reading=stages.phase.heldout.reading), Duplicates()
     lengths, truncated = Mean(), Mean()
     distinct = [DistinctN(1), DistinctN(2)]
     async for rollouts, judgments in map_in_order(lambda s: _respond(s, len(shards), stages), shards, limit=in_flight):
@@ -103,7 +103,7 @@ async def _make_pairs(shards: RoundShards, stages: Stages, in_flight: int) -> Ju
 
 async def _measure_fresh(shards: RoundShards, stages: Stages, in_flight: int) -> dict[str, Any]:
     """Length and score, as of the fixed prompts, on prompts that are this round's alone."""
-    lengths, truncated, health = Mean(), Mean(), JudgeHealth(reading=stages.phase.reading_heldout)
+    lengths, truncated, health = Mean(), Mean(), JudgeHealth(reading=stages.phase.heldout.reading)
     async for rollouts, judgments in map_in_order(
         lambda shard: _respond(shard, len(shards), stages, FRESH_ROLLOUTS, FRESH_JUDGMENTS), shards, limit=in_flight
     ):
@@ -126,9 +126,9 @@ async def _respond(
     respond: Stage[Rollout] = EVAL_ROLLOUTS,
     judge: Stage[Judgment] = EVAL_JUDGMENTS,
 ) -> tuple[Sequence[Rollout], Sequence[Judgment]]:
-    phase, generate, version = stages.phase, stages.rollouts.generate, stages.rollouts.policy_version
-    rollouts = await stages.committed(respond, shard, total, lambda: phase.sample_heldout(shard, version, generate))
-    return rollouts, await stages.judged(judge, shard, total, rollouts, phase.judge_heldout)
+    heldout, generate, version = stages.phase.heldout, stages.rollouts.generate, stages.rollouts.policy_version
+    rollouts = await stages.committed(respond, shard, total, lambda: heldout.sample(shard, version, generate))
+    return rollouts, await stages.judged(judge, shard, total, rollouts, heldout.judge)
 
 
 async def _score_pairs(shard: Shard, total: int, stages: Stages, learner: Learner) -> None:

@@ -23,9 +23,9 @@ BEFORE, NOW = 0, 1  # the samples that a judge is shown
 async def measure_self_preference(shards: RoundShards, *, stages: Stages, in_flight: int) -> dict[str, Any] | None:
     """On the prompts of `shards`, whose responses are committed; None in round 0, and where the two judges of the round
     are not the policy and another one."""
-    if stages.phase.opinions is None or shards.round == 0:
+    if stages.phase.heldout.opinions is None or shards.round == 0:
         return None
-    own, other = stages.phase.opinions
+    own, other = stages.phase.heldout.opinions
     return self_preference(
         await _said(shards, OWN_PREFERENCE_JUDGMENTS, own, stages, in_flight),
         await _said(shards, OTHER_PREFERENCE_JUDGMENTS, other, stages, in_flight),

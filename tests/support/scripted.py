@@ -22,7 +22,7 @@ from roundelay.orchestrator.ledger.layout import PAIRS, SELECTED, Activity, Stag
 from roundelay.orchestrator.ledger.ledger import Ledger
 from roundelay.orchestrator.parts.sampling import POLICY
 from roundelay.orchestrator.prompts.shards import RoundShards
-from roundelay.orchestrator.protocols import Generate, Phase, Reading
+from roundelay.orchestrator.protocols import Generate, Heldout, Phase, Reading
 from roundelay.orchestrator.round.learn import LearningRound, learn_round
 from roundelay.orchestrator.round.stages import Stages
 
@@ -188,11 +188,13 @@ class ScriptedRound:
             pair=lambda shard, prompt, rollouts, judgments: self.outcome(prompt),
             condition=None,
             filter=self.filter,
-            sample_heldout=heldout,
-            judge_heldout=None,
-            reading_heldout=Reading(),
-            judge_canaries=None,
-            rejudge=None,
-            rejudge_pairs=None,
-            opinions=None,
+            heldout=Heldout(
+                sample=heldout,
+                judge=None,
+                reading=Reading(),
+                judge_canaries=None,
+                rejudge=None,
+                rejudge_pairs=None,
+                opinions=None,
+            ),
         )

@@ -201,4 +201,4 @@ def test_judgments_are_paired_by_what_they_won_against_each_other() -> None:
 def test_responses_are_planted_where_a_judge_judges_responses(judge: Any, planted: bool) -> None:
     """Of judgments alone a canary is none."""
     config = changed(base(), judge=judge, pairing=SOFT, generation__samples_per_prompt=2)
-    assert (build_phase(config, None).judge_canaries is not None) == planted
+    assert (build_phase(config, None).heldout.judge_canaries is not None) == planted

@@ -112,7 +112,8 @@ def test_a_rounds_canaries_win_by_what_a_panels_votes_come_to(tmp_path: Path) ->
         return of("null", *(judgment(sample, score, prompt=responses[0].prompt_id, vote=number)
                             for sample, scores in given.items() for number, score in enumerate(scores)))  # fmt: skip
 
-    stages.start_round(replace(build_phase(changed(base(), judge=panel), None), judge_canaries=judge))
+    phase = build_phase(changed(base(), judge=panel), None)
+    stages.start_round(replace(phase, heldout=replace(phase.heldout, judge_canaries=judge)))
     for shard in shards:
         stages.ledger.write_shard("eval-rollouts", shard, Rollout, [response(shard.prompts[0], 0, "x")])
     assert asyncio.run(judge_canaries(shards, stages=stages, in_flight=2)) == {

@@ -120,13 +120,13 @@ class Later:
         self.config = config
         self.stages = Stages(ledger=self.ledger, rollouts=rollouts, observer=Notes())
         built = build_phase(config.at(2), None)
-        self.stages.start_round(
-            replace(
-                built,
-                rejudge=built.rejudge and self.judge,
-                rejudge_pairs=built.rejudge_pairs and self.judge,
-            )
+        again = built.heldout
+        moved = replace(
+            again,
+            rejudge=again.rejudge and self.judge,
+            rejudge_pairs=again.rejudge_pairs and self.judge,
         )
+        self.stages.start_round(replace(built, heldout=moved))
 
     async def judge(self, shard: Shard, rollouts: Sequence[Rollout], generate: Generate) -> list[Judgment]:
         self.shown.append((shard, list(rollouts)))
@@ -203,5 +203,8 @@ def test_the_policys_reward_of_another_policys_responses_is_not_read_off_the_sam
     scorer holds the policy it is asked; where none does nothing is judged again."""
     scorers: Any = SimpleNamespace(models={}, logps=None)
     spa = changed(base(), evaluation__judge=IMPLICIT)
-    assert build_phase(spa, scorers).rejudge is None
-    assert build_phase(changed(spa, evaluation__condition=Condition(system="Be kind.")), scorers).rejudge is not None
+    assert build_phase(spa, scorers).heldout.rejudge is None
+    assert (
+        build_phase(changed(spa, evaluation__condition=Condition(system="Be kind.")), scorers).heldout.rejudge
+        is not None
+    )

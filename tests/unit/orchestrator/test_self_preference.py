@@ -104,7 +104,8 @@ def test_both_judges_see_what_the_policy_says_now_beside_what_the_initial_one_sa
     judge = by(lambda rollout: float(len(rollout.text)), shown)
     turned = Reading(conclude=lambda said: [replace(one, score=-one.score) for one in said if one.score is not None])
     opinions = (Opinion(judge=judge, reading=Reading()), Opinion(judge=judge, reading=turned))
-    stages.start_round(replace(build_phase(base(), None), opinions=opinions))
+    phase = build_phase(base(), None)
+    stages.start_round(replace(phase, heldout=replace(phase.heldout, opinions=opinions)))
 
     def measured() -> Any:
         return asyncio.run(measure_self_preference(SHARDS.first(3), stages=stages, in_flight=1))
@@ -131,20 +132,20 @@ def test_both_judges_see_what_the_policy_says_now_beside_what_the_initial_one_sa
 )  # fmt: skip
 def test_a_second_judge_exists_where_one_of_two_is_the_policy(config: Config, second: bool) -> None:
     scorers: Any = SimpleNamespace(models={}, logps=None)
-    assert (build_phase(config, scorers).opinions is not None) == second
+    assert (build_phase(config, scorers).heldout.opinions is not None) == second
 
 
 def test_the_policys_opinion_comes_first_whichever_judge_it_is() -> None:
     """A judge by length has no scale, the policy's has."""
     for round_judge, evaluation_judge in ((LENGTH, EXPECTED), (EXPECTED, LENGTH)):
         phase = build_phase(changed(base(), judge=round_judge, evaluation__judge=evaluation_judge), None)
-        assert phase.opinions is not None
-        assert [opinion.reading.points for opinion in phase.opinions] == [(0.0, 1.0), None]
+        assert phase.heldout.opinions is not None
+        assert [opinion.reading.points for opinion in phase.heldout.opinions] == [(0.0, 1.0), None]
 
 
 def test_the_initial_policy_is_not_compared_with_itself(tmp_path: Path) -> None:
     rollouts: Any = SimpleNamespace(generate=None)
     stages = Stages(ledger=Ledger(str(tmp_path)), rollouts=rollouts, observer=Notes())
     stages.start_round(build_phase(changed(base(), judge=LENGTH), None))
-    assert stages.phase.opinions is not None
+    assert stages.phase.heldout.opinions is not None
     assert asyncio.run(measure_self_preference(replace(SHARDS, round=0), stages=stages, in_flight=1)) is None

@@ -62,8 +62,8 @@ class Engine:
 
 
 def judged(phase: Phase, engine: Engine) -> list[CanaryJudgment]:
-    assert phase.judge_canaries is not None
-    return asyncio.run(phase.judge_canaries(SHARD, OWN, 5, engine))
+    assert phase.heldout.judge_canaries is not None
+    return asyncio.run(phase.heldout.judge_canaries(SHARD, OWN, 5, engine))
 
 
 def shown_to(engine: Engine, own: Sequence[Rollout] = OWN) -> list[list[Rollout]]:
@@ -139,8 +139,8 @@ def test_a_judge_that_compares_is_asked_both_ways_round_even_where_pairs_are_ask
 def test_only_a_judge_that_is_the_policy_judges_the_initial_responses_again(judge: Any, apart: bool) -> None:
     scorers: Any = object()
     phase = build_phase(changed(base(), evaluation__judge=judge), scorers)
-    assert (phase.rejudge is None) is apart
+    assert (phase.heldout.rejudge is None) is apart
 
 
 def test_where_nothing_judges_no_canary_is_planted() -> None:
-    assert build_phase(changed(base(), judge=NO_JUDGE), None).judge_canaries is None
+    assert build_phase(changed(base(), judge=NO_JUDGE), None).heldout.judge_canaries is None
