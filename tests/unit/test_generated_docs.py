@@ -27,11 +27,13 @@ def test_every_page_is_as_make_docs_writes_it() -> None:
 
 
 @pytest.mark.parametrize("group", [*GENERATE.PAGES])
-def test_every_kind_has_a_row_a_file_and_a_sentence_of_its_own(group: Group) -> None:
+def test_every_kind_has_a_row_a_file_a_test_and_a_sentence_of_its_own(group: Group) -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     page, files = (ROOT / "docs" / GENERATE.PAGES[group]).read_text(), GENERATE.names_by_kind(group)
     assert {*GENERATE.shipped_kinds(group)} == {*files}, "a kind without a YAML file, or a file of no kind"
     for kind, cls in GENERATE.shipped_kinds(group).items():
         assert f"`{kind}`" in page and GENERATE.said_of(cls) in page
+        assert f"{cls.__module__} import" in tests or cls.__name__ in tests, f"no test knows {kind}"
         base = [one for one in cls.__mro__ if is_dataclass(one)][-1]
         for trait in (name for name in ("sentence", "build") if hasattr(base, name)):
             assert getattr(cls, trait) is not getattr(base, trait), f"{kind} has no {trait} of its own"
