@@ -21,6 +21,7 @@ from support.tiny_model import write_moved
 
 from roundelay.launch import cli
 from roundelay.launch.compare import judging
+from roundelay.orchestrator.parts import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -127,6 +128,9 @@ def typed(users_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         engine, "answer", lambda asked: (compare if 'option="A"' in asked.messages[0].content else score)(asked)
     )
     monkeypatch.setattr(judging, "engine", engine)
+    # What a user's module registers is gone after the command, as its process would be.
+    monkeypatch.setattr(registry, "_KINDS", {group: dict(found) for group, found in registry._KINDS.items()})
+    monkeypatch.delitem(sys.modules, "my_parts", raising=False)
     before = signal.getsignal(signal.SIGTERM)
 
     def call(command: str) -> tuple[int, str]:

@@ -32,7 +32,12 @@ main()
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_the_command_is_imported_ends_it_without_a_traceback(stop: signal.Signals) -> None:
     """In the first seconds nothing has begun: exit code 130, and not a word."""
-    process = subprocess.Popen([sys.executable, "-c", IMPORTING], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPORTING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # this test may run in a script's background
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"importing\n"
     process.send_signal(stop)
