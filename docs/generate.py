@@ -171,7 +171,7 @@ def _key_rows(cls: type, prefix: str, defaults: dict[str, Any]) -> Iterator[str]
     for name, annotation in annotations_of(cls).items():
         if name == "kind":
             continue
-        key, known = f"{prefix}.{name}", vars(sys.modules[cls.__module__])
+        key, known = f"{prefix}.{name}".lstrip("."), vars(sys.modules[cls.__module__])
         alone = annotation.removesuffix(" | None")
         if is_dataclass(inner := known.get(alone)):
             optional, text = "null, or its keys" if alone != annotation else "its keys", said.get(name, "")
@@ -215,6 +215,8 @@ def configuration() -> str:
         "`make docs` from the schema.",
         "",
     ]
+    (parts,) = [row for row in _key_rows(schema.Config, "", defaults) if row.startswith("| `parts`")]
+    text += ["| key | type | default | |", "|---|---|---|---|", parts, ""]
     for name, cls in SECTIONS.items():
         text += [f"## {name}", "", said_of(cls), "", keys_table(cls, name, defaults), ""]
     for group in get_args(Group):

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..orchestrator.config.user_functions import load_function
+from ..orchestrator.parts.user_functions import load_function
 from ..recipes import losses
 
 
 def formula(name: str) -> Callable[..., Any]:
     """The function "module:function": of `recipes.losses`, if the module begins with a dot."""
-    return load_function(name, "objective.function", losses.__name__)
+    return load_function(name, "a loss", losses.__name__)

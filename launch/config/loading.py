@@ -64,7 +64,6 @@ def load_judge(overrides: Sequence[str], *, config_dir: Path | None = None) -> J
     """
     composed = compose_dict(overrides, config_dir=config_dir, default_name="judge")
     values = {"judge": composed["judge"]}
-    load_parts(composed)
     try:
         return _JUDGE_ADAPTER.validate_json(json.dumps(values), strict=True)["judge"]
     except ValidationError as error:
@@ -114,6 +113,7 @@ def compose_dict(
         GlobalHydra.instance().clear()
     assert isinstance(container, dict)
     values = {str(key): with_home(value) for key, value in container.items()}
+    load_parts(values)
     _check_effect(values, overrides)
     return _with_whole_phases(_without_sampling_of_given(values, overrides))
 

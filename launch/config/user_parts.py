@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...orchestrator.config.user_functions import MODULE_NAME, load_module
 from ...orchestrator.errors import ConfigError
+from ...orchestrator.parts.user_functions import MODULE_NAME, load_module
 
 
 def load_parts(values: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ def part_versions(config: Config) -> dict[str, int]:
     phases = [config, *(config.in_phase(name) for name in config.phases)]
     parts = [(group, getattr(phase, group)) for phase in phases for group in get_args(Group) if group != "judge"]
     parts += [("judge", judge) for judge in config.judges.values()]
+    parts += [("objective", term.loss) for phase in phases for term in phase.objective.further()]
     versions = {f"{group}.{part.kind}": part.version for group, part in parts}
     if any(phase.learner.warmup_fraction for phase in phases):
         versions["learner.warmup"] = WARMUP
@@ -47,5 +48,6 @@ def check_part_versions(config: Config, recorded: Mapping[str, int], began_with:
     if changed:
         raise ConfigError(
             f"the meaning of {', '.join(changed)} has changed since the run began: its rounds would not be of one kind",
-            f"finish it with the version that began it (roundelay {began_with}), or start a new run",
+            f"finish it with the version that began it (roundelay {began_with}; for a part of your own, its module of "
+            "then), or start a new run",
         )

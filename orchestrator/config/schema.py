@@ -37,7 +37,7 @@ from ..parts.objective import AnyObjective
 from ..parts.pairing import AnyPairing
 from ..parts.registry import kinds
 from ..parts.sampling import SamplingConfig
-from .user_functions import ModuleName
+from ..parts.user_functions import ModuleName
 
 PaperValue: TypeAlias = str | int | float | bool | None | tuple[str | float, ...]
 

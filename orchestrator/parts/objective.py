@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from ..data.records import Rollout
 from ..fields import STRICT, BelowOne, PositiveFloat
 from .registry import AnyKind, Place
+from .user_functions import load_function
 
 # What an example holds (see `training_examples`): the two responses of a pair, with its margin and label probability,
 # with their win probabilities, or with a source's response before them; one response as desirable or not; what is
@@ -110,11 +111,14 @@ class ObjectivePart:
         """
 
     def check_available(self, at: Place) -> None:
-        """Refuse what it names and is not there, such as a function.
+        """Refuse functions of the user's that it names and that are not there.
 
         Raises:
-            ConfigError: naming it.
+            ConfigError: naming them.
         """
+        for name in filter(None, (self.formula(), self.advantages, self.kl_of_step)):
+            if not name.startswith("."):
+                load_function(name, f"{at}.kind={self.kind}, loss")
 
     def formula(self) -> str:
         """The name of its loss."""

@@ -44,12 +44,16 @@ def part(group: Group) -> Callable[[type[P]], type[P]]:
     field `kind: Literal["…"]`.
 
     Raises:
-        ConfigError: another class has that kind already.
+        ConfigError: there is no such group, the class is no part of it, or another class has that kind already.
     """
 
+    if group not in _KINDS:
+        raise ConfigError(f"@part({group!r}): there is no such group", f"name one of {', '.join(_KINDS)}")
+
     def register(cls: type[P]) -> type[P]:
+        kind = _kind_of(cls, group)
         made: Any = dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)(cls)
-        (kind,) = get_args(get_type_hints(made)["kind"])
+        _let_super_find(cls, made)
         other = _KINDS[group].setdefault(kind, made)
         if _name(other) != _name(made):
             raise ConfigError(
@@ -60,6 +64,36 @@ def part(group: Group) -> Callable[[type[P]], type[P]]:
         return made
 
     return register
+
+
+def _kind_of(cls: type, group: Group) -> str:
+    """The kind that a class wants to be.
+
+    Raises:
+        ConfigError: it is no part of the group, or does not say which one.
+    """
+    name, page = _name(cls), "docs/your-own-parts.md shows one"
+    if "__dataclass_fields__" in vars(cls):
+        raise ConfigError(f"{name} is a dataclass already, and @part makes it one", "leave its own decorator out")
+    bases = [one for one in cls.__mro__ if one.__module__ == f"{__package__}.{group}"]
+    if not bases:
+        raise ConfigError(f"{name} is registered as a {group}, but derives from no {group}", page)
+    named = get_args(get_type_hints(cls).get("kind"))
+    if len(named) != 1 or not isinstance(named[0], str):
+        raise ConfigError(f"{name} does not say which kind it is", f'write kind: Literal["my_{group}"] in it; {page}')
+    for trait in ("sentence", "build"):
+        if (given := getattr(bases[-1], trait, None)) is not None and getattr(cls, trait) is given:
+            raise ConfigError(f"{name} has no {trait}()", page)
+    return named[0]
+
+
+def _let_super_find(cls: type, made: type) -> None:
+    """Point `super()` in the class's methods to the class that is made of it: slots make a new one."""
+    for member in vars(cls).values():
+        function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+        for cell in getattr(function, "__closure__", None) or ():
+            if cell.cell_contents is cls:
+                cell.cell_contents = made
 
 
 def kinds(group: Group) -> Mapping[str, type]:

@@ -6,11 +6,11 @@ from functools import partial
 from numbers import Real
 from typing import ClassVar, Literal
 
-from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
 from ...orchestrator.data.records import Judgment, Prompt, Rollout, Shard
 from ...orchestrator.errors import RunError
 from ...orchestrator.parts.judge import JudgeContext, JudgePart
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.user_functions import FunctionName, calling, check_arguments, load_function
 from ...orchestrator.protocols import Encoder, Generate, Judge
 from .reward_model import rewarded
 

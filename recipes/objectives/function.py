@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from ...orchestrator.config.user_functions import FunctionName, check_arguments, load_function
 from ...orchestrator.fields import Frozen
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.user_functions import FunctionName, check_arguments, load_function
 from .paired import PairObjective
 
 

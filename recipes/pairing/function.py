@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from ...orchestrator.config.user_functions import FunctionName, calling, check_arguments, load_function
 from ...orchestrator.data.records import Judgment, PairingOutcome, Prompt, Rollout
 from ...orchestrator.errors import RunError
 from ...orchestrator.parts.pairing import Pair, PairingContext, PairingPart, Takes
 from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.user_functions import FunctionName, calling, check_arguments, load_function
 from .candidates import dropped, kept, lacking, mean_scores, pair_of, same_text, scored_candidates, scored_pair
 
 

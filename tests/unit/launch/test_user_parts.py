@@ -2,12 +2,21 @@
 
 import json
 import math
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.configs import base
 from support.own_parts import PAGE, write_own_parts
 from support.runs import ROUNDELAY
+
+from roundelay.orchestrator.errors import ConfigError
+from roundelay.orchestrator.parts import registry
+from roundelay.orchestrator.parts.registry import Place
+from roundelay.orchestrator.parts.user_functions import load_module
+from roundelay.recipes.objectives.dpo import DpoObjective
 
 FILTER = '''
 """Keep short responses."""
@@ -164,3 +173,75 @@ def test_a_judge_that_asks_for_text_takes_under_forty_lines() -> None:
         line for line in judge.splitlines() if line.strip() and not any(word in line for word in imports_of_others)
     ]
     assert len(lines) < 40
+
+
+BASE = "from typing import ClassVar, Literal\nfrom roundelay.orchestrator.parts.registry import part\n"
+JUDGE = f"{BASE}from roundelay.orchestrator.parts.judge import JudgePart\n"
+WHOLE = "    def sentence(self):\n        return 'x'\n    def build(self, context):\n        return None\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (f"{JUDGE}@part('judge')\nclass Mine(JudgePart):\n{WHOLE}", "odd.Mine does not say which kind it is"),
+        (f"{JUDGE}@part('judge')\nclass Mine(JudgePart):\n    kind: str\n{WHOLE}", "does not say which kind it is"),
+        (
+            f"{JUDGE}@part('judge')\nclass Mine(JudgePart):\n    kind: Literal['a', 'b']\n{WHOLE}",
+            "does not say which kind it is",
+        ),
+        (f"{JUDGE}@part('judges')\nclass Mine(JudgePart):\n    kind: Literal['a']\n", "there is no such group"),
+        (f"{BASE}@part('judge')\nclass Mine:\n    kind: Literal['a']\n", "derives from no judge"),
+        (f"{JUDGE}@part('judge')\nclass Mine(JudgePart):\n    kind: Literal['a']\n", "odd.Mine has no sentence()"),
+        (
+            f"{JUDGE}from dataclasses import dataclass\n@part('judge')\n@dataclass(frozen=True)\n"
+            f"class Mine(JudgePart):\n    kind: Literal['a']\n{WHOLE}",
+            "is a dataclass already",
+        ),
+    ],
+)
+def test_a_class_that_is_no_part_is_told_so_by_its_name(
+    code: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    with pytest.raises(ConfigError, match=re.escape(told)) as caught:
+        load_module("odd", "parts=[odd]")
+    assert caught.value.remedy
+
+
+def test_super_works_in_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots make another class of the one that was written."""
+    monkeypatch.setattr(registry, "_KINDS", {group: dict(found) for group, found in registry._KINDS.items()})
+    (tmp_path / "calls_super.py").write_text(
+        f"{JUDGE}@part('judge')\nclass Mine(JudgePart):\n    kind: Literal['calls_super']\n{WHOLE}"
+        "    def description(self):\n        return super().description() + '!'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = load_module("calls_super", "parts=[calls_super]")
+    assert module.Mine(kind="calls_super").description() == "calls_super!"
+
+
+def test_given_responses_of_a_users_kind_are_not_sampled(tmp_path: Path) -> None:
+    """What the recipe says of sampling is left out, as for the shipped kind."""
+    (tmp_path / "my_given.py").write_text(
+        f"{BASE}from roundelay.recipes.generation.given import GivenGeneration\n"
+        "from roundelay.orchestrator.parts.generation import GenerationPart\n"
+        "@part('generation')\nclass Mine(GenerationPart):\n    kind: Literal['my_given']\n"
+        "    samples: ClassVar[bool] = False\n    takes_given: ClassVar[bool] = True\n"
+        "    ranks: ClassVar[bool] = True\n"
+        "    def responses(self):\n        return GivenGeneration(kind='given').responses()\n"
+        "    def sentence(self):\n        return 'x'\n    def build(self, seed):\n        return None\n"
+    )
+    (tmp_path / "configs" / "generation").mkdir(parents=True)
+    (tmp_path / "configs" / "generation" / "my_given.yaml").write_text("kind: my_given\n")
+    words = ("model=local", "model.path=/none", "generation=my_given", "judge=none", "pairing=ranked")
+    done = roundelay(tmp_path, "run", "--dry-run", *words, "--parts", "my_given")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_objective_whose_loss_is_not_there_is_refused_before_the_start(tmp_path: Path) -> None:
+    place = Place(field="objective", config=base())
+    with pytest.raises(ConfigError, match=re.escape("objective.kind=dpo, loss=nowhere:f: cannot import nowhere")):
+        with_loss = type("Other", (DpoObjective,), {"__slots__": (), "loss": "nowhere:f"})
+        with_loss(kind="dpo", beta=0.1).check_available(place)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roundelay.orchestrator.config.user_functions import load_function
 from roundelay.orchestrator.data.records import (
     Generation,
     GenerationRequest,
@@ -24,6 +23,7 @@ from roundelay.orchestrator.data.records import (
     TokenSequence,
 )
 from roundelay.orchestrator.errors import ConfigError, RunError
+from roundelay.orchestrator.parts.user_functions import load_function
 from roundelay.recipes.judges.attribute_model import judge_attribute_model
 from roundelay.recipes.judges.function import judge_function
 from roundelay.recipes.judges.reward_model import judge_reward_model
