@@ -1,25 +1,26 @@
 """The policy as judge, in words: reasons that end in a score by Self-Rewarding's additive rubric."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
 from ...orchestrator.data.records import Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.fields import PositiveInt
-from ...orchestrator.parts.counts import Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.judge import JudgeContext
+from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
-from ...orchestrator.protocols import Encoder, Generate, Judge
+from ...orchestrator.protocols import Generate, Judge
 from .reasoned import judge_in_words
 from .rubric import MAX_SCORE, rubric_case
-from .score_line import score_line
-from .single_tokens import check_last_line
+from .score_line import ScoreForm, score_line
+from .voted import VotedJudge
+
+FORM = score_line(0, MAX_SCORE)
 
 
 @part("judge")
-class AdditiveJudge(JudgePart):
+class AdditiveJudge(VotedJudge):
     """The policy, in free text, by Self-Rewarding's additive 0–5 rubric (arXiv 2401.10020): the mean of the parsed
     scores of `votes` answers."""
 
@@ -28,28 +29,7 @@ class AdditiveJudge(JudgePart):
     sampling: SamplingConfig
     constrain_last_line: bool  # decode the digit after "Score:" among 0–5 only
     version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
-    joins_panels: ClassVar[bool] = True
-    text_alone: ClassVar[bool] = True
-
-    def check_needs(self, at: Place, encoder: Encoder) -> None:
-        """The score's digits are single tokens where they are decoded."""
-        if self.constrain_last_line:
-            check_last_line(at, encoder, FORM.opening, FORM.digits)
-
-    def samplings(self) -> Mapping[str, SamplingConfig]:
-        return {"sampling": self.sampling}
-
-    def constrained(self) -> bool:
-        return self.constrain_last_line
-
-    def votes_on_response(self) -> int:
-        return self.votes
-
-    def judgments_of(self, responses: Count) -> Count:
-        return responses.times(self.votes)
-
-    def score_points(self) -> tuple[float, ...]:
-        return tuple(map(float, range(MAX_SCORE + 1)))
+    form: ClassVar[ScoreForm] = FORM
 
     def sentence(self) -> str:
         return (
@@ -60,8 +40,6 @@ class AdditiveJudge(JudgePart):
     def build(self, context: JudgeContext) -> Judge:
         return partial(judge_additive, config=self, seed_parts=context.seed_parts)
 
-
-FORM = score_line(0, MAX_SCORE)
 
 _ASK_REASONED = (
     "First explain your judgment in at most 100 words. Then end with one last line of exactly this form:\n"

@@ -18,24 +18,25 @@ from ...orchestrator.data.records import (
 )
 from ...orchestrator.data.seeds import derive_seed
 from ...orchestrator.fields import PositiveInt
-from ...orchestrator.parts.counts import Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.judge import JudgeContext
+from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
-from ...orchestrator.protocols import Encoder, Generate, Judge
+from ...orchestrator.protocols import Generate, Judge
 from ..evaluation.wildbench import wb_score
 from ..generation.requests import request_for
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_checklist, render_prompt, render_response
-from .score_line import score_line
-from .single_tokens import check_last_line
+from .score_line import ScoreForm, score_line
 from .thought import spoken, words_of
 from .verdicts import scored
+from .voted import VotedJudge
+
+FORM = score_line(1, 10)
 
 
 @part("judge")
-class ChecklistJudge(JudgePart):
+class ChecklistJudge(VotedJudge):
     """The policy writes a checklist for the prompt and scores responses by it, from 1 to 10 (WildBench, arXiv
     2406.04770). The score is (s − 5)·2, from −8 to 10."""
 
@@ -45,25 +46,10 @@ class ChecklistJudge(JudgePart):
     sampling: SamplingConfig
     constrain_last_line: bool  # decode the digit after "Score:" among 1–9 only
     version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
-    joins_panels: ClassVar[bool] = True
-    text_alone: ClassVar[bool] = True
-
-    def check_needs(self, at: Place, encoder: Encoder) -> None:
-        """The score's digits are single tokens where they are decoded."""
-        if self.constrain_last_line:
-            check_last_line(at, encoder, FORM.opening, FORM.digits)
+    form: ClassVar[ScoreForm] = FORM
 
     def samplings(self) -> Mapping[str, SamplingConfig]:
         return {"sampling": self.sampling, "checklist": self.checklist}
-
-    def constrained(self) -> bool:
-        return self.constrain_last_line
-
-    def votes_on_response(self) -> int:
-        return self.votes
-
-    def judgments_of(self, responses: Count) -> Count:
-        return responses.times(self.votes)
 
     def score_points(self) -> tuple[float, ...]:
         return tuple(map(float, range(-8, 11, 2)))  # (s − 5)·2 of 1 to 10
@@ -78,7 +64,6 @@ class ChecklistJudge(JudgePart):
         return partial(judge_checklist, config=self, seed_parts=context.seed_parts)
 
 
-FORM = score_line(1, 10)
 MIN_QUESTIONS, MAX_QUESTIONS = 5, 10
 
 _WRITE = (

@@ -1,25 +1,26 @@
 """The policy as judge, in words: reasons that end in a single rating from 1 to 10."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
 from ...orchestrator.data.records import Judgment, Message, Prompt, Rollout, Shard
 from ...orchestrator.fields import PositiveInt
-from ...orchestrator.parts.counts import Count
-from ...orchestrator.parts.judge import JudgeContext, JudgePart
-from ...orchestrator.parts.registry import Place, part
+from ...orchestrator.parts.judge import JudgeContext
+from ...orchestrator.parts.registry import part
 from ...orchestrator.parts.sampling import SamplingConfig
 from ...orchestrator.parts.wording import counted
-from ...orchestrator.protocols import Encoder, Generate, Judge
+from ...orchestrator.protocols import Generate, Judge
 from .reasoned import judge_in_words
 from .rendering import DISCLAIMER, render_prompt, render_response
-from .score_line import bracketed_rating
-from .single_tokens import check_last_line
+from .score_line import ScoreForm, bracketed_rating
+from .voted import VotedJudge
+
+FORM = bracketed_rating(1, 10)
 
 
 @part("judge")
-class RatingJudge(JudgePart):
+class RatingJudge(VotedJudge):
     """The policy, in words: reasons and MT-bench's single rating from 1 to 10 (arXiv 2306.05685), the mean of `votes`
     answers."""
 
@@ -28,28 +29,7 @@ class RatingJudge(JudgePart):
     sampling: SamplingConfig
     constrain_last_line: bool  # decode the digit after "[[" among 1–9 only
     version: ClassVar[int] = 2  # one grammar of score lines and verdicts, in which no thought is read
-    joins_panels: ClassVar[bool] = True
-    text_alone: ClassVar[bool] = True
-
-    def check_needs(self, at: Place, encoder: Encoder) -> None:
-        """The score's digits are single tokens where they are decoded."""
-        if self.constrain_last_line:
-            check_last_line(at, encoder, FORM.opening, FORM.digits)
-
-    def samplings(self) -> Mapping[str, SamplingConfig]:
-        return {"sampling": self.sampling}
-
-    def constrained(self) -> bool:
-        return self.constrain_last_line
-
-    def votes_on_response(self) -> int:
-        return self.votes
-
-    def judgments_of(self, responses: Count) -> Count:
-        return responses.times(self.votes)
-
-    def score_points(self) -> tuple[float, ...]:
-        return tuple(map(float, range(1, 11)))
+    form: ClassVar[ScoreForm] = FORM
 
     def sentence(self) -> str:
         return f"The policy, in words, by a rating from 1 to 10: the mean of {counted(self.votes, 'vote')}."
@@ -57,8 +37,6 @@ class RatingJudge(JudgePart):
     def build(self, context: JudgeContext) -> Judge:
         return partial(judge_rating, config=self, seed_parts=context.seed_parts)
 
-
-FORM = bracketed_rating(1, 10)
 
 _TASK = (
     "Rate how well an assistant's response serves the user, from 1 (useless) to 10 (could not be better). Look at "
