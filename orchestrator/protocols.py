@@ -90,7 +90,7 @@ class PromptMaker(Protocol):
     """Makes a round's new prompts, batch by batch."""
 
     async def write(self, batch: int, wanted: int, generate: Generate) -> list[PromptCandidate]:
-        """The candidates of one batch, at most `wanted` of them kept. It hangs on what `take` was told, on nothing
+        """The candidates of one batch, at most `wanted` of them kept. It depends on what `take` was told, on nothing
         else."""
         ...
 

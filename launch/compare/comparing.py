@@ -138,7 +138,7 @@ def _figuring(
     gamed: Path | None,
     matches: Sequence[Match],
 ) -> Figuring:
-    """What the figures hang on.
+    """What the figures depend on.
 
     Raises:
         ConfigError: the length rule would do nothing, the difficulties do not fit the prompts, or gamed rows come

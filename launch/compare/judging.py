@@ -68,7 +68,7 @@ class JudgeSetup:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its answers hang on, in plain containers."""
+        """What its answers depend on, in plain containers."""
         model = self.config.model
         return {
             "config": judge_values(self.config.judge),

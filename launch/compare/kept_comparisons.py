@@ -1,4 +1,4 @@
-"""What was judged is kept in the run directory under a hash of all that it hangs on: nothing is judged twice."""
+"""What was judged is kept in the run directory under a hash of all that it depends on: nothing is judged twice."""
 
 import hashlib
 import json
@@ -55,5 +55,5 @@ def fingerprint(value: Any) -> str:
 
 
 def _identity(pairs: Sequence[ResponsePair], setup: JudgeSetup) -> dict[str, Any]:
-    """What comparisons hang on: prompts and responses in order, and the judge."""
+    """What comparisons depend on: prompts and responses in order, and the judge."""
     return {"pairs": fingerprint([asdict(pair) for pair in pairs]), "judge": setup.identity}

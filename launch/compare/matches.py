@@ -38,7 +38,7 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figuring:
-    """What figures hang on beside comparisons: whether verdicts have WildBench's grades, its length rule (characters,
+    """What figures depend on beside comparisons: whether verdicts have WildBench's grades, its length rule (characters,
     None for off), the difficulties of prompts by id, and rows of gamed baselines, where there are some.
 
     Example:

@@ -7,7 +7,7 @@ from .schema import Config
 
 
 def check_phases(config: Config) -> None:
-    """Check what hangs on the order of phases. `config` is the whole run's.
+    """Check what depends on the order of phases. `config` is the whole run's.
 
     Raises:
         ConfigError: as `check_update`.

@@ -16,7 +16,7 @@ Tell: TypeAlias = Callable[[Sequence[PairingOutcome], Generate], Coroutine[Any, 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ConditioningContext:
-    """What a conditioning hangs on beside its own fields: the round, and the phase that it is of.
+    """What a conditioning depends on beside its own fields: the round, and the phase that it is of.
 
     Example:
         ConditioningContext(run_seed=0, split="train", round=1, max_tokens=2048, attributes=("helpfulness",))

@@ -63,7 +63,7 @@ class JudgePart:
     trained_by: ClassVar[str | None] = None  # the kind of objective that trains the model which it asks
     without_models: ClassVar[str | None] = None  # what to set for it to compare a model with none
     only_in_runs: ClassVar[tuple[str, str] | None] = None  # why it does not judge outside of a run, and what does
-    resumable: ClassVar[tuple[str, ...]] = ()  # fields that a resume may change: no judgment hangs on them
+    resumable: ClassVar[tuple[str, ...]] = ()  # fields that a resume may change: no judgment depends on them
 
     def check(self, at: Place) -> None:
         """Refuse what can never run, or never mean anything.

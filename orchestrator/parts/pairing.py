@@ -24,7 +24,7 @@ Beside: TypeAlias = Literal["source", "win_probabilities", "consistency"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class PairingContext:
-    """What a rule hangs on beside its own fields: the round whose prompts it pairs, and the phase that the round is of.
+    """What a rule depends on beside its own fields: the round whose prompts it pairs, and its phase.
 
     Example:
         PairingContext(run_seed=0, split="train", round=1, drop_truncated=False, drop_empty=True, max_tokens=2048)

@@ -100,7 +100,7 @@ def heldout_shards(round: int, store: PromptStore, config: Config) -> RoundShard
 def fresh_shards(round: int, store: PromptStore, config: Config) -> RoundShards | None:
     """The round's own draw of those held-out prompts that are not fixed; None where `fresh_prompts` asks for none.
 
-    It hangs on the run's seed and the round alone. No prompt comes again until all have been drawn."""
+    It depends on the run's seed and the round alone. No prompt comes again until all have been drawn."""
     size = config.evaluation.fresh_prompts
     if size is None:
         return None

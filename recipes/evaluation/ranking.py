@@ -52,8 +52,8 @@ def rate(battles: Sequence[Battle], *, ridge: float = RIDGE, bootstraps: int = 2
     """Every player's ratings, the strongest by Bradley-Terry first.
 
     The intervals are of one smoothed bootstrap over groups (`redrawn`): all battles on a prompt are drawn together,
-    since they share responses. Elo hangs on the order of battles, which means nothing here: it is by lot, the same each
-    time, and in a draw that of the groups as they are drawn.
+    since they share responses. Elo depends on the order of battles, which means nothing here: it is by lot, the same
+    each time, and in a draw that of the groups as they are drawn.
     """
     players = sorted({name for battle in battles for name in (battle.a, battle.b)})
     by_group: dict[str, list[Battle]] = {}

@@ -16,7 +16,7 @@ def grouped(*columns: np.ndarray) -> list[list[int]]:
 
 
 def drawn(indices: Sequence[int], rows: np.ndarray, seed: int) -> list[int]:
-    """The places in an order drawn by seed, which hangs on what the rows are of alone."""
+    """The places in an order drawn by seed, which depends on what the rows are of alone."""
     return sorted(
         indices,
         key=lambda index: derive_seed(

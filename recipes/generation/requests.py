@@ -8,7 +8,7 @@ from ...orchestrator.protocols import Generate, Sample
 
 
 def seed_parts_of(seed: int, shard: Shard) -> tuple[int | str, ...]:
-    """What the seeds of a shard's responses hang on, beside the prompt and the number of the sample."""
+    """What the seeds of a shard's responses depend on, beside the prompt and the number of the sample."""
     return seed, shard.split, shard.round
 
 

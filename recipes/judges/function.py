@@ -26,7 +26,7 @@ class FunctionJudge(JudgePart):
     function: FunctionName
     joins_panels: ClassVar[bool] = True
     only_in_runs: ClassVar[tuple[str, str] | None] = (
-        "answers are kept by all that they hang on, and a function's code is not known",
+        "answers are kept by all that they depend on, and a function's code is not known",
         "call it in Python (docs/evaluation.md), or choose a judge that compares, such as judge=ab, or one that "
         "scores, such as judge=expected_score",
     )

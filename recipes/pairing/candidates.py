@@ -2,7 +2,7 @@
 
 An empty response, white space alone included, is no candidate (see `kept`): nothing is learnt from it, as the better
 one or the worse. A response's score is the mean of its parsed votes; one without any never enters. Among responses that
-a rule cannot tell apart the first sampled stands for all, so nothing hangs on the order of rollouts or judgments.
+a rule cannot tell apart the first sampled stands for all, so nothing depends on the order of rollouts or judgments.
 Lengths are in characters.
 """
 
@@ -147,7 +147,7 @@ def unusable(a: Rollout, b: Rollout, drop_truncated: bool) -> str | None:
 def drawn(prompt: Prompt, scored: Sequence[Scored], count: int, seed: int) -> list[Scored]:
     """`count` of the responses (all, where there are fewer), still in the order they were sampled.
 
-    They are those with the smallest lots. A lot hangs on nothing but its own response's place among the samples.
+    They are those with the smallest lots. A lot depends on nothing but its own response's place among the samples.
     """
     lots = sorted(scored, key=lambda one: derive_seed(seed, "draw", prompt.id, one.rollout.sample))
     return sorted(lots[:count], key=lambda one: one.rollout.sample)

@@ -185,7 +185,7 @@ class JudgingMaker:
     seed: int
 
     def take(self, batch: Sequence[PromptCandidate]) -> None:
-        """There is one batch: no other hangs on it."""
+        """There is one batch: no other depends on it."""
 
     async def write(self, batch: int, wanted: int, generate: Generate) -> list[PromptCandidate]:
         """At most `wanted` judging prompts: all that there are over a prompt's responses, prompt after prompt, until

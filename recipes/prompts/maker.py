@@ -80,7 +80,7 @@ class Maker:
         return [draft.candidate(index, self.policy_version) for index, draft in enumerate(drafts)]
 
     def _drafts(self, asked: Asked, answer: Generation) -> list["_Draft"]:
-        """What is in one answer, with the reasons that hang on the text alone."""
+        """What is in one answer, with the reasons that depend on the text alone."""
         failed = {"prompt_too_long": "shots_too_long", "length": "truncated"}.get(answer.finish_reason)
         texts = [] if failed else self.read(answer.text)
         if not texts:
